@@ -1,0 +1,232 @@
+// Package drivers holds the contract between the agent and what runs tasks.
+//
+// A driver runs tasks of one kind (processes, containers, …). It is registered under its
+// name with the agent's configuration; package drivertest checks it against this contract.
+package drivers
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Driver runs tasks of one kind. It keeps no record of them that it needs to find them
+// again: all it needs is in the Handle, which the agent stores. Methods may be called
+// concurrently, also for one task.
+type Driver interface {
+	// Fingerprint says whether the driver can run tasks here, and with which attributes.
+	// The agent calls it again from time to time.
+	Fingerprint(ctx context.Context) (Fingerprint, error)
+
+	// Schema describes the task's config block. It is the same at all times.
+	Schema() Schema
+
+	// Start returns once the task runs, or leaves nothing behind. The caller has fixed
+	// spec.ID and written it down; starting an ID that this driver started before, and
+	// that was not removed since, returns that task's handle, ended or not.
+	Start(ctx context.Context, spec *TaskSpec) (*Handle, error)
+
+	// Recover finds a task again that an earlier process started. It returns an error
+	// that is ErrTaskLost when nothing is known of the task any more.
+	Recover(ctx context.Context, h *Handle) error
+
+	// Wait returns when the task has ended, also one that an earlier agent started, and
+	// as often as it is asked. It returns ErrTaskLost when nobody saw the task's end.
+	Wait(ctx context.Context, h *Handle) (Exit, error)
+
+	// Stop asks the task to end by signal (empty: SIGTERM, or the driver's own way) and kills
+	// all of it after grace. It returns when the task has ended. Stopping an ended task is no error.
+	Stop(ctx context.Context, h *Handle, signal string, grace time.Duration) error
+
+	// Remove frees all that Start made, killing what still runs. Removing twice is no error.
+	Remove(ctx context.Context, h *Handle) error
+}
+
+// Signaler is a driver that can send a running task a signal by name (SIGHUP, …).
+type Signaler interface {
+	Signal(ctx context.Context, h *Handle, signal string) error
+}
+
+// StatsReader is a driver that can tell a running task's use of resources.
+type StatsReader interface {
+	Stats(ctx context.Context, h *Handle) (*Usage, error)
+}
+
+// Execer is a driver that can run a command inside a running task.
+type Execer interface {
+	Exec(ctx context.Context, h *Handle, req *ExecRequest) (exitCode int, err error)
+}
+
+// Capable is a driver that does not have the default capabilities.
+type Capable interface {
+	Capabilities() Capabilities
+}
+
+// Reaper is a driver that can remove what it made for tasks that the agent no longer
+// knows. The agent calls it once after it has recovered its tasks; keep holds their IDs.
+type Reaper interface {
+	Reap(ctx context.Context, keep map[string]bool) error
+}
+
+// Isolation says what of the file system a task sees.
+type Isolation string
+
+// The kinds of isolation. NOMAD_ALLOC_DIR and its like are host paths without
+// isolation, and /alloc, /local, /secrets with an image of its own.
+const (
+	IsolationNone   Isolation = "none"
+	IsolationChroot Isolation = "chroot"
+	IsolationImage  Isolation = "image"
+)
+
+// Capabilities says what a driver's tasks can do.
+type Capabilities struct {
+	Isolation    Isolation // default none
+	NetworkModes []string  // modes of group networks that it can join; default host
+}
+
+// Fingerprint is a driver's state on this node.
+type Fingerprint struct {
+	Health     Health
+	Reason     string            // for users: why it is not healthy
+	Attributes map[string]string // added to the node's, by full name ("driver.raw_exec.version")
+}
+
+// Health of a driver on a node.
+type Health uint8
+
+// Undetected drivers are not there at all; unhealthy ones are there and do not work.
+const (
+	Undetected Health = iota
+	Unhealthy
+	Healthy
+)
+
+// TaskSpec is all that a driver needs to start a task. Interpolation has been done.
+type TaskSpec struct {
+	ID        string // unique for this start of the task: ALLOC/TASK/ATTEMPT; a path-safe form is Key()
+	AllocID   string
+	JobID     string
+	Namespace string
+	Group     string
+	Task      string
+	Config    map[string]any // the config block
+	Env       map[string]string
+	User      string
+	Dir       TaskDir
+	Network   *Network // nil: the host's network
+	Resources Resources
+	Cgroup    string // the task's cgroup below the agent's parent, relative to each hierarchy's root
+	Stdout    string // file that takes the task's output: the driver appends and never truncates
+	Stderr    string
+	Mounts    []Mount
+	Labels    map[string]string
+}
+
+// Key is the ID in a form that can be a file name and a container's name.
+func (s *TaskSpec) Key() string { return Key(s.ID) }
+
+// TaskDir holds the host paths of a task's directories.
+type TaskDir struct {
+	Alloc   string // shared by the tasks of the allocation: alloc/{data,logs,tmp}
+	Task    string // the task's own: local, private, secrets, tmp
+	Local   string
+	Secrets string
+}
+
+// Network is the network namespace of an allocation.
+type Network struct {
+	Namespace string // path of the namespace
+	Hostname  string
+	Hosts     string // path of the file to use as /etc/hosts, or empty
+	Resolv    string // path of the file to use as /etc/resolv.conf, or empty
+	Ports     []Port
+}
+
+// Port is a port that the scheduler granted.
+type Port struct {
+	Label  string
+	Host   int
+	To     int
+	HostIP string
+}
+
+// Resources are a task's limits.
+type Resources struct {
+	CPUMHz        int64 // its share
+	TotalMHz      int64 // of the node, for drivers that limit hard
+	MemoryBytes   int64 // reserved
+	MemoryMax     int64 // limit in bytes; 0: the same as reserved
+	Cores         []uint16
+	CPUHardLimit  bool
+	DevicePaths   []string
+	DeviceCgroups []string
+}
+
+// Limit is the number of bytes of memory at which the task is killed.
+func (r Resources) Limit() int64 {
+	if r.MemoryMax > 0 {
+		return r.MemoryMax
+	}
+	return r.MemoryBytes
+}
+
+// Mount is a directory of the host that the task sees.
+type Mount struct {
+	Source      string
+	Target      string
+	ReadOnly    bool
+	Propagation string
+}
+
+// Handle is what a driver needs to find a task again.
+type Handle struct {
+	ID     string // the TaskSpec's
+	Driver string
+	PID    int    // of the task's first process on the host, 0 where there is none
+	State  []byte // the driver's own
+}
+
+// Exit is how a task ended.
+type Exit struct {
+	Code      int // 128 + signal when a signal ended it
+	Signal    int
+	OOMKilled bool
+	OOMPeak   int64  // peak memory in bytes, 0: not known
+	Err       string // why it ended when it was not the task's own doing
+	Time      time.Time
+}
+
+// Successful says that the task ended by itself with code 0.
+func (e Exit) Successful() bool {
+	return e.Code == 0 && e.Signal == 0 && e.Err == "" && !e.OOMKilled
+}
+
+// Usage is what a task uses at Time.
+type Usage struct {
+	Time             time.Time
+	CPUNanos         uint64 // user and system, since the start
+	UserNanos        uint64
+	SystemNanos      uint64
+	ThrottledNanos   uint64
+	ThrottledPeriods uint64
+	RSS              uint64 // bytes
+	Cache            uint64
+	Swap             uint64
+	MemoryUsage      uint64 // RSS and cache
+	MemoryPeak       uint64
+	PIDs             int
+}
+
+// ExecRequest is a command to run inside a task.
+type ExecRequest struct {
+	Command []string
+	TTY     bool
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer // not used with TTY
+	Resize  <-chan Size
+}
+
+// Size is a terminal's.
+type Size struct{ Width, Height int }
