@@ -1,0 +1,78 @@
+package nomadish
+
+import "net"
+
+// NodeListStub is a node in a list.
+type NodeListStub struct {
+	Address               string
+	ID                    string
+	Attributes            map[string]string `json:",omitempty"` // only if the list asks for the operating system: os.name alone
+	Datacenter            string
+	Name                  string
+	NodeClass             string
+	NodePool              string
+	Version               string
+	Drain                 bool
+	SchedulingEligibility string
+	Status                string
+	StatusDescription     string
+	Drivers               map[string]*DriverInfo
+	HostVolumes           map[string]*HostVolumeInfo
+	NodeResources         *NodeResources         `json:",omitempty"` // only if the list asks for it
+	ReservedResources     *NodeReservedResources `json:",omitempty"` // only if the list asks for it
+	LastDrain             *DrainMetadata
+	CreateIndex           uint64
+	ModifyIndex           uint64
+}
+
+// NodeStubOptions say what lists of nodes show besides the usual.
+type NodeStubOptions struct {
+	Resources bool // with NodeResources and ReservedResources
+	OS        bool // with the attribute os.name
+}
+
+// Stub returns the node as lists show it.
+func (n *Node) Stub(opts NodeStubOptions) *NodeListStub {
+	stub := &NodeListStub{
+		ID:                    n.ID,
+		Datacenter:            n.Datacenter,
+		Name:                  n.Name,
+		NodeClass:             n.NodeClass,
+		NodePool:              n.NodePool,
+		Version:               n.Attributes["nomad.version"],
+		Drain:                 n.Drain || n.DrainStrategy != nil,
+		SchedulingEligibility: n.SchedulingEligibility,
+		Status:                n.Status,
+		StatusDescription:     n.StatusDescription,
+		Drivers:               n.Drivers,
+		HostVolumes:           n.HostVolumes,
+		LastDrain:             n.LastDrain,
+		CreateIndex:           n.CreateIndex,
+		ModifyIndex:           n.ModifyIndex,
+	}
+	if host, _, err := net.SplitHostPort(n.HTTPAddr); err == nil {
+		stub.Address = host
+	}
+	if opts.Resources {
+		stub.NodeResources, stub.ReservedResources = n.NodeResources, n.ReservedResources
+	}
+	if opts.OS {
+		stub.Attributes = map[string]string{"os.name": n.Attributes["os.name"]}
+	}
+	return stub
+}
+
+// NodeEligibilityRequest asks to let the scheduler place on a node, or not.
+type NodeEligibilityRequest struct {
+	NodeID      string
+	Eligibility string // NodeEligible or NodeIneligible
+	WriteRequest
+}
+
+// NodeUpdateResponse says what became of a change to a node.
+type NodeUpdateResponse struct {
+	NodeModifyIndex uint64
+	EvalIDs         []string
+	EvalCreateIndex uint64
+	QueryMeta
+}
