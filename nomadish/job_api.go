@@ -157,3 +157,13 @@ func (j *Job) Stub(summary *JobSummary, meta bool) *JobListStub {
 	}
 	return stub
 }
+
+// JobDeregisterRequest asks to stop a job.
+type JobDeregisterRequest struct {
+	JobID           string
+	Purge           bool // forget it too
+	Global          bool // in all its regions
+	EvalPriority    int  // default: the job's priority
+	NoShutdownDelay bool // ignore the shutdown_delay of its groups and tasks
+	WriteRequest
+}

@@ -1,0 +1,31 @@
+package nomadish
+
+// NodeAllocations is what a node learns of its allocations: each, and each job version
+// that they run, once.
+type NodeAllocations struct {
+	Allocs []*Allocation
+	Jobs   []*Job
+}
+
+// Link fills in the Job of each allocation.
+func (n *NodeAllocations) Link() error {
+	type version struct {
+		namespace, id string
+		version       uint64
+	}
+	jobs := make(map[version]*Job, len(n.Jobs))
+	for _, j := range n.Jobs {
+		jobs[version{Val(j.Namespace), Val(j.ID), Val(j.Version)}] = j
+	}
+	for _, a := range n.Allocs {
+		if a.Job = jobs[version{a.Namespace, a.JobID, a.JobVersion}]; a.Job == nil {
+			return Errorf(KindInternal, "allocation %s: its job %q, version %d, is not in the answer", a.ID, a.JobID, a.JobVersion)
+		}
+	}
+	return nil
+}
+
+// KeySet is a set of public keys in the form of RFC 7517.
+type KeySet struct {
+	Keys []map[string]any `json:"keys"`
+}
