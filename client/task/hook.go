@@ -1,0 +1,101 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// Hook prepares one thing that a task needs. Prepare is called before every start, also
+// for one that an earlier agent had prepared in part: what is there already stays.
+//
+// An error that is an InvalidError or that is not marked drivers.Recoverable fails the
+// task; other errors fall under its restart policy.
+type Hook interface {
+	Name() string
+	Prepare(ctx context.Context, s *Setup) error
+}
+
+// Restorer is a hook that must take up its work again for a task that went on running
+// while the agent was away.
+type Restorer interface {
+	Restore(ctx context.Context, s *Setup) error
+}
+
+// Exiter is a hook that has something to finish when the task's process has ended, before
+// the end is reported.
+type Exiter interface {
+	Exited(ctx context.Context, s *Setup) error
+}
+
+// Releaser is a hook that must free what it made when the allocation goes. It is also
+// called for tasks that were never prepared, and may be called twice.
+type Releaser interface {
+	Release(ctx context.Context, s *Setup) error
+}
+
+// Setup is what hooks work on: what is given of the task, and what becomes of it.
+type Setup struct {
+	Node         *nomadish.Node
+	Alloc        *nomadish.Allocation // with Job
+	Group        *nomadish.TaskGroup
+	Task         *nomadish.Task
+	Driver       drivers.Driver
+	Capabilities drivers.Capabilities
+	Root         string // the allocation's directory
+	Attempt      int
+
+	Spec *drivers.TaskSpec             // what the driver gets: hooks fill it in
+	Emit func(ev *nomadish.TaskEvent) // tells users something
+}
+
+// Pipeline is hooks in their order.
+type Pipeline []Hook
+
+// Prepare runs all hooks, and stops at the first error, which names the hook.
+func (p Pipeline) Prepare(ctx context.Context, s *Setup) error {
+	for _, h := range p {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := h.Prepare(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", h.Name(), err)
+		}
+	}
+	return nil
+}
+
+// Restore tells all hooks of a task that runs already.
+func (p Pipeline) Restore(ctx context.Context, s *Setup) error {
+	return each(p, func(h Restorer) error { return h.Restore(ctx, s) })
+}
+
+// Exited tells all hooks that the task's process has ended.
+func (p Pipeline) Exited(ctx context.Context, s *Setup) error {
+	return each(p, func(h Exiter) error { return h.Exited(ctx, s) })
+}
+
+// Release frees what all hooks made, the newest first.
+func (p Pipeline) Release(ctx context.Context, s *Setup) error {
+	reversed := make(Pipeline, 0, len(p))
+	for i := len(p) - 1; i >= 0; i-- {
+		reversed = append(reversed, p[i])
+	}
+	return each(reversed, func(h Releaser) error { return h.Release(ctx, s) })
+}
+
+// each calls the hooks that have an ability, all of them, and joins their errors.
+func each[T any](p Pipeline, call func(T) error) error {
+	var errs []error
+	for _, h := range p {
+		if able, ok := h.(T); ok {
+			if err := call(able); err != nil {
+				errs = append(errs, fmt.Errorf("hook %s: %w", h.Name(), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
