@@ -18,10 +18,10 @@ type ConsulSidecarService struct {
 }
 
 type ConsulProxy struct {
-	LocalServiceAddress string              `hcl:"local_service_address,optional"`
-	LocalServicePort    int                 `hcl:"local_service_port,optional"`
-	Expose              *ConsulExposeConfig `hcl:"expose,block"`
-	ExposeConfig        *ConsulExposeConfig
+	LocalServiceAddress string                  `hcl:"local_service_address,optional"`
+	LocalServicePort    int                     `hcl:"local_service_port,optional"`
+	Expose              *ConsulExposeConfig     `hcl:"expose,block"`
+	ExposeConfig        *ConsulExposeConfig     `stored:"-"`
 	Upstreams           []*ConsulUpstream       `hcl:"upstreams,block"`
 	TransparentProxy    *ConsulTransparentProxy `hcl:"transparent_proxy,block"`
 	Config              map[string]any          `hcl:"config,block"`
@@ -58,7 +58,7 @@ type ConsulTransparentProxy struct {
 
 type ConsulExposeConfig struct {
 	Paths []*ConsulExposePath `hcl:"path,block"`
-	Path  []*ConsulExposePath
+	Path  []*ConsulExposePath `stored:"-"`
 }
 
 type ConsulExposePath struct {

@@ -96,7 +96,7 @@ type ScalingPolicy struct {
 	Enabled     *bool          `hcl:"enabled,optional"`
 	Type        string         `hcl:"type,optional"`
 	ID          string
-	Namespace   string
+	Namespace   string `stored:"-"`
 	Target      map[string]string
 	CreateIndex uint64
 	ModifyIndex uint64

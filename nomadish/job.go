@@ -20,8 +20,8 @@ type Job struct {
 	Spreads                  []*Spread               `hcl:"spread,block"`
 	Periodic                 *PeriodicConfig         `hcl:"periodic,block"`
 	ParameterizedJob         *ParameterizedJobConfig `hcl:"parameterized,block"`
-	Reschedule               *ReschedulePolicy       `hcl:"reschedule,block"`
-	Migrate                  *MigrateStrategy        `hcl:"migrate,block"`
+	Reschedule               *ReschedulePolicy       `hcl:"reschedule,block" stored:"-"`
+	Migrate                  *MigrateStrategy        `hcl:"migrate,block" stored:"-"`
 	Meta                     map[string]string       `hcl:"meta,block"`
 	UI                       *JobUIConfig            `hcl:"ui,block"`
 	Stop                     *bool

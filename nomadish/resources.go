@@ -26,24 +26,24 @@ type RequestedDevice struct {
 }
 
 type NetworkResource struct {
-	Mode          string     `hcl:"mode,optional"`
-	Device        string     `hcl:"device,optional"`
-	CIDR          string     `hcl:"cidr,optional"`
-	IP            string     `hcl:"ip,optional"`
-	DNS           *DNSConfig `hcl:"dns,block"`
-	ReservedPorts []Port     `hcl:"reserved_ports,block"`
-	DynamicPorts  []Port     `hcl:"port,block"`
-	Hostname      string     `hcl:"hostname,optional"`
-	MBits         *int       `hcl:"mbits,optional"`
-	CNI           *CNIConfig `hcl:"cni,block"`
+	Mode          string     `hcl:"mode,optional" stored:"omitempty"`
+	Device        string     `hcl:"device,optional" stored:"omitempty"`
+	CIDR          string     `hcl:"cidr,optional" stored:"omitempty"`
+	IP            string     `hcl:"ip,optional" stored:"omitempty"`
+	DNS           *DNSConfig `hcl:"dns,block" stored:"omitempty"`
+	ReservedPorts []Port     `hcl:"reserved_ports,block" stored:"omitempty"`
+	DynamicPorts  []Port     `hcl:"port,block" stored:"omitempty"`
+	Hostname      string     `hcl:"hostname,optional" stored:"omitempty"`
+	MBits         *int       `hcl:"mbits,optional" stored:"omitempty"`
+	CNI           *CNIConfig `hcl:"cni,block" stored:"omitempty"`
 }
 
 type Port struct {
-	Label           string `hcl:",label"`
-	Value           int    `hcl:"static,optional"`
-	To              int    `hcl:"to,optional"`
-	HostNetwork     string `hcl:"host_network,optional"`
-	IgnoreCollision bool   `hcl:"ignore_collision,optional"`
+	Label           string `hcl:",label" stored:"omitempty"`
+	Value           int    `hcl:"static,optional" stored:"omitempty"`
+	To              int    `hcl:"to,optional" stored:"omitempty"`
+	HostNetwork     string `hcl:"host_network,optional" stored:"omitempty"`
+	IgnoreCollision bool   `hcl:"ignore_collision,optional" stored:"omitempty"`
 }
 
 type DNSConfig struct {

@@ -11,7 +11,7 @@ type Service struct {
 	AddressMode       string            `hcl:"address_mode,optional"`
 	Address           string            `hcl:"address,optional"`
 	Checks            []ServiceCheck    `hcl:"check,block"`
-	CheckRestart      *CheckRestart     `hcl:"check_restart,block"`
+	CheckRestart      *CheckRestart     `hcl:"check_restart,block" stored:"-"`
 	Connect           *ConsulConnect    `hcl:"connect,block"`
 	Meta              map[string]string `hcl:"meta,block"`
 	CanaryMeta        map[string]string `hcl:"canary_meta,block"`
@@ -23,6 +23,7 @@ type Service struct {
 	Provider          string            `hcl:"provider,optional"`
 	Cluster           string            `hcl:"cluster,optional"`
 	Kind              string            `hcl:"kind,optional"`
+	Namespace         string            `stored:"only"`
 }
 
 type ServiceCheck struct {
@@ -35,7 +36,7 @@ type ServiceCheck struct {
 	PortLabel              string              `hcl:"port,optional"`
 	Expose                 bool                `hcl:"expose,optional"`
 	AddressMode            string              `hcl:"address_mode,optional"`
-	Advertise              string              `hcl:"advertise,optional"`
+	Advertise              string              `hcl:"advertise,optional" stored:"-"`
 	Interval               time.Duration       `hcl:"interval,optional"`
 	Timeout                time.Duration       `hcl:"timeout,optional"`
 	InitialStatus          string              `hcl:"initial_status,optional"`

@@ -23,7 +23,7 @@ type Task struct {
 	Templates       []*Template            `hcl:"template,block"`
 	DispatchPayload *DispatchPayloadConfig `hcl:"dispatch_payload,block"`
 	VolumeMounts    []*VolumeMount         `hcl:"volume_mount,block"`
-	CSIPluginConfig *TaskCSIPluginConfig   `json:",omitempty" hcl:"csi_plugin,block"`
+	CSIPluginConfig *TaskCSIPluginConfig   `json:",omitempty" hcl:"csi_plugin,block" stored:"always"`
 	Leader          bool                   `hcl:"leader,optional"`
 	ShutdownDelay   time.Duration          `hcl:"shutdown_delay,optional"`
 	KillSignal      string                 `hcl:"kill_signal,optional"`
@@ -48,7 +48,7 @@ type DispatchPayloadConfig struct {
 type LogConfig struct {
 	MaxFiles      *int  `hcl:"max_files,optional"`
 	MaxFileSizeMB *int  `hcl:"max_file_size,optional"`
-	Enabled       *bool `hcl:"enabled,optional"`
+	Enabled       *bool `hcl:"enabled,optional" stored:"-"`
 	Disabled      *bool `hcl:"disabled,optional"`
 }
 
