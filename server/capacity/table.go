@@ -15,6 +15,7 @@ type Table struct {
 	draft *Draft
 	empty []int32             // slots without a node
 	held  map[string]*holding // by allocation
+	lost  map[string]int      // by node that is not known: its allocations that hold something
 	// twice counts further holders of a port or core that one holds already: an allocation
 	// that is stopping and the one that takes its place.
 	twice map[unit]int
@@ -42,6 +43,7 @@ func New() *Table {
 	return &Table{
 		draft: View{slots: map[string]int32{}}.Draft(0),
 		held:  map[string]*holding{},
+		lost:  map[string]int{},
 		twice: map[unit]int{},
 	}
 }
@@ -90,7 +92,7 @@ func (t *Table) PutNode(n *nomadish.Node) {
 		b.disk[i] += site.Total.Disk - old.Total.Disk
 		return
 	}
-	t.rebuild(slot, n.ID)
+	t.rebuild(slot, n.ID, known)
 }
 
 func (t *Table) newSlot() int32 {
@@ -108,12 +110,16 @@ func (t *Table) newSlot() int32 {
 }
 
 // rebuild works out a node's row anew from what its allocations hold.
-func (t *Table) rebuild(slot int32, nodeID string) {
+func (t *Table) rebuild(slot int32, nodeID string, known bool) {
 	maps.DeleteFunc(t.twice, func(u unit, _ int) bool { return u.slot == slot })
 	site := t.draft.sites[slot]
 	b, i := t.draft.write(int(slot))
 	b.cpu[i], b.memory[i], b.disk[i] = site.Total.CPU, site.Total.Memory, site.Total.Disk
 	b.allocs[i], b.taken[i] = 0, nil
+	if !known && t.lost[nodeID] == 0 {
+		return
+	}
+	delete(t.lost, nodeID)
 	for _, h := range t.held {
 		if h.nodeID == nodeID {
 			h.slot = slot
@@ -137,6 +143,7 @@ func (t *Table) DeleteNode(id string) {
 	for _, h := range t.held {
 		if h.slot == slot {
 			h.slot = -1
+			t.lost[id]++
 		}
 	}
 	maps.DeleteFunc(t.twice, func(u unit, _ int) bool { return u.slot == slot })
@@ -160,26 +167,42 @@ func (t *Table) put(a *nomadish.Allocation, now int64) {
 		h.leaving = h.leaving || a.ServerTerminal()
 		return
 	}
-	next := &holding{nodeID: a.NodeID, slot: -1, demand: Granted(a.AllocatedResources), leaving: a.ServerTerminal()}
-	if slot, ok := t.draft.slots[a.NodeID]; ok {
-		next.slot = slot
+	next := &holding{nodeID: a.NodeID, slot: t.slot(a.NodeID), demand: Granted(a.AllocatedResources), leaving: a.ServerTerminal()}
+	if h != nil && h.slot == next.slot && h.nodeID == next.nodeID && equal(h.demand, next.demand) {
+		t.held[a.ID] = next // nothing moves; a new holding, so that Undo sees that it is not its own
+		return
 	}
 	t.replace(a.ID, next, now)
+}
+
+// slot returns the slot of a node, or -1.
+func (t *Table) slot(nodeID string) int32 {
+	if slot, ok := t.draft.slots[nodeID]; ok {
+		return slot
+	}
+	return -1
 }
 
 // replace makes next what an allocation holds; nil: nothing.
 func (t *Table) replace(id string, next *holding, now int64) {
 	t.draft.now = now
-	if h := t.held[id]; h != nil && h.slot >= 0 {
-		t.give(h.slot, h.demand)
+	if h := t.held[id]; h != nil {
+		if h.slot >= 0 {
+			t.give(h.slot, h.demand)
+		} else {
+			t.lost[h.nodeID]--
+		}
 	}
 	if next == nil {
 		delete(t.held, id)
 		return
 	}
 	t.held[id] = next
+	next.slot = t.slot(next.nodeID)
 	if next.slot >= 0 {
 		t.take(next.slot, next.demand)
+	} else {
+		t.lost[next.nodeID]++
 	}
 }
 
