@@ -1,0 +1,121 @@
+//go:build linux
+
+// Package process knows a process again: a pid alone may belong to another one by now.
+package process
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ID is one process of one boot.
+type ID struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"` // clock ticks since the boot
+	Boot  string `json:"boot"`
+}
+
+// Self is this process.
+func Self() ID { id, _ := Find(os.Getpid()); return id }
+
+// Find returns the running process with a pid; false when there is none.
+func Find(pid int) (ID, bool) {
+	start, err := startTime(pid)
+	if err != nil {
+		return ID{PID: pid}, false
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ID{PID: pid}, false
+	}
+	return ID{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, true
+}
+
+// Alive says whether the process still runs; one that nobody has waited for does not.
+func (id ID) Alive() bool {
+	if id.PID <= 1 {
+		return false
+	}
+	now, ok := Find(id.PID)
+	return ok && now == id
+}
+
+// Kill ends the process if it is still the same one, and waits up to grace for it to be gone.
+func (id ID) Kill(signal unix.Signal, grace time.Duration) error {
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if errors.Is(err, unix.ESRCH) || err == nil && !id.Alive() {
+		if err == nil {
+			return unix.Close(fd)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("process %d: %w", id.PID, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("process %d: %w", id.PID, err)
+	}
+	end := time.Now().Add(grace)
+	for {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, int(max(0, time.Until(end)).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("process %d: %w", id.PID, err)
+		case n == 0:
+			return fmt.Errorf("process %d did not end within %s of %s", id.PID, grace, unix.SignalName(signal))
+		}
+		return nil
+	}
+}
+
+// startTime reads the 22nd field of a process's stat. The second, its name, may hold anything.
+func startTime(pid int) (uint64, error) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("process %d: stat has %d fields", pid, len(fields)+2)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return 0, os.ErrProcessDone
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// Write stores an ID in a file, whole or not at all.
+func Write(path string, id ID) error {
+	b, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Read returns the ID in a file. A file that is not there, or holds none, gives the zero
+// ID, which is not alive.
+func Read(path string) ID {
+	var id ID
+	b, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(b, &id) != nil {
+		return ID{}
+	}
+	return id
+}

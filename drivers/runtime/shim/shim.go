@@ -1,0 +1,90 @@
+//go:build linux
+
+// Package shim is the process that containerd starts for an allocation: it is the parent of
+// the allocation's containers, opens their output files, and outlives agent and containerd.
+// It is containerd's own runc shim that also keeps a journal of exits.
+package shim
+
+import (
+	"context"
+	"os"
+
+	"github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
+	cevents "github.com/containerd/containerd/v2/core/events"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/containerd/v2/pkg/shutdown"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+
+	"github.com/nomadish/nomadish/drivers/runtime/journal"
+)
+
+// Runtime is the name under which containerd knows this shim.
+const Runtime = "io.containerd.runc.v2"
+
+// IsShim says whether args are those of a shim that started itself again in the background.
+func IsShim(args []string) bool { return len(args) > 1 && args[1] == "-namespace" }
+
+// Main runs the shim with the process's own arguments. The process ends inside when it fails.
+func Main() {
+	// The registry holds the server's plugins too; the shim would start all that it finds.
+	registry.Reset()
+	registry.Register(&plugin.Registration{
+		Type:     plugins.TTRPCPlugin,
+		ID:       "task",
+		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
+		InitFn:   newTaskService,
+	})
+	shim.RunShim(context.Background(), manager.NewShimManager(Runtime))
+}
+
+func newTaskService(ic *plugin.InitContext) (any, error) {
+	publisher, err := ic.GetByID(plugins.EventPlugin, "publisher")
+	if err != nil {
+		return nil, err
+	}
+	stop, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
+	if err != nil {
+		return nil, err
+	}
+	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env)}
+	return task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
+}
+
+// journaled writes each end of a container down before it tells containerd.
+type journaled struct {
+	shim.Publisher
+	dir string
+}
+
+func (j journaled) Publish(ctx context.Context, topic string, event cevents.Event) error {
+	if id, entry := entryOf(event); id != "" && j.dir != "" {
+		if err := journal.Append(j.dir, id, entry); err != nil {
+			log.G(ctx).WithError(err).Error("journal") // containerd may still hear of it
+		}
+	}
+	return j.Publisher.Publish(ctx, topic, event)
+}
+
+// entryOf returns the container and entry of an event that belongs into the journal.
+func entryOf(event cevents.Event) (string, journal.Entry) {
+	switch e := event.(type) {
+	case *events.TaskExit:
+		if e.ID != e.ContainerID {
+			return "", journal.Entry{} // a command run inside
+		}
+		return e.ContainerID, journal.Entry{
+			Exit: true,
+			Code: int(e.ExitStatus),
+			PID:  int(e.Pid),
+			Time: e.ExitedAt.AsTime(),
+		}
+	case *events.TaskOOM:
+		return e.ContainerID, journal.Entry{OOM: true}
+	}
+	return "", journal.Entry{}
+}
