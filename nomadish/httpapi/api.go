@@ -1,0 +1,191 @@
+package httpapi
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/transport"
+)
+
+// Config says how the API answers.
+type Config struct {
+	Region  string        // of this agent; default "global"
+	MaxWait time.Duration // longest blocking query, at most 10m; default 5m
+	Logger  *slog.Logger  // default: discard
+}
+
+func (c Config) withDefaults() Config {
+	c.Region = cmp.Or(c.Region, "global")
+	c.MaxWait = min(cmp.Or(c.MaxWait, waitDefault), waitMax)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// API is the HTTP API of one agent. It is an http.Handler, safe for concurrent use.
+type API struct {
+	cfg   Config
+	back  Backends
+	table *table
+}
+
+// New returns the API in front of the backends.
+func New(cfg Config, back Backends) (*API, error) {
+	if err := back.validate(); err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
+	a := &API{cfg: cfg.withDefaults(), back: back}
+	t, err := newTable(a.routes())
+	if err != nil {
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
+	a.table = t
+	return a, nil
+}
+
+// ServeHTTP finds the route of a request and answers it.
+func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	defer a.recover(w, hr)
+	w.Header().Set("Vary", "Accept-Encoding")
+	e, params := a.table.find(hr.URL.EscapedPath())
+	if e == nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	route := e.routes[hr.Method]
+	if route == nil {
+		a.noMethod(w, hr, e)
+		return
+	}
+	if route.is(CORS) {
+		allowAnyOrigin(w.Header())
+	}
+	r := &Request{HTTP: hr, api: a, route: route, params: params, values: hr.URL.Query(), control: http.NewResponseController(w)}
+	if err := a.serve(w, r); err != nil {
+		a.writeError(w, hr, err)
+	}
+}
+
+// serve answers a request, or returns why it can't before anything is written.
+func (a *API) serve(w http.ResponseWriter, r *Request) error {
+	if r.HTTP.ContentLength > r.route.Body {
+		return r.tooLarge()
+	}
+	r.HTTP.Body = http.MaxBytesReader(w, r.HTTP.Body, r.route.Body)
+	var err error
+	if r.Query, err = parseQuery(r.values); err != nil {
+		return err
+	}
+	r.Query.Wait = min(r.Query.Wait, a.cfg.MaxWait)
+	caller, err := a.back.Authority.Authenticate(r.Context(), credentials(r.HTTP))
+	if err != nil {
+		return err
+	}
+	r.HTTP = r.HTTP.WithContext(nomadish.WithCaller(r.Context(), caller))
+	away, err := a.place(r)
+	if err != nil {
+		return err
+	}
+	if away != nil {
+		return transport.Forward(w, r.HTTP, away)
+	}
+	if err := a.authorize(r, caller); err != nil {
+		return err
+	}
+	if r.route.is(Read) {
+		r.knownLeader, r.lastContact = a.back.Server.Reads.Contact()
+	}
+	value, err := r.route.Handle(r)
+	if err != nil {
+		return err
+	}
+	if err := a.respond(w, r, value); err != nil {
+		return fmt.Errorf("%s %s: %w", r.HTTP.Method, r.route.Path, err)
+	}
+	return nil
+}
+
+// authorize checks the route's permission.
+func (a *API) authorize(r *Request, caller nomadish.Caller) error {
+	if r.route.Permission == PermNone {
+		return nil
+	}
+	if r.route.Permission == PermNode && caller.ID != r.Param("node") {
+		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	}
+	return a.back.Authority.Authorize(r.Context(), caller, string(r.route.Permission), r.Query.Namespace)
+}
+
+// place returns the way to the agent that has to run the request, nil when it is this one.
+func (a *API) place(r *Request) (http.RoundTripper, error) {
+	ctx := r.Context()
+	where := r.route.Where
+	if where == OnAgent {
+		return nil, nil
+	}
+	if where == OnNode {
+		if here, err := a.onThisNode(r); here || err != nil {
+			return nil, err
+		}
+	}
+	if region := r.Query.Region; region != "" && region != a.cfg.Region {
+		return a.back.Router.Region(ctx, region)
+	}
+	if a.back.Server == nil {
+		return a.back.Router.Server(ctx)
+	}
+	switch where {
+	case OnLeader:
+		return a.back.Router.Leader(ctx)
+	case OnNode:
+		return a.toNode(r)
+	}
+	return nil, nil
+}
+
+// noMethod answers a method that a path has not.
+func (a *API) noMethod(w http.ResponseWriter, hr *http.Request, e *endpoint) {
+	w.Header().Set("Allow", e.allowed())
+	if hr.Method == http.MethodOptions {
+		for _, r := range e.routes {
+			if r.is(CORS) {
+				preflight(w, hr, e)
+				return
+			}
+		}
+	}
+	a.writeError(w, hr, &statusError{http.StatusMethodNotAllowed, "Invalid method"})
+}
+
+// allowAnyOrigin sets what Nomad sets for the routes that its UI calls on other agents.
+func allowAnyOrigin(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Credentials", "true")
+}
+
+func preflight(w http.ResponseWriter, hr *http.Request, e *endpoint) {
+	h := w.Header()
+	allowAnyOrigin(h)
+	h.Set("Access-Control-Allow-Methods", e.allowed())
+	if asked := hr.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// recover keeps a fault in one request from ending the agent.
+func (a *API) recover(w http.ResponseWriter, hr *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if fault == http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is
+		panic(fault)
+	}
+	a.cfg.Logger.Error("request panicked", "method", hr.Method, "path", hr.URL.Path, "panic", fault, "stack", string(debug.Stack()))
+	a.writeError(w, hr, &statusError{http.StatusInternalServerError, "internal error"})
+}

@@ -1,0 +1,92 @@
+package httpapi
+
+import "net/http"
+
+// Methods of routes. Nomad takes PUT and POST as one for most writes.
+var (
+	get     = []string{http.MethodGet}
+	put     = []string{http.MethodPut}
+	write   = []string{http.MethodPut, http.MethodPost}
+	destroy = []string{http.MethodDelete}
+	gather  = []string{http.MethodGet, http.MethodPut, http.MethodPost}
+)
+
+// routes is the table of all routes. Paths are matched with more literal segments first.
+//
+// It is one long list by intent: whoever wants to know what the API offers, to whom and
+// within which limits, reads it here.
+func (a *API) routes() []Route {
+	return []Route{
+		{get, "/.well-known/jwks.json", PermNone, OnServer, 0, 0, a.keys},
+
+		{get, "/v1/jobs", PermListJobs, OnServer, Read, 0, a.jobs},
+		{write, "/v1/jobs", PermSubmitJob, OnLeader, 0, bodyJob, a.registerJob},
+		{write, "/v1/jobs/parse", PermParseJob, OnServer, 0, bodyParse, a.parseJob},
+		{write, "/v1/validate/job", PermReadJob, OnServer, 0, bodyJob, a.validateJob},
+		{get, "/v1/job/*id", PermReadJob, OnServer, Read, 0, a.job},
+		{write, "/v1/job/*id", PermSubmitJob, OnLeader, 0, bodyJob, a.updateJob},
+		{destroy, "/v1/job/*id", PermSubmitJob, OnLeader, 0, 0, a.deregisterJob},
+		{get, "/v1/job/*id/versions", PermReadJob, OnServer, Read, 0, a.jobVersions},
+		{get, "/v1/job/*id/summary", PermReadJob, OnServer, Read, 0, a.jobSummary},
+		{get, "/v1/job/*id/submission", PermReadJob, OnServer, Read, 0, a.jobSubmission},
+		{get, "/v1/job/*id/allocations", PermReadJob, OnServer, Read, 0, a.jobAllocations},
+		{get, "/v1/job/*id/evaluations", PermReadJob, OnServer, Read, 0, a.jobEvaluations},
+		{get, "/v1/job/*id/deployments", PermReadJob, OnServer, Read, 0, a.jobDeployments},
+		{get, "/v1/job/*id/deployment", PermReadJob, OnServer, Read, 0, a.jobDeployment},
+		{write, "/v1/job/*id/evaluate", PermSubmitJob, OnLeader, 0, 0, a.evaluateJob},
+
+		{get, "/v1/allocations", PermReadJob, OnServer, Read | PrefixID, 0, a.allocations},
+		{get, "/v1/allocation/:id", PermReadJob, OnServer, Read, 0, a.allocation},
+		{write, "/v1/allocation/:id/stop", PermAllocLifecycle, OnLeader, 0, 0, a.stopAllocation},
+
+		{get, "/v1/evaluations", PermReadJob, OnServer, Read | PrefixID, 0, a.evaluations},
+		{destroy, "/v1/evaluations", PermManagement, OnLeader, 0, 0, a.deleteEvaluations},
+		{get, "/v1/evaluations/count", PermReadJob, OnServer, Read | PrefixID, 0, a.countEvaluations},
+		{get, "/v1/evaluation/:id", PermReadJob, OnServer, Read, 0, a.evaluation},
+		{get, "/v1/evaluation/:id/allocations", PermReadJob, OnServer, Read, 0, a.evaluationAllocations},
+
+		{get, "/v1/deployments", PermReadJob, OnServer, Read | PrefixID, 0, a.deployments},
+
+		{get, "/v1/nodes", PermNodeRead, OnServer, Read | PrefixID, 0, a.nodes},
+		{get, "/v1/node/:id", PermNodeRead, OnServer, Read, 0, a.node},
+		{get, "/v1/node/:id/allocations", PermNodeRead, OnServer, Read, 0, a.nodeAllocations},
+		{write, "/v1/node/:id/eligibility", PermNodeWrite, OnLeader, 0, 0, a.setNodeEligibility},
+		{write, "/v1/node/:id/evaluate", PermNodeWrite, OnLeader, 0, 0, a.evaluateNode},
+		{write, "/v1/node/:id/purge", PermNodeWrite, OnLeader, 0, 0, a.purgeNode},
+
+		{get, "/v1/namespaces", PermNamespaceAny, OnServer, Read, 0, a.namespaces},
+		{get, "/v1/namespace/:name", PermNamespaceAny, OnServer, Read, 0, a.namespace},
+		{get, "/v1/node/pools", PermNodePoolRead, OnServer, Read, 0, a.nodePools},
+		{get, "/v1/node/pool/:name", PermNodePoolRead, OnServer, Read, 0, a.nodePool},
+
+		{get, "/v1/client/fs/ls/:alloc", PermReadFS, OnNode, CORS, 0, a.listFiles},
+		{get, "/v1/client/fs/stat/:alloc", PermReadFS, OnNode, CORS, 0, a.statFile},
+		{get, "/v1/client/fs/cat/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.catFile},
+		{get, "/v1/client/fs/readat/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.readFile},
+		{get, "/v1/client/fs/stream/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.streamFile},
+		{get, "/v1/client/fs/logs/:alloc", PermReadLogs, OnNode, CORS | Stream, 0, a.logs},
+		{get, "/v1/client/allocation/:alloc/stats", PermReadJob, OnNode, CORS, 0, a.allocStats},
+		{get, "/v1/client/allocation/:alloc/gc", PermSubmitJob, OnNode, CORS, 0, a.collectAllocation},
+		{get, "/v1/client/stats", PermNodeRead, OnNode, CORS, 0, a.hostStats},
+		{gather, "/v1/client/gc", PermNodeWrite, OnNode, 0, 0, a.collectNode},
+
+		{get, "/v1/agent/self", PermAgentRead, OnAgent, 0, 0, a.agentSelf},
+		{get, "/v1/agent/health", PermNone, OnAgent, 0, 0, a.agentHealth},
+		{get, "/v1/agent/members", PermNodeRead, OnAgent, 0, 0, a.agentMembers},
+		{get, "/v1/agent/servers", PermAgentRead, OnAgent, 0, 0, a.agentServers},
+		{get, "/v1/metrics", PermNone, OnAgent, 0, 0, a.metrics},
+		{get, "/v1/status/leader", PermNone, OnServer, 0, 0, a.leader},
+		{get, "/v1/status/peers", PermNone, OnServer, 0, 0, a.peers},
+		{get, "/v1/regions", PermNone, OnServer, 0, 0, a.regions},
+
+		{get, "/v1/operator/scheduler/configuration", PermOperatorRead, OnServer, Read, 0, a.schedulerConfig},
+		{write, "/v1/operator/scheduler/configuration", PermOperatorWrite, OnLeader, 0, 0, a.setSchedulerConfig},
+		{write, "/v1/system/gc", PermManagement, OnLeader, 0, 0, a.collectGarbage},
+
+		{get, "/v1/internal/commit-index", PermServer, OnLeader, 0, 0, a.commitIndex},
+		{put, "/v1/internal/node/:node", PermNode, OnLeader, 0, bodyNode, a.registerNode},
+		{put, "/v1/internal/node/:node/heartbeat", PermNode, OnLeader, 0, 0, a.heartbeat},
+		{get, "/v1/internal/node/:node/allocations", PermNode, OnServer, 0, 0, a.watchAllocations},
+		{put, "/v1/internal/node/:node/allocations", PermNode, OnLeader, 0, bodyNode, a.updateAllocations},
+	}
+}
