@@ -47,7 +47,7 @@ func (r *Runner) interrupted(ctx context.Context) bool {
 // await waits for the task's end.
 func (r *Runner) await(ctx context.Context) Input {
 	handle := r.Record().Handle
-	if err := r.recover(ctx, handle); err != nil {
+	if err := r.reattach(ctx, handle); err != nil {
 		return r.lost(ctx, err)
 	}
 	return r.wait(ctx, handle)
@@ -73,8 +73,8 @@ func (r *Runner) wait(ctx context.Context, handle *drivers.Handle) Input {
 	return r.ended(ctx, exit)
 }
 
-// recover makes the driver know the task again, once per agent.
-func (r *Runner) recover(ctx context.Context, handle *drivers.Handle) error {
+// reattach makes the driver know the task again, once per agent.
+func (r *Runner) reattach(ctx context.Context, handle *drivers.Handle) error {
 	if r.recovered {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (r *Runner) ended(ctx context.Context, exit drivers.Exit) Input {
 // stop asks the driver to end the task, and waits for the end.
 func (r *Runner) stop(ctx context.Context) Input {
 	record := r.Record()
-	if err := r.recover(ctx, record.Handle); err != nil {
+	if err := r.reattach(ctx, record.Handle); err != nil {
 		return r.lost(ctx, err)
 	}
 	if exit := r.shutdownDelay(ctx, record); exit != nil || ctx.Err() != nil {
@@ -156,7 +156,7 @@ func (r *Runner) shutdownDelay(ctx context.Context, record localstate.Task) Inpu
 	exit, err := r.cfg.Driver.Wait(waitCtx, record.Handle)
 	if err != nil {
 		if waitCtx.Err() == nil {
-			sleep(waitCtx, d) // the driver can't tell now: keep to the delay
+			_ = sleep(waitCtx, d) // the driver can't tell now: keep to the delay
 		}
 		return nil
 	}

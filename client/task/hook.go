@@ -48,7 +48,7 @@ type Setup struct {
 	Root         string // the allocation's directory
 	Attempt      int
 
-	Spec *drivers.TaskSpec             // what the driver gets: hooks fill it in
+	Spec *drivers.TaskSpec            // what the driver gets: hooks fill it in
 	Emit func(ev *nomadish.TaskEvent) // tells users something
 }
 
