@@ -45,6 +45,14 @@ type ReschedulePolicy struct {
 	Unlimited     *bool          `hcl:"unlimited,optional"`
 }
 
+// Which allocation stays when a disconnected node comes back (DisconnectStrategy.Reconcile).
+const (
+	ReconcileKeepOriginal    = "keep_original"
+	ReconcileKeepReplacement = "keep_replacement"
+	ReconcileBestScore       = "best_score"
+	ReconcileLongestRunning  = "longest_running"
+)
+
 type DisconnectStrategy struct {
 	LostAfter         *time.Duration `hcl:"lost_after,optional"`
 	StopOnClientAfter *time.Duration `hcl:"stop_on_client_after,optional"`

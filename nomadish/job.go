@@ -77,6 +77,12 @@ type MultiregionRegion struct {
 	Meta        map[string]string `hcl:"meta,block"`
 }
 
+// Kinds of periodic specifications (PeriodicConfig.SpecType).
+const (
+	PeriodicSpecCron = "cron"
+	PeriodicSpecTest = "_internal_test" // seconds since 1970, separated by commas
+)
+
 type PeriodicConfig struct {
 	Enabled         *bool    `hcl:"enabled,optional"`
 	Spec            *string  `hcl:"cron,optional"`

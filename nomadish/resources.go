@@ -13,6 +13,13 @@ type Resources struct {
 	IOPS        *int               `hcl:"iops,optional"`
 }
 
+// How a task's cores lie to the memory (NUMAResource.Affinity).
+const (
+	NUMAAffinityNone    = "none"
+	NUMAAffinityPrefer  = "prefer"
+	NUMAAffinityRequire = "require"
+)
+
 type NUMAResource struct {
 	Affinity string   `hcl:"affinity,optional"`
 	Devices  []string `hcl:"devices,optional"`

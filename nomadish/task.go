@@ -82,6 +82,14 @@ type Template struct {
 	ErrMissingKey *bool          `hcl:"error_on_missing_key,optional"`
 }
 
+// What happens to a task whose file or token has changed (ChangeMode).
+const (
+	ChangeModeNoop    = "noop"
+	ChangeModeRestart = "restart"
+	ChangeModeSignal  = "signal"
+	ChangeModeScript  = "script" // templates only
+)
+
 type WaitConfig struct {
 	Min *time.Duration `hcl:"min"`
 	Max *time.Duration `hcl:"max"`
