@@ -1,0 +1,29 @@
+// Package hooks prepares tasks for their start, one hook for each thing that they need.
+package hooks
+
+import (
+	"github.com/nomadish/nomadish/client/logs"
+	"github.com/nomadish/nomadish/client/task"
+)
+
+// Config is what the hooks work with.
+type Config struct {
+	Collector    *logs.Collector
+	Region       string
+	CgroupParent string // of the tasks' control groups
+}
+
+// All returns all hooks in their order: each finds done what those before it do.
+func All(cfg Config) task.Pipeline {
+	return task.Pipeline{
+		supported{},
+		directories{},
+		secrets{},
+		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent},
+		interpolation{},
+		options{},
+		payload{},
+		resources{cgroupParent: cfg.CgroupParent},
+		capture{collector: cfg.Collector},
+	}
+}
