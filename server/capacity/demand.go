@@ -141,3 +141,12 @@ func (u *usage) total() (cpu, memory int64) {
 
 // Plain says that the demand is amounts only, so that every grant of it is the same.
 func (d *Demand) Plain() bool { return d.Cores == 0 && len(d.CoreIDs) == 0 && len(d.Ports) == 0 }
+
+// SameEverywhere says that every grant of an asked demand is written the same on every node.
+func (d *Demand) SameEverywhere() bool {
+	return d.Plain() && len(d.group.Networks) == 0 && !d.tasksNetwork()
+}
+
+func (d *Demand) tasksNetwork() bool {
+	return slices.ContainsFunc(d.tasks, func(t taskDemand) bool { return t.network != nil })
+}
