@@ -16,6 +16,7 @@ const (
 	OpRead
 	OpWrite
 	OpTruncate
+	OpAllocate
 	OpSync
 )
 
@@ -110,6 +111,13 @@ func (f hookFile) Truncate(size int64) error {
 		return err
 	}
 	return f.File.Truncate(size)
+}
+
+func (f hookFile) Allocate(size int64) error {
+	if err := f.fs.fail(OpAllocate, "allocate", f.name); err != nil {
+		return err
+	}
+	return f.File.Allocate(size)
 }
 
 func (f hookFile) Sync() error {

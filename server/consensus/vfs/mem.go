@@ -338,6 +338,13 @@ func (f *memFile) Truncate(size int64) error {
 	})
 }
 
+func (f *memFile) Allocate(size int64) error {
+	return f.write("allocate", func(node *inode) error {
+		node.resize(max(size, int64(len(node.data))))
+		return nil
+	})
+}
+
 // resize sets the length; bytes that come into being are zero, also where the array held others before.
 func (n *inode) resize(size int64) {
 	old := int64(len(n.data))

@@ -52,3 +52,12 @@ func (f osFile) Size() (int64, error) {
 }
 
 func (f osFile) Sync() error { return syncData(f.File) }
+
+// extend makes a file at least that big without reserving the space.
+func extend(f File, size int64) error {
+	have, err := f.Size()
+	if err != nil || have >= size {
+		return err
+	}
+	return f.Truncate(size)
+}

@@ -29,3 +29,19 @@ func (OS) SyncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Allocate makes the file at least that big.
+func (f osFile) Allocate(size int64) error {
+	for {
+		err := syscall.Fallocate(int(f.Fd()), 0, 0, size)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EOPNOTSUPP):
+			return extend(f, size)
+		default:
+			return &fs.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+		}
+	}
+}

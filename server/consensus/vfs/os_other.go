@@ -22,3 +22,6 @@ func (OS) SyncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Allocate makes the file at least that big.
+func (f osFile) Allocate(size int64) error { return extend(f, size) }

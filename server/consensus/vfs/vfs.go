@@ -44,6 +44,10 @@ type File interface {
 	Size() (int64, error)
 	// Truncate sets the size; bytes beyond the old size read as zeros.
 	Truncate(size int64) error
+	// Allocate makes the file at least that big, with the space reserved where the disk can: what is
+	// written there needs neither a new block nor a new size, so that Sync is quicker and the disk is full
+	// now or not at all.
+	Allocate(size int64) error
 	// Sync makes the content and size durable. After an error nothing is known of the unsynced bytes, and
 	// calling it again tells no more: whoever needs them must stop.
 	Sync() error

@@ -42,7 +42,8 @@ func checkContent(t *testing.T, fsys vfs.FS, dir string) {
 	_, err = f.WriteAt([]byte("hello"), 0)
 	must(t, err)
 	must(t, f.Truncate(8))
-	must(t, f.Truncate(10))
+	must(t, f.Allocate(10))
+	must(t, f.Allocate(5))
 	must(t, f.Sync())
 	if size, err := f.Size(); err != nil || size != 10 {
 		t.Errorf("size %d, %v, want 10", size, err)
@@ -206,6 +207,7 @@ func TestHookFails(t *testing.T) {
 		vfs.OpRead:     func(f vfs.File) error { return second(f.ReadAt(make([]byte, 1), 0)) },
 		vfs.OpWrite:    func(f vfs.File) error { return second(f.WriteAt([]byte("new"), 0)) },
 		vfs.OpTruncate: func(f vfs.File) error { return f.Truncate(0) },
+		vfs.OpAllocate: func(f vfs.File) error { return f.Allocate(100) },
 		vfs.OpSync:     func(f vfs.File) error { return f.Sync() },
 	} {
 		failing = vfs.OpMkdir
