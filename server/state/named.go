@@ -1,0 +1,58 @@
+package state
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// listNamed lists rows whose key is a namespace and an ID: those of one namespace, or of
+// all, whose ID starts with prefix.
+func listNamed[T any](r Reader, ws memdb.WatchSet, t *table[T], namespace, prefix string, id func(*T) string) iter.Seq[*T] {
+	if namespace == AnyNamespace {
+		all := list(r, ws, t, indexID+withPrefix, nil)
+		if prefix == "" {
+			return all
+		}
+		return filter(all, func(v *T) bool { return strings.HasPrefix(id(v), prefix) })
+	}
+	key, err := namePrefix(namespace, prefix)
+	if err != nil { // a name that no row can have
+		return empty[*T]
+	}
+	return list(r, ws, t, indexID+withPrefix, key)
+}
+
+// inNamespace keeps the rows of one namespace, or all with AnyNamespace.
+func inNamespace[T any](seq iter.Seq[*T], namespace string, of func(*T) string) iter.Seq[*T] {
+	if namespace == AnyNamespace {
+		return seq
+	}
+	return filter(seq, func(v *T) bool { return of(v) == namespace })
+}
+
+// listByID lists rows whose key is a UUID that starts with prefix.
+func listByID[T any](r Reader, ws memdb.WatchSet, t *table[T], prefix string) (iter.Seq[*T], error) {
+	key, err := idPrefix(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return list(r, ws, t, indexID+withPrefix, key), nil
+}
+
+// byID returns the row whose key is a UUID.
+func byID[T any](r Reader, ws memdb.WatchSet, t *table[T], noun, id string) (*T, error) {
+	key, err := idKey(id)
+	if err != nil {
+		return nil, missing(noun, id) // no row has such an ID
+	}
+	if v, ok := first(r, ws, t, key); ok {
+		return v, nil
+	}
+	return nil, missing(noun, id)
+}
+
+// collect takes a list out of an iterator, so that the table may be changed meanwhile.
+func collect[T any](seq iter.Seq[T]) []T { return slices.Collect(seq) }

@@ -1,0 +1,77 @@
+package state
+
+import (
+	"iter"
+	"strings"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+var nodePools = newTable[nomadish.NodePool](9, TableNodePools, func(p *nomadish.NodePool) ([]byte, error) { return nameKey(p.Name) })
+
+// builtinNodePools exist without a row.
+func builtinNodePools() []*nomadish.NodePool {
+	return []*nomadish.NodePool{
+		{Name: nomadish.NodePoolAll, Description: "Node pool with all nodes in the cluster.", CreateIndex: 1, ModifyIndex: 1},
+		{Name: nomadish.NodePoolDefault, Description: "Default node pool.", CreateIndex: 1, ModifyIndex: 1},
+	}
+}
+
+// NodePool returns a node pool.
+func (r Reader) NodePool(ws memdb.WatchSet, name string) (*nomadish.NodePool, error) {
+	key, err := nameKey(name)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := first(r, ws, nodePools, key); ok {
+		return p, nil
+	}
+	for _, p := range builtinNodePools() {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return nil, missing("node pool", name)
+}
+
+// NodePools lists all node pools by name.
+func (r Reader) NodePools(ws memdb.WatchSet) iter.Seq[*nomadish.NodePool] {
+	return r.NodePoolsByPrefix(ws, "")
+}
+
+// NodePoolsByPrefix lists the node pools whose name starts with prefix.
+func (r Reader) NodePoolsByPrefix(ws memdb.WatchSet, prefix string) iter.Seq[*nomadish.NodePool] {
+	return listWithBuiltins(r, ws, nodePools, builtinNodePools(), prefix, func(p *nomadish.NodePool) string { return p.Name })
+}
+
+// listWithBuiltins lists the rows whose name starts with prefix, and the built-in ones
+// that no row replaces, by name.
+func listWithBuiltins[T any](r Reader, ws memdb.WatchSet, t *table[T], builtin []*T, prefix string, name func(*T) string) iter.Seq[*T] {
+	key, err := namePrefix(prefix)
+	if err != nil {
+		return empty[*T]
+	}
+	rows := list(r, ws, t, indexID+withPrefix, key)
+	return func(yield func(*T) bool) {
+		rest := builtin
+		for v := range rows {
+			for len(rest) > 0 && name(rest[0]) <= name(v) {
+				b := rest[0]
+				rest = rest[1:]
+				if name(b) < name(v) && strings.HasPrefix(name(b), prefix) && !yield(b) {
+					return
+				}
+			}
+			if !yield(v) {
+				return
+			}
+		}
+		for _, b := range rest {
+			if strings.HasPrefix(name(b), prefix) && !yield(b) {
+				return
+			}
+		}
+	}
+}

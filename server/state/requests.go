@@ -1,0 +1,90 @@
+package state
+
+import (
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+const (
+	// RequestWindow is how long, in the log's time, the results of requests are kept.
+	RequestWindow = 10 * time.Minute
+	// MaxRequests is how many results are kept; writes with a request id are refused beyond it.
+	MaxRequests = 100_000
+)
+
+// request is a write that carried a request id, and what came of it.
+type request struct {
+	ID     string
+	Time   int64 // of the log, nanoseconds since 1970
+	Index  uint64
+	Result []byte // as package fsm encodes it
+}
+
+var requests = requestTable()
+
+func requestTable() *table[request] {
+	t := newTable[request](12, TableRequests, func(q *request) ([]byte, error) { return nameKey(q.ID) })
+	t.indexes = map[string]func(*request) ([]byte, error){
+		indexTime: func(q *request) ([]byte, error) { return timeKey(q.Time), nil },
+	}
+	return t
+}
+
+// Result returns the result of an earlier write with this request id and the index at
+// which it was made.
+func (r Reader) Result(requestID string) (index uint64, result []byte, ok bool) {
+	key, err := nameKey(requestID)
+	if err != nil {
+		return 0, nil, false
+	}
+	q, ok := first(r, nil, requests, key)
+	if !ok {
+		return 0, nil, false
+	}
+	return q.Index, q.Result, true
+}
+
+// CanKeepResult says whether there is room for another request's result.
+func (w *Writer) CanKeepResult() error {
+	if w.txn.meta.Requests >= MaxRequests {
+		return nomadish.Errorf(nomadish.KindLimited, "%d results of requests are kept for %s, no more fit", MaxRequests, RequestWindow)
+	}
+	return nil
+}
+
+// KeepResult stores the result of the present command under its request id.
+func (w *Writer) KeepResult(requestID string, result []byte) error {
+	w.txn.meta.Requests++
+	w.txn.expiry = 0
+	return put(w.txn, requests, &request{ID: requestID, Time: w.time, Index: w.txn.meta.Index, Result: result})
+}
+
+// expireRequests drops the results whose time is over. When that is does not depend on
+// how commands are batched.
+func (w *Writer) expireRequests() error {
+	t := w.txn
+	if t.meta.Requests == 0 || t.expiry > w.time {
+		return nil
+	}
+	var old []*request
+	t.expiry = 0
+	for q := range list(w.Reader, nil, requests, indexTime+withPrefix, nil) {
+		if end := q.Time + int64(RequestWindow); end > w.time {
+			t.expiry = end
+			break
+		}
+		old = append(old, q)
+	}
+	for _, q := range old {
+		key, err := requests.key(q)
+		if err != nil {
+			return err
+		}
+		if err := remove(t, requests, key); err != nil {
+			return err
+		}
+		t.meta.Requests--
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Txn is one write transaction. It holds the changes of a batch of commands, which readers
+// see all at once when it is committed. Only package fsm uses it.
+type Txn struct {
+	store   *Store
+	txn     *memdb.Txn
+	base    *memdb.Txn     // the state before the transaction
+	touched map[string]any // by rowName: the newest row, nil if deleted
+	meta    meta
+	sum     sum
+	buf     []byte
+	log     []change // of the present command
+	batches []Changes
+	expiry  int64 // log time at which the oldest request goes; 0: not known
+}
+
+// change is one written row: for undoing it, and for the change feed.
+type change struct {
+	table         anyTable
+	key           string
+	before, after any // rows; nil if there is none
+}
+
+func rowName(number byte, key []byte) string {
+	b := make([]byte, 1, 64)
+	b[0] = number
+	return string(append(b, key...))
+}
+
+// Begin starts a write transaction; there is one at a time.
+func (s *Store) Begin() *Txn {
+	s.mu.RLock()
+	db := s.db
+	s.mu.RUnlock()
+	return newTxn(s, db)
+}
+
+func newTxn(s *Store, db *memdb.MemDB) *Txn {
+	t := &Txn{store: s, txn: db.Txn(true), base: db.Txn(false), touched: map[string]any{}}
+	t.meta = *Reader{txn: t.base}.meta()
+	t.meta.Tables = slices.Clone(t.meta.Tables)
+	t.sum = sum{t.meta.SumHigh, t.meta.SumLow}
+	return t
+}
+
+func (t *Txn) reader() Reader { return Reader{txn: t.txn, write: t} }
+
+// Writer starts the next command of the transaction. at is the time that the command
+// carries; the log's time never goes back.
+func (t *Txn) Writer(index uint64, at time.Time) (*Writer, error) {
+	w := &Writer{Reader: t.reader(), txn: t, saved: t.meta, savedSum: t.sum}
+	w.saved.Tables = slices.Clone(t.meta.Tables)
+	t.meta.Index = index
+	if !at.IsZero() {
+		t.meta.Time = max(t.meta.Time, at.UnixNano())
+	}
+	w.time = t.meta.Time
+	t.log = nil
+	return w, w.expireRequests()
+}
+
+// Commit makes the changes visible.
+func (t *Txn) Commit() error {
+	m := t.meta
+	m.SumHigh, m.SumLow = t.sum.hi, t.sum.lo
+	if err := t.txn.Insert(metas.name, &row[meta]{value: &m}); err != nil {
+		t.txn.Abort()
+		return err
+	}
+	t.store.commit(t.txn, t.batches)
+	return nil
+}
+
+// Abort drops the changes.
+func (t *Txn) Abort() { t.txn.Abort() }
+
+// Writer changes the state for one command. It reads its own writes. Rows get their
+// CreateIndex and ModifyIndex here, and their times from the log.
+//
+// A command ends with Finish. One that fails is taken back with Undo before.
+type Writer struct {
+	Reader
+	txn      *Txn
+	time     int64
+	jobs     map[jobName]*jobChange
+	saved    meta
+	savedSum sum
+}
+
+// Now is the log's time at this command, in nanoseconds since 1970.
+func (w *Writer) Now() int64 { return w.time }
+
+// Finish brings what follows from the command's changes up to date: the summaries and
+// states of jobs, and which of their versions are kept.
+func (w *Writer) Finish() error {
+	if err := w.finishJobs(); err != nil {
+		return err
+	}
+	w.txn.batches = append(w.txn.batches, w.changes())
+	return nil
+}
+
+// Hash is the state hash after this command.
+func (w *Writer) Hash() Hash { return w.txn.hash() }
+
+func (t *Txn) hash() Hash {
+	m := t.meta
+	m.SumHigh, m.SumLow = t.sum.hi, t.sum.lo
+	s, _ := hashRow(nil, metas, metaKey, &m)
+	return t.sum.add(s).hash()
+}
+
+// Undo takes back what the command has written, but for its index and time.
+func (w *Writer) Undo() error {
+	t := w.txn
+	for _, c := range slices.Backward(t.log) {
+		var err error
+		if c.before == nil {
+			err = t.txn.Delete(c.table.tableName(), c.after)
+		} else {
+			err = t.txn.Insert(c.table.tableName(), c.before)
+		}
+		if err != nil {
+			return err
+		}
+		t.touched[c.key] = c.before
+	}
+	t.log, w.jobs = nil, nil
+	index := t.meta.Index
+	t.meta, t.sum = w.saved, w.savedSum
+	t.meta.Index, t.meta.Time = index, w.time
+	t.expiry = 0
+	t.meta.Tables = slices.Clone(w.saved.Tables)
+	return w.expireRequests()
+}
+
+// changes turns the log of this command into what followers get.
+func (w *Writer) changes() Changes {
+	c := Changes{Index: w.txn.meta.Index, Time: w.time}
+	for _, e := range w.txn.log {
+		if e.table.isDerived() {
+			continue
+		}
+		c.Changes = append(c.Changes, Change{
+			Table:  e.table.tableName(),
+			Before: e.table.value(e.before),
+			After:  e.table.value(e.after),
+		})
+	}
+	return c
+}
+
+func (w *Writer) touchTable(t anyTable) { w.txn.touchTable(t) }
+
+func (t *Txn) touchTable(table anyTable) {
+	n := int(table.tableNumber())
+	for len(t.meta.Tables) <= n {
+		t.meta.Tables = append(t.meta.Tables, 0)
+	}
+	t.meta.Tables[n] = t.meta.Index
+}
+
+// put stores v in place of the row with its key.
+func put[T any](txn *Txn, t *table[T], v *T) error {
+	key, err := t.key(v)
+	if err != nil {
+		return err
+	}
+	r := &row[T]{value: v}
+	if !t.derived {
+		r.sum, txn.buf = hashRow(txn.buf, t, key, v)
+	}
+	before := txn.reader().row(nil, t.name, t.number, key)
+	if err := txn.txn.Insert(t.name, r); err != nil {
+		return err
+	}
+	txn.record(t, key, before, r)
+	return nil
+}
+
+// remove deletes the row with this key, if there is one.
+func remove[T any](txn *Txn, t *table[T], key []byte) error {
+	before := txn.reader().row(nil, t.name, t.number, key)
+	if before == nil {
+		return nil
+	}
+	if err := txn.txn.Delete(t.name, before); err != nil {
+		return err
+	}
+	txn.record(t, key, before, nil)
+	return nil
+}
+
+func (t *Txn) record(table anyTable, key []byte, before, after any) {
+	name := rowName(table.tableNumber(), key)
+	t.touched[name] = after
+	t.log = append(t.log, change{table: table, key: name, before: before, after: after})
+	if !table.isDerived() {
+		t.sum = t.sum.sub(table.rowSum(before)).add(table.rowSum(after))
+		t.touchTable(table)
+	}
+}
+
+// stamp sets the indexes of a row that replaces one made at index created (0: none).
+func (w *Writer) stamp(create, modify *uint64, created uint64) {
+	*create = cmp.Or(created, w.txn.meta.Index)
+	*modify = w.txn.meta.Index
+}
