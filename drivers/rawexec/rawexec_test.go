@@ -1,0 +1,216 @@
+//go:build linux
+
+package rawexec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/cgroup"
+	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/rawexec"
+)
+
+// The test program is its own supervisor.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == rawexec.Subcommand {
+		if err := rawexec.Supervise(context.Background(), os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func sh(script string) map[string]any {
+	return map[string]any{"command": "/bin/sh", "args": []any{"-c", script}}
+}
+
+func newDriver(t testing.TB, dir string) *rawexec.Driver {
+	t.Helper()
+	d, err := rawexec.New(rawexec.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func harness(dir string) drivertest.Harness {
+	return drivertest.Harness{
+		New:   func(t testing.TB) drivers.Driver { return newDriver(t, dir) },
+		Exit:  func(code int) map[string]any { return sh("exit " + strconv.Itoa(code)) },
+		Sleep: func() map[string]any { return sh("while :; do sleep 1000; done") },
+		Print: func(text string) map[string]any {
+			return map[string]any{"command": "printf", "args": []any{"%s", text}}
+		},
+		Broken: func() map[string]any { return map[string]any{"command": "/nonexistent"} },
+	}
+}
+
+func TestContractWithoutCgroup(t *testing.T) { drivertest.Run(t, harness(t.TempDir())) }
+
+func TestContractInCgroup(t *testing.T) {
+	h := harness(t.TempDir())
+	h.Prepare = withCgroup
+	drivertest.Run(t, h)
+}
+
+// withCgroup gives the task a cgroup of its own; an ordinary user's task gets none.
+func withCgroup(t testing.TB, spec *drivers.TaskSpec) {
+	t.Helper()
+	sys, err := cgroup.Detect("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Cgroup = "nomadish-test/" + spec.Key()
+	err = sys.Group(spec.Cgroup).Create(cgroup.Limits{MemoryMax: spec.Resources.Limit()})
+	if err != nil && !errors.Is(err, cgroup.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sys.Group(spec.Cgroup).Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func start(t *testing.T, d *rawexec.Driver, spec *drivers.TaskSpec) *drivers.Handle {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), drivertest.Patience)
+	defer cancel()
+	h, err := d.Start(ctx, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Remove(context.Background(), h); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// parent returns a process's parent: a task's is its supervisor.
+func parent(t *testing.T, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(data)[strings.LastIndex(string(data), ")")+1:])
+	ppid, err := strconv.Atoi(fields[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ppid
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(drivertest.Patience); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, drivertest.Patience)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// When a supervisor is killed, its task is lost, and every process of the task is killed, so
+// that a restart does not run it twice.
+func TestKilledSupervisorLeavesNoTaskBehind(t *testing.T) {
+	for _, cgroup := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cgroup=%t", cgroup), func(t *testing.T) {
+			d := newDriver(t, t.TempDir())
+			spec := drivertest.Spec(t, sh("sleep 1000 & echo $!; wait"))
+			if cgroup {
+				withCgroup(t, spec)
+			}
+			h := start(t, d, spec)
+			child := 0
+			eventually(t, "the task's child", func() bool {
+				data, err := os.ReadFile(spec.Stdout)
+				if err != nil {
+					t.Fatal(err)
+				}
+				child, err = strconv.Atoi(strings.TrimSpace(string(data)))
+				return err == nil
+			})
+			if err := syscall.Kill(parent(t, h.PID), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if exit, err := d.Wait(t.Context(), h); !errors.Is(err, drivers.ErrTaskLost) {
+				t.Errorf("Wait = %+v, %v; want %v", exit, err, drivers.ErrTaskLost)
+			}
+			if drivertest.Alive(h.PID) || drivertest.Alive(child) {
+				t.Error("processes of the task are still there")
+			}
+		})
+	}
+}
+
+// A task that asks for more memory than its limit is told apart from one that was killed.
+func TestOutOfMemory(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	spec := drivertest.Spec(t, sh("x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"))
+	spec.Resources.MemoryBytes = 20 << 20
+	withCgroup(t, spec)
+	h := start(t, d, spec)
+	exit, err := d.Wait(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root := os.Getuid() == 0; exit.OOMKilled != root || root && exit.OOMPeak == 0 {
+		t.Errorf("exit = %+v; want OOMKilled with a peak: %t", exit, root)
+	}
+}
+
+// Tasks of one allocation share one supervisor.
+func TestOneSupervisorPerAllocation(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	first, second := drivertest.Spec(t, sh("sleep 1000")), drivertest.Spec(t, sh("sleep 1000"))
+	second.ID = first.AllocID + "/other/0"
+	a, b := start(t, d, first), start(t, d, second)
+	if pa, pb := parent(t, a.PID), parent(t, b.PID); pa != pb {
+		t.Errorf("the tasks' supervisors are %d and %d, want one", pa, pb)
+	}
+}
+
+// The program is looked up in the task's directories before PATH.
+func TestCommandLookup(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	spec := drivertest.Spec(t, map[string]any{"command": "mine"})
+	if err := os.WriteFile(filepath.Join(spec.Dir.Local, "mine"), []byte("#!/bin/sh\nexit 9\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := d.Wait(t.Context(), start(t, d, spec))
+	if err != nil || exit.Code != 9 {
+		t.Errorf("exit = %+v, %v; want code 9", exit, err)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	d := newDriver(b, b.TempDir())
+	b.ReportAllocs()
+	for b.Loop() {
+		spec := drivertest.Spec(b, sh("exit 0"))
+		h, err := d.Start(b.Context(), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := d.Remove(b.Context(), h); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nomadish/nomadish/drivers/cgroup"
+)
+
+// fork starts the program in a session, and in a cgroup where there is one.
+func (s *server) fork(l *Launch) (int, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	out, err := openOutput(l.Stdout)
+	if err != nil {
+		return 0, err
+	}
+	defer out.Close()
+	errOut, err := openOutput(l.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	defer errOut.Close()
+	attr := &syscall.ProcAttr{
+		Dir: l.Dir, Env: l.Env, Files: []uintptr{null.Fd(), out.Fd(), errOut.Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true},
+	}
+	if l.User != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: l.User.UID, Gid: l.User.GID, Groups: l.User.Groups}
+	}
+	var pid int
+	start := func() error {
+		pid, err = syscall.ForkExec(l.Path, l.Args, attr)
+		return err
+	}
+	if s.cgroups == nil || l.Cgroup == "" {
+		err = start()
+	} else {
+		err = inGroup(s.cgroups.Group(l.Cgroup), attr.Sys, start)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", l.Path, err)
+	}
+	if l.OOMScore != 0 {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(l.OOMScore)), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return 0, errors.Join(err, syscall.Kill(-pid, syscall.SIGKILL))
+		}
+	}
+	return pid, nil
+}
+
+func inGroup(g cgroup.Group, sys *syscall.SysProcAttr, start func() error) error {
+	if g.Version() == 1 {
+		return g.Fork(start)
+	}
+	dir, err := g.OpenDir()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
+	return start()
+}
+
+func openOutput(path string) (*os.File, error) {
+	if path == "" {
+		path = os.DevNull
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+}
+
+// notifyChildren sends a signal for children that ended, and one at once for any before.
+func notifyChildren(c chan os.Signal) (stop func()) {
+	signal.Notify(c, syscall.SIGCHLD)
+	c <- syscall.SIGCHLD
+	return func() { signal.Stop(c) }
+}
+
+// StartTicks returns when a process was started, in clock ticks since boot (proc(5), stat, field 22).
+func StartTicks(pid int) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	name := strings.LastIndex(string(data), ") ") // the name before it may hold anything
+	if name < 0 {
+		return 0, fmt.Errorf("/proc/%d/stat: unknown form", pid)
+	}
+	fields := strings.Fields(string(data)[name+2:])
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("/proc/%d/stat: unknown form", pid)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
