@@ -180,25 +180,6 @@ func (c *Collector) Detach(key string) error {
 	return errors.Join(removeFile(spool), removeFile(spool+positionSuffix))
 }
 
-// Prune removes the spools of streams that are not attached.
-func (c *Collector) Prune() error {
-	entries, err := os.ReadDir(c.cfg.Dir)
-	if err != nil {
-		return fmt.Errorf("log spools: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		key := strings.TrimSuffix(e.Name(), positionSuffix)
-		c.mu.Lock()
-		known := c.streams[key] != nil
-		c.mu.Unlock()
-		if !known {
-			errs = append(errs, removeFile(filepath.Join(c.cfg.Dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func removeFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

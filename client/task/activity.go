@@ -81,6 +81,10 @@ func (r *Runner) reattach(ctx context.Context, handle *drivers.Handle) error {
 	if r.cfg.Driver == nil {
 		return errors.Join(drivers.ErrTaskLost, r.errNoDriver())
 	}
+	r.setup = r.newSetup(r.Record().Attempt)
+	if err := r.cfg.Hooks.Restore(ctx, r.setup); err != nil {
+		r.log.Warn("restore a task", "err", err)
+	}
 	var gone error
 	err := r.persist(ctx, "recover the task", func() error {
 		err := r.cfg.Driver.Recover(ctx, handle)
@@ -91,10 +95,6 @@ func (r *Runner) reattach(ctx context.Context, handle *drivers.Handle) error {
 	})
 	if err = errors.Join(err, gone); err != nil {
 		return err
-	}
-	r.setup = r.newSetup(r.Record().Attempt)
-	if err := r.cfg.Hooks.Restore(ctx, r.setup); err != nil {
-		r.log.Warn("restore a running task", "err", err)
 	}
 	r.recovered = true
 	return nil

@@ -19,8 +19,8 @@ type Hook interface {
 	Prepare(ctx context.Context, s *Setup) error
 }
 
-// Restorer is a hook that must take up its work again for a task that went on running
-// while the agent was away.
+// Restorer is a hook that must take up its work again for a task that was started before
+// the agent was, whether it still runs or not.
 type Restorer interface {
 	Restore(ctx context.Context, s *Setup) error
 }

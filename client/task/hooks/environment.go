@@ -117,8 +117,8 @@ func formatCores(cores []uint16) string {
 	return strings.Join(parts, ",")
 }
 
-// addMeta adds the meta values of job, group and task, the inner ones first of all, under
-// their own name and in capital letters.
+// addMeta adds the meta values of job, group and task, of which the inner ones win,
+// under their own name and in capital letters.
 func addMeta(env map[string]string, s *task.Setup) {
 	meta := map[string]string{}
 	for _, m := range []map[string]string{s.Alloc.Job.Meta, s.Group.Meta, s.Task.Meta} {

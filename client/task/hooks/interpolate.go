@@ -18,6 +18,11 @@ func (interpolation) Name() string { return "interpolation" }
 
 func (interpolation) Prepare(_ context.Context, s *task.Setup) error {
 	in := interpolator{env: s.Spec.Env, node: nodeVariables(s.Node, s.Spec.Env["NOMAD_REGION"]), left: maxText}
+	for name, value := range s.Spec.Env {
+		if strings.HasPrefix(name, "NOMAD_META_") {
+			s.Spec.Env[name] = in.text(value)
+		}
+	}
 	written := make(map[string]string, len(s.Task.Env))
 	for name, value := range s.Task.Env {
 		written[in.text(name)] = in.text(value)
