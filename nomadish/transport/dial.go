@@ -1,0 +1,170 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// dialTimeout is how long it may take to connect to another agent and to set up a session.
+const dialTimeout = 5 * time.Second
+
+// dialTCP connects with what finds a dead peer within seconds.
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{
+		Timeout:         dialTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3},
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// dialled is the session with the agent at an address. It is set up when it is needed, and
+// again after it has ended.
+type dialled struct {
+	hub  *Hub
+	addr string
+
+	setup chan struct{} // held by who dials
+	mu    sync.Mutex
+	link  *link
+}
+
+// Dial returns the way to the agent at an address. It connects with the first request.
+func (h *Hub) Dial(addr string) http.RoundTripper {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d := h.dialled[addr]
+	if d == nil {
+		d = &dialled{hub: h, addr: addr, setup: make(chan struct{}, 1)}
+		h.dialled[addr] = d
+	}
+	return d
+}
+
+// Forget ends the session with the agent at an address.
+func (h *Hub) Forget(addr string) {
+	h.mu.Lock()
+	d := h.dialled[addr]
+	delete(h.dialled, addr)
+	h.mu.Unlock()
+	if d == nil {
+		return
+	}
+	if l := d.current(); l != nil {
+		_ = l.session.Close() // closing is all that is wanted
+	}
+}
+
+// current returns the session that works, or nil.
+func (d *dialled) current() *link {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.link == nil {
+		return nil
+	}
+	select {
+	case <-d.link.session.Done():
+		return nil
+	default:
+		return d.link
+	}
+}
+
+// RoundTrip makes a request over the session.
+func (d *dialled) RoundTrip(r *http.Request) (*http.Response, error) {
+	l, err := d.connect(r.Context())
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as RoundTrippers must
+		}
+		return nil, err
+	}
+	return l.client.RoundTrip(r)
+}
+
+// connect returns the session, and sets it up if there is none. One caller dials at a time.
+func (d *dialled) connect(ctx context.Context) (*link, error) {
+	select {
+	case d.setup <- struct{}{}:
+		defer func() { <-d.setup }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, ctx.Err())
+	}
+	if l := d.current(); l != nil {
+		return l, nil
+	}
+	select {
+	case <-d.hub.started: // from then on the session's own requests are answered
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, ctx.Err())
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := d.hub.cfg.Dial(ctx, d.addr)
+	if err != nil {
+		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, err)
+	}
+	s, hello, err := greet(c, d.hub.cfg.Self, dialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{session: s, peer: Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: d.addr}, client: Client(s)}
+	d.mu.Lock()
+	d.link = l
+	d.mu.Unlock()
+	// The session works in both directions: the other agent may ask us, too.
+	if !d.hub.spawn(func() { _ = d.hub.answer(l) }) {
+		_ = s.Close() // the hub has ended
+		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, net.ErrClosed)
+	}
+	return l, nil
+}
+
+// Any returns the way to one of several agents: the last that worked, or the first that
+// can be reached now. A request is sent to one of them only.
+func (h *Hub) Any(addrs func() []string) http.RoundTripper { return &anyOf{hub: h, addrs: addrs} }
+
+type anyOf struct {
+	hub   *Hub
+	addrs func() []string
+
+	mu   sync.Mutex
+	last string
+}
+
+func (a *anyOf) RoundTrip(r *http.Request) (*http.Response, error) {
+	var err error = nomadish.Errorf(nomadish.KindNoLeader, "no server is known")
+	for _, addr := range a.candidates() {
+		d := a.hub.Dial(addr).(*dialled)
+		var l *link
+		if l, err = d.connect(r.Context()); err != nil {
+			continue
+		}
+		a.mu.Lock()
+		a.last = addr
+		a.mu.Unlock()
+		return l.client.RoundTrip(r)
+	}
+	if r.Body != nil {
+		_ = r.Body.Close() // as RoundTrippers must
+	}
+	return nil, err
+}
+
+// candidates lists the addresses with the last that worked in front.
+func (a *anyOf) candidates() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	addrs := a.addrs()
+	for i, addr := range addrs {
+		if addr == a.last {
+			return append([]string{addr}, append(addrs[:i:i], addrs[i+1:]...)...)
+		}
+	}
+	return addrs
+}

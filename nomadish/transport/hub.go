@@ -1,0 +1,286 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// HubConfig says how an agent talks to the others.
+type HubConfig struct {
+	Self   Hello  // how this agent introduces itself
+	Listen string // host:port for other agents; empty: nobody can dial this agent
+	Limits Limits
+	// Admit decides about a session that another agent wants; default: all are let in.
+	Admit func(ctx context.Context, h Hello, addr string) error
+	// Dial connects to another agent; default: TCP.
+	Dial   func(ctx context.Context, addr string) (net.Conn, error)
+	Logger *slog.Logger // default: discard
+}
+
+func (c HubConfig) withDefaults() HubConfig {
+	c.Limits = c.Limits.withDefaults()
+	if c.Admit == nil {
+		c.Admit = func(context.Context, Hello, string) error { return nil }
+	}
+	if c.Dial == nil {
+		c.Dial = dialTCP
+	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Hub holds an agent's sessions with other agents: those that it dialled, by address, and
+// those that others set up, by their ID. Every session works in both directions: requests
+// that come in on it go to the hub's handler.
+type Hub struct {
+	cfg      HubConfig
+	http     *http.Server
+	listener net.Listener
+	raft     *handover
+	started  chan struct{} // closed when Run has begun
+
+	mu      sync.Mutex
+	closed  bool
+	wg      sync.WaitGroup
+	dialled map[string]*dialled
+	joined  map[string]*link // by kind and ID
+}
+
+// link is a session with the client for it.
+type link struct {
+	session Session
+	peer    Peer
+	client  *http.Transport
+}
+
+// NewHub binds the listener, if there is one; Run serves it. Requests of peers go to h.
+func NewHub(cfg HubConfig, h http.Handler) (*Hub, error) {
+	cfg = cfg.withDefaults()
+	hub := &Hub{
+		cfg:     cfg,
+		http:    newHTTPServer(cfg.Limits, h, cfg.Logger),
+		raft:    newHandover(),
+		started: make(chan struct{}),
+		dialled: map[string]*dialled{},
+		joined:  map[string]*link{},
+	}
+	if cfg.Listen != "" {
+		l, err := net.Listen("tcp", cfg.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("listen for agents: %w", err)
+		}
+		hub.listener = limitListener(l, newLimiter(cfg.Limits), nil)
+		hub.raft.addr = l.Addr()
+	}
+	return hub, nil
+}
+
+// Addr returns what the hub is bound to, or nil.
+func (h *Hub) Addr() net.Addr {
+	if h.listener == nil {
+		return nil
+	}
+	return h.listener.Addr()
+}
+
+// Raft returns the listener of raft's connections, on the same address.
+func (h *Hub) Raft() net.Listener { return h.raft }
+
+// Run serves other agents until ctx ends. Then it ends all sessions.
+func (h *Hub) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	close(h.started)
+	failed := make(chan error, 1)
+	if h.listener != nil {
+		go func() { failed <- h.accept(ctx) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		failed <- nil
+	}
+	cancel()
+	if h.listener != nil {
+		_ = h.listener.Close() // its Accept says what is wrong
+		<-failed
+	}
+	_ = h.raft.Close()
+	h.end()
+	return err
+}
+
+// end closes all sessions and waits for what serves them.
+func (h *Hub) end() {
+	h.mu.Lock()
+	h.closed = true
+	links := make([]*link, 0, len(h.joined)+len(h.dialled))
+	for _, l := range h.joined {
+		links = append(links, l)
+	}
+	for _, d := range h.dialled {
+		if l := d.current(); l != nil {
+			links = append(links, l)
+		}
+	}
+	h.mu.Unlock()
+	for _, l := range links {
+		_ = l.session.Close() // closing is all that is wanted
+	}
+	_ = h.http.Close()
+	h.wg.Wait()
+}
+
+// accept takes connections in until the listener is closed.
+func (h *Hub) accept(ctx context.Context) error {
+	for {
+		c, err := h.listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("accept agents: %w", err)
+		}
+		if !h.spawn(func() { h.receive(ctx, c) }) {
+			_ = c.Close() // the hub ends
+		}
+	}
+}
+
+// spawn runs f unless the hub has ended; the hub's end waits for it.
+func (h *Hub) spawn(f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.wg.Go(f)
+	return true
+}
+
+// receive finds out what a connection is for.
+func (h *Hub) receive(ctx context.Context, c net.Conn) {
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // unblocks what waits on it
+	defer stop()
+	if err := h.sort(ctx, c); err != nil {
+		_ = c.Close() // whatever state it is in
+		h.cfg.Logger.Debug("connection of an agent ended", "addr", c.RemoteAddr().String(), "err", err)
+	}
+}
+
+func (h *Hub) sort(ctx context.Context, c net.Conn) error {
+	if err := c.SetDeadline(time.Now().Add(h.cfg.Limits.HeaderTimeout)); err != nil {
+		return err
+	}
+	var first [1]byte
+	if _, err := c.Read(first[:]); err != nil {
+		return fmt.Errorf("read protocol: %w", err)
+	}
+	switch first[0] {
+	case protocolRaft:
+		if err := c.SetDeadline(time.Time{}); err != nil {
+			return err
+		}
+		return h.raft.give(ctx, c)
+	case protocolAPI:
+		addr := hostOf(c.RemoteAddr())
+		session, hello, err := welcome(c, h.cfg.Self, func(hello Hello) error {
+			if parseKind(hello.Kind) == nomadish.CallerAnonymous || hello.ID == "" {
+				return nomadish.Errorf(nomadish.KindInvalid, "hello of kind %q with ID %q", hello.Kind, hello.ID)
+			}
+			return h.cfg.Admit(ctx, hello, addr)
+		})
+		if err != nil {
+			return err
+		}
+		if lc, ok := c.(*limitedConn); ok {
+			lc.trust()
+		}
+		return h.serve(session, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: c.RemoteAddr().String()})
+	}
+	return fmt.Errorf("unknown protocol %q", first[0])
+}
+
+// serve answers the requests that come in on a session until it ends. Meanwhile the peer
+// can be reached by its ID; its newest session counts.
+func (h *Hub) serve(s Session, peer Peer) error {
+	l := &link{session: s, peer: peer, client: Client(s)}
+	key := peerKey(peer.Kind, peer.ID)
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return s.Close()
+	}
+	h.joined[key] = l
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		if h.joined[key] == l {
+			delete(h.joined, key)
+		}
+		h.mu.Unlock()
+	}()
+	return h.answer(l)
+}
+
+// answer runs the HTTP server on a session.
+func (h *Hub) answer(l *link) error {
+	defer l.client.CloseIdleConnections()
+	err := h.http.Serve(&sessionListener{session: l.session, peer: l.peer})
+	_ = l.session.Close() // Serve returns for that reason or another; either way it is over
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func peerKey(kind nomadish.CallerKind, id string) string { return kind.String() + "/" + id }
+
+// Join serves a session in memory, as if peer had dialled, until it ends.
+func (h *Hub) Join(s Session, peer Peer) error {
+	<-h.started
+	return h.serve(s, peer)
+}
+
+// Node returns the way to a node over the session that it keeps with this agent.
+func (h *Hub) Node(id string) (http.RoundTripper, error) {
+	return h.reach(nomadish.CallerNode, id, "No path to node")
+}
+
+// Server returns the way to a server over the session that it keeps with this agent.
+func (h *Hub) Server(id string) (http.RoundTripper, error) {
+	return h.reach(nomadish.CallerServer, id, "No path to server")
+}
+
+func (h *Hub) reach(kind nomadish.CallerKind, id, missing string) (http.RoundTripper, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if l := h.joined[peerKey(kind, id)]; l != nil {
+		return l.client, nil
+	}
+	return nil, nomadish.Errorf(nomadish.KindInternal, "%s", missing)
+}
+
+// Nodes returns the IDs of the nodes that keep a session with this agent, in no order.
+func (h *Hub) Nodes() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var ids []string
+	for _, l := range h.joined {
+		if l.peer.Kind == nomadish.CallerNode {
+			ids = append(ids, l.peer.ID)
+		}
+	}
+	return ids
+}
