@@ -97,6 +97,9 @@ type Consul struct {
 	Partition string `hcl:"partition,optional"`
 }
 
+// ScalingTypeHorizontal is the type of policies that change a group's count.
+const ScalingTypeHorizontal = "horizontal"
+
 type ScalingPolicy struct {
 	Min         *int64         `hcl:"min,optional"`
 	Max         *int64         `hcl:"max,optional"`

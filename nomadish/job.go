@@ -92,6 +92,13 @@ type PeriodicConfig struct {
 	TimeZone        *string `hcl:"time_zone,optional"`
 }
 
+// Whether dispatching a parameterized job takes a payload (ParameterizedJobConfig.Payload).
+const (
+	PayloadOptional  = "optional"
+	PayloadRequired  = "required"
+	PayloadForbidden = "forbidden"
+)
+
 type ParameterizedJobConfig struct {
 	Payload      string   `hcl:"payload,optional"`
 	MetaRequired []string `hcl:"meta_required,optional"`

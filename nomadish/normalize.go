@@ -160,6 +160,12 @@ func (u *UpdateStrategy) normalize() {
 	})
 }
 
+// empty says that the block asks for nothing, as that of an admitted batch job does.
+func (u *UpdateStrategy) empty() bool {
+	return Val(u.Stagger) == 0 && Val(u.MaxParallel) == 0 && Val(u.HealthCheck) == "" && Val(u.MinHealthyTime) == 0 &&
+		Val(u.HealthyDeadline) == 0 && Val(u.ProgressDeadline) == 0 && Val(u.Canary) == 0 && !Val(u.AutoRevert) && !Val(u.AutoPromote)
+}
+
 func (u *UpdateStrategy) inherit(from *UpdateStrategy) {
 	if u == nil || from == nil {
 		return

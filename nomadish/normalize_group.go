@@ -59,7 +59,7 @@ func (g *TaskGroup) normalize(j *Job) {
 // normalizePolicies fills in the blocks that job and type decide.
 func (g *TaskGroup) normalizePolicies(j *Job) {
 	jobType := *j.Type
-	if j.Update != nil {
+	if j.Update != nil && !j.Update.empty() {
 		fill(&g.Update, UpdateStrategy{})
 		g.Update.inherit(j.Update)
 	}

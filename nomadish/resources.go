@@ -45,6 +45,9 @@ type NetworkResource struct {
 	CNI           *CNIConfig `hcl:"cni,block" stored:"omitempty"`
 }
 
+// HostNetworkDefault is the host network of ports that name none.
+const HostNetworkDefault = "default"
+
 type Port struct {
 	Label           string `hcl:",label" stored:"omitempty"`
 	Value           int    `hcl:"static,optional" stored:"omitempty"`

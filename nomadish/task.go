@@ -36,6 +36,13 @@ type Task struct {
 	Schedule        *TaskSchedule       `hcl:"schedule,block"`
 }
 
+// When a task runs (TaskLifecycle.Hook).
+const (
+	LifecyclePrestart  = "prestart"
+	LifecyclePoststart = "poststart"
+	LifecyclePoststop  = "poststop"
+)
+
 type TaskLifecycle struct {
 	Hook    string `hcl:"hook"`
 	Sidecar bool   `hcl:"sidecar,optional"`
