@@ -51,18 +51,28 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env)}
-	return task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
+	out := &outputs{files: map[string][]string{}}
+	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env), out: out}
+	tasks, err := task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
+	if err != nil {
+		return nil, err
+	}
+	return service{TTRPCTaskService: tasks, out: out}, nil
 }
 
-// journaled writes each end of a container down before it tells containerd.
+// journaled writes each end of a container down before it tells containerd, and not before
+// the container's output is in its files: who reads of the end can read all that was said.
 type journaled struct {
 	shim.Publisher
 	dir string
+	out *outputs
 }
 
 func (j journaled) Publish(ctx context.Context, topic string, event cevents.Event) error {
 	if id, entry := entryOf(event); id != "" && j.dir != "" {
+		if entry.Exit {
+			j.out.drain(id)
+		}
 		if err := journal.Append(j.dir, id, entry); err != nil {
 			log.G(ctx).WithError(err).Error("journal") // containerd may still hear of it
 		}

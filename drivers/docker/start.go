@@ -1,0 +1,250 @@
+//go:build linux
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	runc "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/runtime/journal"
+)
+
+// labelTask holds, on a container, the ID of its task.
+const labelTask = "nomadish.dev/task"
+
+// cleanTimeout bounds clearing up after a start that failed.
+const cleanTimeout = 30 * time.Second
+
+// Start runs a task; see drivers.Driver.
+func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Handle, error) {
+	set, err := d.cfg.settingsOf(spec)
+	if err != nil {
+		return nil, fmt.Errorf("task %s: config: %w", spec.Task, err)
+	}
+	unlock, err := d.tasks.lock(ctx, spec.Key())
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return nil, drivers.Recoverable(err)
+	}
+	if h, err := d.existing(ctx, c, spec); h != nil || err != nil {
+		return h, err
+	}
+	d.notify(spec, set)
+	h, err := d.startNew(ctx, c, spec, set)
+	if err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+		defer cancel()
+		if left := d.remove(clean, state{Container: spec.Key(), Cgroup: d.cgroupPath(spec)}); left != nil {
+			d.cfg.Logger.Warn("clear up after a failed start", "task", spec.ID, "err", left)
+		}
+		if down(err) {
+			err = drivers.Recoverable(err)
+		}
+		return nil, fmt.Errorf("task %s: %w", spec.Task, err)
+	}
+	return h, nil
+}
+
+// notify says what of the task's options has no effect.
+func (d *Driver) notify(spec *drivers.TaskSpec, s *settings) {
+	if len(s.withoutEffect) > 0 {
+		d.cfg.Notice(spec.ID, "options without effect yet: "+strings.Join(s.withoutEffect, ", "))
+	}
+	if spec.Network == nil && s.network == "" {
+		d.cfg.Notice(spec.ID, "the task uses the host's network: it listens on the host's ports themselves")
+	}
+	if !d.cfg.Seccomp && !s.privileged && !s.unconfined {
+		d.cfg.Notice(spec.ID, "no system call filter: this build's runc has no seccomp")
+	}
+}
+
+// existing returns the handle of a task that was started before. Of one whose start was
+// interrupted before its process ran, nothing is left when it returns none.
+func (d *Driver) existing(ctx context.Context, c *client.Client, spec *drivers.TaskSpec) (*drivers.Handle, error) {
+	ct, err := c.LoadContainer(ctx, spec.Key())
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, drivers.Recoverable(err)
+	}
+	labels, err := ct.Labels(ctx)
+	if err != nil {
+		return nil, drivers.Recoverable(err)
+	}
+	if labels[labelTask] != spec.ID {
+		return nil, fmt.Errorf("container %s belongs to task %s", spec.Key(), labels[labelTask])
+	}
+	st := state{Container: spec.Key(), Cgroup: labels[labelCgroup], StopSignal: labels[labelSignal]}
+	task, err := ct.Task(ctx, nil)
+	if err == nil {
+		status, err := task.Status(ctx)
+		if err == nil && status.Status != client.Created {
+			return st.handle(spec.ID, int(task.Pid()))
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			return nil, drivers.Recoverable(err)
+		}
+	} else if !errdefs.IsNotFound(err) {
+		return nil, drivers.Recoverable(err)
+	}
+	if _, ended, err := journal.Read(d.l.Exits(), st.Container); err != nil || ended {
+		if err != nil {
+			return nil, err
+		}
+		return st.handle(spec.ID, 0)
+	}
+	return nil, d.remove(ctx, st)
+}
+
+// Labels of containers.
+const (
+	labelCgroup = "nomadish.dev/cgroup"
+	labelSignal = "nomadish.dev/stop-signal"
+	labelAlloc  = "nomadish.dev/alloc"
+)
+
+func (d *Driver) cgroupPath(spec *drivers.TaskSpec) string {
+	if spec.Cgroup == "" {
+		return "/nomadish/" + spec.Key()
+	}
+	return filepath.Join("/", spec.Cgroup)
+}
+
+// startNew gets the image, makes the container and runs its process.
+func (d *Driver) startNew(ctx context.Context, c *client.Client, spec *drivers.TaskSpec, set *settings) (*drivers.Handle, error) {
+	img, err := d.image(ctx, c, spec, set)
+	if err != nil {
+		return nil, err
+	}
+	config, err := img.Spec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := spec.User
+	if name == "" {
+		name = config.Config.User
+	}
+	user, err := d.user(ctx, c, img, name, set.groups)
+	if err != nil {
+		return nil, err
+	}
+	parts := &container{
+		task: spec, set: set, image: config.Config, user: user,
+		files: filepath.Join(d.l.Files(), spec.Key()), cgroup: d.cgroupPath(spec),
+	}
+	if err := parts.writeFiles(); err != nil {
+		return nil, err
+	}
+	st := state{Container: spec.Key(), Cgroup: parts.cgroup, StopSignal: config.Config.StopSignal}
+	pid, err := d.run(ctx, c, img, parts, st)
+	if err != nil {
+		return nil, err
+	}
+	return st.handle(spec.ID, pid)
+}
+
+// run makes the container and starts its process.
+func (d *Driver) run(ctx context.Context, c *client.Client, img client.Image, parts *container, st state) (int, error) {
+	output, err := spool(parts.task, parts.set.tty)
+	if err != nil {
+		return 0, err
+	}
+	if err := journal.Remove(d.l.Exits(), st.Container); err != nil {
+		return 0, err
+	}
+	snapshotter, err := d.pickSnapshotter(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	spec, err := d.spec(ctx, parts)
+	if err != nil {
+		return 0, err
+	}
+	ct, err := c.NewContainer(ctx, st.Container,
+		client.WithImageName(img.Name()),
+		client.WithSnapshotter(snapshotter),
+		client.WithNewSnapshot(st.Container, img),
+		client.WithSpec(spec),
+		client.WithRuntime(d.l.Shim(), &runc.Options{BinaryName: d.l.Runc(), Root: d.l.RuncRoot()}),
+		client.WithContainerLabels(parts.labels(st)),
+	)
+	if err != nil {
+		return 0, fmt.Errorf("create the container: %w", err)
+	}
+	task, err := ct.NewTask(ctx, output)
+	if err != nil {
+		return 0, fmt.Errorf("create the process: %w", err)
+	}
+	if err := task.Start(ctx); err != nil {
+		return 0, fmt.Errorf("start the process: %w", err)
+	}
+	return int(task.Pid()), nil
+}
+
+// labels are the user's, except for names with a meaning to containerd or us, and ours.
+func (c *container) labels(st state) map[string]string {
+	out := map[string]string{}
+	for k, v := range c.set.labels {
+		if !strings.HasPrefix(k, "containerd.io/") && !strings.HasPrefix(k, "io.containerd") &&
+			!strings.HasPrefix(k, "nomadish.dev/") && len(k)+len(v) <= 4096 {
+			out[k] = v
+		}
+	}
+	out[labelTask] = c.task.ID
+	out[labelAlloc] = c.task.AllocID
+	out[labelCgroup] = st.Cgroup
+	out[labelSignal] = st.StopSignal
+	return out
+}
+
+// plainIO has the shim write a task's output to files, so that nobody has to be there to
+// read it.
+type plainIO struct{ files cio.Config }
+
+func (p plainIO) Config() cio.Config { return p.files }
+func (p plainIO) Cancel()            {}
+func (p plainIO) Wait()              {}
+func (p plainIO) Close() error       { return nil }
+
+// spool makes sure that the task's output files are there: the shim appends to a file but
+// makes a pipe of what it does not find.
+func spool(spec *drivers.TaskSpec, tty bool) (cio.Creator, error) {
+	for _, path := range []string{spec.Stdout, spec.Stderr} {
+		if path == "" {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("output file: %w", err)
+		}
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("output file %s is not a regular file", path)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	files := cio.Config{Stdout: spec.Stdout, Stderr: spec.Stderr, Terminal: tty}
+	if tty {
+		files.Stderr = "" // a terminal is one stream
+	}
+	return func(string) (cio.IO, error) { return plainIO{files}, nil }, nil
+}

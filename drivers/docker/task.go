@@ -1,0 +1,360 @@
+//go:build linux
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/runtime/journal"
+)
+
+// journalDelay is how long the journal may be behind containerd: the shim tells both at once.
+const journalDelay = 2 * time.Second
+
+// killTimeout is how long a killed container may take to be gone.
+const killTimeout = 15 * time.Second
+
+// Recover finds a task again; see drivers.Driver.
+func (d *Driver) Recover(ctx context.Context, h *drivers.Handle) error {
+	st, err := stateOf(h)
+	if err != nil {
+		return err
+	}
+	_, ended, err := journal.Read(d.l.Exits(), st.Container)
+	if err != nil || ended {
+		return err
+	}
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return drivers.Recoverable(err)
+	}
+	if _, err = d.find(ctx, c, st); errors.Is(err, drivers.ErrTaskLost) {
+		return d.lost(ctx, h, st)
+	}
+	return err
+}
+
+// find returns the container's task, or ErrTaskLost.
+func (d *Driver) find(ctx context.Context, c *client.Client, st state) (client.Task, error) {
+	ct, err := c.LoadContainer(ctx, st.Container)
+	if err != nil {
+		if errdefs.IsNotFound(err) {
+			return nil, drivers.ErrTaskLost
+		}
+		return nil, err
+	}
+	task, err := ct.Task(ctx, nil)
+	if errdefs.IsNotFound(err) {
+		return nil, drivers.ErrTaskLost
+	}
+	return task, err
+}
+
+// lost makes sure that nothing of a task that nobody watches any more runs on.
+func (d *Driver) lost(ctx context.Context, h *drivers.Handle, st state) error {
+	err := fmt.Errorf("task %s: %w", h.ID, drivers.ErrTaskLost)
+	return errors.Join(err, d.killGroup(ctx, st))
+}
+
+func (d *Driver) killGroup(ctx context.Context, st state) error {
+	if d.groups == nil || st.Cgroup == "" {
+		return nil
+	}
+	return d.groups.Group(st.Cgroup).Kill(ctx)
+}
+
+// Wait returns how a task ended; see drivers.Driver. It goes on over restarts of containerd.
+func (d *Driver) Wait(ctx context.Context, h *drivers.Handle) (drivers.Exit, error) {
+	st, err := stateOf(h)
+	if err != nil {
+		return drivers.Exit{}, err
+	}
+	const patience = 10 // errors in a row that are not containerd's absence
+	for wait, other := 20*time.Millisecond, 0; ; wait = min(2*wait, 2*time.Second) {
+		exit, err := d.waitOnce(ctx, st)
+		switch {
+		case err == nil:
+			return exit, nil
+		case ctx.Err() != nil:
+			return drivers.Exit{}, ctx.Err()
+		case errors.Is(err, drivers.ErrTaskLost):
+			return drivers.Exit{}, d.lost(ctx, h, st)
+		}
+		if !down(err) {
+			if other++; other == patience {
+				return drivers.Exit{}, fmt.Errorf("task %s: wait: %w", h.ID, err)
+			}
+		}
+		d.cfg.Logger.Debug("wait for a container again", "task", h.ID, "err", err)
+		if err := pause(ctx, wait); err != nil {
+			return drivers.Exit{}, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// waitOnce waits until the task ends, or something goes wrong with asking.
+func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
+	if end, ended, err := journal.Read(d.l.Exits(), st.Container); err != nil || ended {
+		return d.exit(st, end), err
+	}
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return drivers.Exit{}, err
+	}
+	task, err := d.find(ctx, c, st)
+	if err != nil {
+		return drivers.Exit{}, err
+	}
+	ended, err := task.Wait(ctx)
+	if err != nil {
+		return drivers.Exit{}, err
+	}
+	var status client.ExitStatus
+	select {
+	case status = <-ended:
+	case <-ctx.Done():
+		return drivers.Exit{}, ctx.Err()
+	}
+	code, at, err := status.Result()
+	if err != nil {
+		return drivers.Exit{}, err
+	}
+	end, ok, err := d.journaled(ctx, st)
+	if err != nil || ok {
+		return d.exit(st, end), err
+	}
+	// The shim was killed, or could not write. A task that its shim still knows has ended as
+	// containerd says; otherwise containerd has made the status up.
+	if _, err := d.find(ctx, c, st); err != nil {
+		return drivers.Exit{}, err
+	}
+	return d.exit(st, journal.Ending{Code: int(code), Time: at}), nil
+}
+
+// journaled waits a moment for the shim's own word on how a task ended.
+func (d *Driver) journaled(ctx context.Context, st state) (journal.Ending, bool, error) {
+	for until := time.Now().Add(journalDelay); ; {
+		end, ok, err := journal.Read(d.l.Exits(), st.Container)
+		if ok || err != nil || time.Now().After(until) {
+			return end, ok, err
+		}
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return end, false, err
+		}
+	}
+}
+
+// exit adds what the control group, which stays until Remove, knows of the task's memory.
+func (d *Driver) exit(st state, end journal.Ending) drivers.Exit {
+	e := drivers.Exit{Code: end.Code, OOMKilled: end.OOM, Time: end.Time}
+	if s := end.Code - 128; s > 0 && s < 65 {
+		e.Signal = s
+	}
+	if d.groups == nil {
+		return e
+	}
+	g := d.groups.Group(st.Cgroup)
+	if kills, err := g.OOMKills(); err == nil && kills > 0 && e.Code != 0 {
+		e.OOMKilled = true
+	}
+	if e.OOMKilled {
+		if u, err := g.Usage(end.Time); err == nil {
+			e.OOMPeak = int64(u.MemoryPeak)
+		}
+	}
+	return e
+}
+
+// Stop ends a task; see drivers.Driver.
+func (d *Driver) Stop(ctx context.Context, h *drivers.Handle, signal string, grace time.Duration) error {
+	st, err := stateOf(h)
+	if err != nil {
+		return err
+	}
+	if signal == "" {
+		signal = st.StopSignal
+	}
+	n := unix.SIGTERM
+	if signal != "" {
+		if n, err = signalNumber(signal); err != nil {
+			return err
+		}
+	}
+	if grace > 0 {
+		if err := d.kill(ctx, st, n); err != nil {
+			return ignoreEnded(err)
+		}
+		if done, err := d.endsWithin(ctx, h, grace); done || err != nil {
+			return err
+		}
+	}
+	if err := d.kill(ctx, st, unix.SIGKILL, client.WithKillAll); err != nil && ignoreEnded(err) != nil {
+		return err
+	}
+	if done, err := d.endsWithin(ctx, h, killTimeout); done || err != nil {
+		return err
+	}
+	return fmt.Errorf("task %s: still there %s after it was killed", h.ID, killTimeout)
+}
+
+// kill sends the task a signal.
+func (d *Driver) kill(ctx context.Context, st state, n syscall.Signal, opts ...client.KillOpts) error {
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return err
+	}
+	task, err := d.find(ctx, c, st)
+	if err != nil {
+		return err
+	}
+	return task.Kill(ctx, n, opts...)
+}
+
+// endsWithin says whether the task ended in time.
+func (d *Driver) endsWithin(ctx context.Context, h *drivers.Handle, limit time.Duration) (bool, error) {
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := d.Wait(wait, h)
+	switch {
+	case err == nil, errors.Is(err, drivers.ErrTaskLost):
+		return true, nil
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case wait.Err() != nil:
+		return false, nil
+	}
+	return false, err
+}
+
+// ignoreEnded drops errors that say that there is no such process any more.
+func ignoreEnded(err error) error {
+	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) || errors.Is(err, drivers.ErrTaskLost) {
+		return nil
+	}
+	return err
+}
+
+func signalNumber(name string) (syscall.Signal, error) {
+	name = strings.ToUpper(name)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	n := unix.SignalNum(name)
+	if n == 0 {
+		return 0, fmt.Errorf("signal %q is not known", name)
+	}
+	return n, nil
+}
+
+// Signal sends a running task a signal; see drivers.Signaler.
+func (d *Driver) Signal(ctx context.Context, h *drivers.Handle, signal string) error {
+	st, err := stateOf(h)
+	if err != nil {
+		return err
+	}
+	n, err := signalNumber(signal)
+	if err != nil {
+		return err
+	}
+	if err := d.kill(ctx, st, n); err != nil {
+		return fmt.Errorf("task %s: signal %s: %w", h.ID, signal, err)
+	}
+	return nil
+}
+
+// Stats reads what a running task uses; see drivers.StatsReader.
+func (d *Driver) Stats(_ context.Context, h *drivers.Handle) (*drivers.Usage, error) {
+	st, err := stateOf(h)
+	if err != nil {
+		return nil, err
+	}
+	if d.groups == nil || !d.groups.Group(st.Cgroup).Exists() {
+		return nil, fmt.Errorf("task %s: its control group is gone: %w", h.ID, drivers.ErrTaskLost)
+	}
+	return d.groups.Group(st.Cgroup).Usage(d.cfg.Now())
+}
+
+// Remove frees all that Start made; see drivers.Driver.
+func (d *Driver) Remove(ctx context.Context, h *drivers.Handle) error {
+	st, err := stateOf(h)
+	if err != nil {
+		return err
+	}
+	unlock, err := d.tasks.lock(ctx, st.Container)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := d.remove(ctx, st); err != nil {
+		return fmt.Errorf("task %s: remove: %w", h.ID, err)
+	}
+	return nil
+}
+
+func (d *Driver) remove(ctx context.Context, st state) error {
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return err
+	}
+	ct, err := c.LoadContainer(ctx, st.Container)
+	if err == nil {
+		err = d.removeContainer(ctx, ct)
+	}
+	if err := ignoreNotFound(err); err != nil {
+		return err
+	}
+	snapshotter, err := d.pickSnapshotter(ctx, c)
+	if err != nil {
+		return err
+	}
+	// A start that was cut short may have got no further than the snapshot.
+	err = ignoreNotFound(c.SnapshotService(snapshotter).Remove(ctx, st.Container))
+	return errors.Join(err, d.removeFiles(ctx, st))
+}
+
+func (d *Driver) removeContainer(ctx context.Context, ct client.Container) error {
+	task, err := ct.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, client.WithProcessKill)
+	}
+	if err := ignoreNotFound(err); err != nil {
+		return err
+	}
+	return ct.Delete(ctx, client.WithSnapshotCleanup)
+}
+
+// removeFiles removes what is not containerd's. The journal goes last: as long as it is
+// there, the task's end is known.
+func (d *Driver) removeFiles(ctx context.Context, st state) error {
+	err := d.killGroup(ctx, st)
+	if err == nil && d.groups != nil && st.Cgroup != "" {
+		err = d.groups.Group(st.Cgroup).Remove()
+	}
+	if err := errors.Join(err, os.RemoveAll(filepath.Join(d.l.Files(), st.Container))); err != nil {
+		return err
+	}
+	return journal.Remove(d.l.Exits(), st.Container)
+}
