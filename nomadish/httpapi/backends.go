@@ -200,11 +200,11 @@ type Files interface {
 	Has(allocID string) bool
 	List(ctx context.Context, allocID, path string) ([]*nomadish.AllocFileInfo, error)
 	Stat(ctx context.Context, allocID, path string) (*nomadish.AllocFileInfo, error)
-	Read(ctx context.Context, req nomadish.FileRequest) (io.ReadCloser, error)
+	Read(ctx context.Context, req *nomadish.FileRequest) (io.ReadCloser, error)
 	// Stream and Logs call emit with frames of at most 64 KiB until the content ends, or,
 	// when they follow it, until ctx does. They return emit's error at once.
-	Stream(ctx context.Context, req nomadish.FileRequest, emit func(*nomadish.StreamFrame) error) error
-	Logs(ctx context.Context, req nomadish.LogRequest, emit func(*nomadish.StreamFrame) error) error
+	Stream(ctx context.Context, req *nomadish.FileRequest, emit func(*nomadish.StreamFrame) error) error
+	Logs(ctx context.Context, req *nomadish.LogRequest, emit func(*nomadish.StreamFrame) error) error
 }
 
 // Usage tells what this node and its allocations use, and frees what they no longer do.

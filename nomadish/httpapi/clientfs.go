@@ -31,11 +31,11 @@ func (r *Request) path(byDefault string) string {
 }
 
 func (a *API) catFile(r *Request) (any, error) {
-	return a.content(r, nomadish.FileRequest{})
+	return a.content(r, &nomadish.FileRequest{})
 }
 
 func (a *API) readFile(r *Request) (any, error) {
-	req := nomadish.FileRequest{}
+	req := &nomadish.FileRequest{}
 	var err error
 	if req.Offset, err = r.Int("offset", 0); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (a *API) readFile(r *Request) (any, error) {
 }
 
 // content answers with the bytes of a file.
-func (a *API) content(r *Request, req nomadish.FileRequest) (any, error) {
+func (a *API) content(r *Request, req *nomadish.FileRequest) (any, error) {
 	var err error
 	if req.Path, err = r.required("path"); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a *API) streamFile(r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := nomadish.FileRequest{AllocID: r.Param("alloc"), Path: path, Follow: true}
+	req := &nomadish.FileRequest{AllocID: r.Param("alloc"), Path: path, Follow: true}
 	if r.Value("follow") != "" {
 		if req.Follow, err = r.Bool("follow"); err != nil {
 			return nil, err
@@ -90,7 +90,7 @@ func (a *API) streamFile(r *Request) (any, error) {
 
 // logs answers with frames of a task's output, or with the bare bytes if ?plain asks for it.
 func (a *API) logs(r *Request) (any, error) {
-	req := nomadish.LogRequest{AllocID: r.Param("alloc"), Type: r.Value("type")}
+	req := &nomadish.LogRequest{AllocID: r.Param("alloc"), Type: r.Value("type")}
 	var err error
 	if req.Task, err = r.required("task"); err != nil {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "must provide task name")

@@ -36,12 +36,16 @@ func (h *handover) give(ctx context.Context, c net.Conn) error {
 	}
 }
 
-func (h *handover) Accept() (net.Conn, error) {
+func (h *handover) Accept() (net.Conn, error) { return h.accept(context.Background()) }
+
+func (h *handover) accept(ctx context.Context) (net.Conn, error) {
 	select {
 	case c := <-h.conns:
 		return c, nil
 	case <-h.done:
 		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -92,9 +92,6 @@ func (h *Hub) Addr() net.Addr {
 	return h.listener.Addr()
 }
 
-// Raft returns the listener of raft's connections, on the same address.
-func (h *Hub) Raft() net.Listener { return h.raft }
-
 // Run serves other agents until ctx ends. Then it ends all sessions.
 func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -172,16 +172,34 @@ func TestAgentsPort(t *testing.T) {
 		io.WriteString(c, bytes)
 		io.Copy(io.Discard, c) // returns when the hub closes it
 	}
-	c := dial(t, hub.Addr())
-	io.WriteString(c, "Rraft")
-	got, err := hub.Raft().Accept()
+	raft := NewRaft(hub, func(id string) (string, error) {
+		if id != "s1" {
+			return "", errors.New("unknown server")
+		}
+		return hub.Addr().String(), nil
+	})
+	near, err := raft.Dial(t.Context(), "s1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer got.Close()
+	defer near.Close()
+	far, err := raft.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	io.WriteString(near, "raft")
 	buf := make([]byte, 4)
-	if _, err := io.ReadFull(got, buf); err != nil || string(buf) != "raft" {
+	if _, err := io.ReadFull(far, buf); err != nil || string(buf) != "raft" {
 		t.Errorf("got %q, %v; want raft", buf, err)
+	}
+	if _, err := raft.Dial(t.Context(), "s2"); err == nil {
+		t.Error("dialled a server whose address is unknown")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := raft.Accept(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("accept: got %v, want context.Canceled", err)
 	}
 }
 

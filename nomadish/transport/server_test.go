@@ -121,7 +121,9 @@ func TestConnectionLimits(t *testing.T) {
 			conns[0].Close()
 			for { // the server notices by and by
 				c := dial(t, s.Addrs()[0])
-				if status, _ := raw(t, c); status == 404 {
+				status, _ := raw(t, c)
+				c.Close()
+				if status == 404 {
 					return
 				}
 			}

@@ -68,7 +68,7 @@ func TestSession(t *testing.T) {
 	for name, makeSession := range sessionMakers {
 		t.Run(name, func(t *testing.T) {
 			for rule, check := range map[string]func(t *testing.T, a, b Session){
-				"either side opens streams":                   checkBothOpen,
+				"either side opens streams":                    checkBothOpen,
 				"a stream carries a MiB each way at once":      checkDuplex,
 				"closing a stream ends the reads of both ends": checkStreamClose,
 				"a deadline ends a read":                       checkDeadline,
