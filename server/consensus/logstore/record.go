@@ -31,9 +31,9 @@ var le = binary.LittleEndian
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum sums parts behind the sum that went before. Two CRCs whose polynomials have no factor in
+// Checksum sums parts behind the sum that went before. Two CRCs whose polynomials have no factor in
 // common are as good as one of 64 bits, and processors compute both.
-func checksum(prev uint64, parts ...[]byte) uint64 {
+func Checksum(prev uint64, parts ...[]byte) uint64 {
 	var head [8]byte
 	le.PutUint64(head[:], prev)
 	a := crc32.Update(0, castagnoli, head[:])
@@ -60,7 +60,7 @@ func appendRecord(b []byte, prev uint64, l *raft.Log) ([]byte, uint64) {
 	}
 	b = le.AppendUint64(b, uint64(appended))
 	b = append(b, byte(l.Type), 0, 0, 0, 0, 0, 0, 0)
-	sum := checksum(prev, b[start:], l.Data, l.Extensions)
+	sum := Checksum(prev, b[start:], l.Data, l.Extensions)
 	b = le.AppendUint64(b, sum)
 	b = append(b, l.Data...)
 	return append(b, l.Extensions...), sum
@@ -80,7 +80,7 @@ var (
 // entry shares b.
 func parseRecord(b []byte, index, prev uint64, l *raft.Log) (sum uint64, err error) {
 	sum = le.Uint64(b[sumOffset:])
-	if checksum(prev, b[:sumOffset], b[recordHeader:]) != sum {
+	if Checksum(prev, b[:sumOffset], b[recordHeader:]) != sum {
 		return 0, errSum
 	}
 	if le.Uint64(b) != index {

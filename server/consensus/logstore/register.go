@@ -131,7 +131,7 @@ func encodeSlot(seq uint64, value []byte) []byte {
 	b = le.AppendUint64(b, seq)
 	b = le.AppendUint32(b, uint32(len(value)))
 	b = le.AppendUint32(b, 0)
-	b = le.AppendUint64(b, checksum(0, b, value))
+	b = le.AppendUint64(b, Checksum(0, b, value))
 	return append(b, value...)
 }
 
@@ -144,7 +144,7 @@ func decodeSlot(b []byte) (seq uint64, value []byte, ok bool) {
 		return 0, nil, false
 	}
 	value = b[slotHeader : slotHeader+size]
-	if checksum(0, b[:24], value) != le.Uint64(b[24:]) {
+	if Checksum(0, b[:24], value) != le.Uint64(b[24:]) {
 		return 0, nil, false
 	}
 	return le.Uint64(b[8:]), value, true

@@ -76,7 +76,7 @@ func encodeSegmentHeader(base, prev uint64) []byte {
 	b = le.AppendUint64(b, segmentFormat)
 	b = le.AppendUint64(b, base)
 	b = le.AppendUint64(b, prev)
-	return le.AppendUint64(b, checksum(0, b))
+	return le.AppendUint64(b, Checksum(0, b))
 }
 
 // next returns the index behind the last record.
@@ -131,7 +131,7 @@ func (g *segment) readHeader() error {
 		return err
 	}
 	switch {
-	case string(b[:8]) != segmentMagic || checksum(0, b[:32]) != le.Uint64(b[32:]):
+	case string(b[:8]) != segmentMagic || Checksum(0, b[:32]) != le.Uint64(b[32:]):
 		return &CorruptError{File: g.name, Reason: "its header can't be read"}
 	case le.Uint64(b[8:]) != segmentFormat:
 		return fmt.Errorf("%s: format %d is not known to this version", g.name, le.Uint64(b[8:]))

@@ -1,0 +1,298 @@
+// Package consensus replicates commands among servers with raft, and keeps them on a disk that it does
+// not trust: what was acknowledged is read back as it was, or the server stops.
+//
+// New opens the data, Run takes part. A command is proposed on the leader with Propose, which returns
+// once the command is committed and applied here. A read is as new as any acknowledged command if it is
+// made at an index that ReadIndex gave, after WaitIndex. Lead runs what only the leader does.
+package consensus
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/consensus/logstore"
+	"github.com/nomadish/nomadish/server/consensus/vfs"
+)
+
+var le = binary.LittleEndian
+
+// The limits of design: an entry, and what one message of raft may hold of them.
+const (
+	EntryLimit    = 1 << 20
+	appendEntries = 16
+)
+
+// Config says who a server is, where its data is, and how patient it is.
+type Config struct {
+	ID  string // the server's identity, for all time; required
+	Dir string // directory of the data; required
+	FS  vfs.FS // default: the machine's
+
+	// Bootstrap names the voters of a new cluster. It counts only while the server has no data; a cluster's
+	// first servers all have the same list, a server that is to be added has none.
+	Bootstrap []string
+
+	HeartbeatTimeout  time.Duration // silence of the leader after which an election begins; default 300ms
+	ElectionTimeout   time.Duration // time a candidate waits for votes; default HeartbeatTimeout
+	LeaseTimeout      time.Duration // time a leader leads without hearing from a majority; default HeartbeatTimeout
+	RequestTimeout    time.Duration // time a request to another server may take; default 5s
+	ProposalLimit     int           // proposals under way at once, beyond which they wait; default 1024
+	ReadLimit         int           // reads that wait for one quorum check, beyond which they are refused; default 16384
+	SnapshotInterval  time.Duration // time between looks at whether to write a snapshot; default 30s
+	SnapshotThreshold uint64        // entries after which a snapshot is written; default 8192
+	TrailingEntries   uint64        // entries kept behind a snapshot for slow followers; default 10240
+	SegmentSize       int64         // size of a log file; default 16 MiB
+	Logger            *slog.Logger  // default: discard
+}
+
+func (c Config) withDefaults() Config {
+	if c.FS == nil {
+		c.FS = vfs.OS{}
+	}
+	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 300*time.Millisecond)
+	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, c.HeartbeatTimeout)
+	c.LeaseTimeout = cmp.Or(c.LeaseTimeout, c.HeartbeatTimeout)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 5*time.Second)
+	c.ProposalLimit = cmp.Or(c.ProposalLimit, 1024)
+	c.ReadLimit = cmp.Or(c.ReadLimit, 16384)
+	c.SnapshotInterval = cmp.Or(c.SnapshotInterval, 30*time.Second)
+	c.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, 8192)
+	c.TrailingEntries = cmp.Or(c.TrailingEntries, 10240)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.ID == "" {
+		errs = append(errs, errors.New("ID: missing"))
+	}
+	if c.Dir == "" {
+		errs = append(errs, errors.New("Dir: missing"))
+	}
+	if c.ProposalLimit < 1 || c.ReadLimit < 1 {
+		errs = append(errs, errors.New("ProposalLimit, ReadLimit: below 1"))
+	}
+	return errors.Join(append(errs, raft.ValidateConfig(c.raft()))...)
+}
+
+// raft returns the settings in raft's words.
+func (c Config) raft() *raft.Config {
+	r := raft.DefaultConfig()
+	r.LocalID = raft.ServerID(c.ID)
+	r.HeartbeatTimeout = c.HeartbeatTimeout
+	r.ElectionTimeout = c.ElectionTimeout
+	r.LeaderLeaseTimeout = c.LeaseTimeout
+	r.MaxAppendEntries = appendEntries
+	r.SnapshotInterval = c.SnapshotInterval
+	r.SnapshotThreshold = c.SnapshotThreshold
+	r.TrailingLogs = c.TrailingEntries
+	r.NoLegacyTelemetry = true
+	r.Logger = newHCLog(c.Logger, "raft")
+	return r
+}
+
+// Consensus is one server's part. Its methods may be called concurrently, also before and after Run.
+type Consensus struct {
+	cfg     Config
+	network Network
+	machine *machine
+	log     *storage
+	snaps   *snapshots
+
+	proposals chan struct{} // holds a token for each proposal under way
+	reads     chan *read
+	waiters   sync.WaitGroup // goroutines of proposals whose callers went away
+
+	mu      sync.Mutex // guards what follows
+	raft    *raft.Raft // nil before Run
+	lead    leadership
+	changed chan struct{} // closed when lead changes
+	fatal   error
+	dead    chan struct{} // closed with fatal's being set, or when Run returns
+}
+
+// New opens a server's data, and verifies all of it. It starts nothing; without Run, Close frees the data.
+func New(cfg Config, m Machine, network Network) (*Consensus, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	c := &Consensus{
+		cfg: cfg, network: network, machine: newMachine(m),
+		proposals: make(chan struct{}, cfg.ProposalLimit),
+		reads:     make(chan *read, cfg.ReadLimit),
+		changed:   make(chan struct{}),
+		dead:      make(chan struct{}),
+	}
+	if err := c.open(); err != nil {
+		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Consensus) open() (err error) {
+	if c.snaps, err = openSnapshots(c.cfg.FS, filepath.Join(c.cfg.Dir, "snapshots")); err != nil {
+		return err
+	}
+	store, err := logstore.Open(logstore.Config{
+		FS: c.cfg.FS, Dir: filepath.Join(c.cfg.Dir, "raft"), SegmentSize: c.cfg.SegmentSize, Logger: c.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	c.log = &storage{Store: store, fatal: c.stop}
+	if err := c.compareWithSnapshot(); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return nil
+}
+
+// compareWithSnapshot checks that the newest snapshot is whole and the log goes on from it. A log that ends
+// before the snapshot was left by a crash after the snapshot came from the leader; it is of no use.
+func (c *Consensus) compareWithSnapshot() error {
+	first, err := c.log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := c.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	names, err := c.snaps.names()
+	if err != nil {
+		return err
+	}
+	var index uint64
+	if len(names) > 0 {
+		meta, r, err := c.snaps.Open(names[0])
+		if err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+		index = meta.Index
+	}
+	switch {
+	case first > index+1:
+		return &logstore.CorruptError{
+			File: c.cfg.Dir, Index: index + 1,
+			Reason: fmt.Sprintf("the newest snapshot ends before it and the log begins at entry %d", first),
+		}
+	case last > 0 && last < index:
+		return c.log.DeleteRange(first, last)
+	}
+	return nil
+}
+
+// Close frees the data of a Consensus that was never run.
+func (c *Consensus) Close() error { return c.log.Close() }
+
+// Run takes part in the cluster until ctx ends, or until the server can't go on: its disk failed, or the
+// state machine refused to. It closes the data, and may be called once.
+func (c *Consensus) Run(ctx context.Context) error {
+	streams := newStreams(c.network, c.cfg.ID)
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streams, MaxPool: 3, Timeout: c.cfg.RequestTimeout, Logger: newHCLog(c.cfg.Logger, "transport"),
+	})
+	notify := make(chan bool, 16)
+	r, err := c.start(transport, notify)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("consensus: %w", err), transport.Close())
+		streams.drain()
+		return errors.Join(err, c.log.Close())
+	}
+	inner, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() { c.follow(inner, notify) })
+	parts.Go(func() { c.beginTerms(inner) })
+	parts.Go(func() { c.answerReads(inner, r) })
+	select {
+	case <-ctx.Done():
+	case <-c.dead:
+	}
+	cancel()
+	parts.Wait()
+	err = r.Shutdown().Error()
+	streams.drain()
+	c.stop(nil)
+	c.waiters.Wait()
+	return errors.Join(c.fatal, err, c.log.Close())
+}
+
+// start creates the cluster if it is new, and the raft node.
+func (c *Consensus) start(transport *raft.NetworkTransport, notify chan<- bool) (r *raft.Raft, err error) {
+	defer func() {
+		if v := recover(); v != nil { // raft panics on a log that it can't read at its start
+			err = fmt.Errorf("raft: %v", v)
+		}
+	}()
+	conf := c.cfg.raft()
+	known, err := raft.HasExistingState(c.log, c.log, c.snaps)
+	if err != nil {
+		return nil, err
+	}
+	if !known && len(c.cfg.Bootstrap) > 0 {
+		if err := raft.BootstrapCluster(conf, c.log, c.log, c.snaps, transport, voters(c.cfg.Bootstrap)); err != nil {
+			return nil, fmt.Errorf("bootstrap: %w", err)
+		}
+	}
+	conf.NotifyCh = notify
+	// Raft looks at once for a leader when the time-out gets shorter, which spares a lone voter its wait.
+	conf.HeartbeatTimeout++
+	conf.ElectionTimeout++
+	r, err = raft.NewRaft(conf, c.machine, c.log, c.log, c.snaps, transport)
+	if err != nil {
+		return nil, err
+	}
+	c.log.armed.Store(true)
+	if c.isLoneVoter(r) {
+		now := r.ReloadableConfig()
+		now.HeartbeatTimeout = c.cfg.HeartbeatTimeout
+		if err := r.ReloadConfig(now); err != nil {
+			return nil, errors.Join(err, r.Shutdown().Error())
+		}
+	}
+	c.mu.Lock()
+	c.raft = r
+	c.mu.Unlock()
+	return r, nil
+}
+
+// stop ends Run with an error, unless it has ended already.
+func (c *Consensus) stop(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.dead:
+	default:
+		c.fatal = err
+		close(c.dead)
+	}
+}
+
+// running returns the raft node, or nil if it does not run.
+func (c *Consensus) running() *raft.Raft {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.raft
+}
+
+// errNotLeader is what only the leader could do.
+func (c *Consensus) errNotLeader() error {
+	if id, ok := c.Leader(); ok {
+		return nomadish.Errorf(nomadish.KindNoLeader, "not the leader: it is %s", id)
+	}
+	return nomadish.Errorf(nomadish.KindNoLeader, "no cluster leader")
+}

@@ -1,0 +1,168 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// leadership is what this server knows of its own.
+type leadership struct {
+	round   uint64 // goes up with each change
+	leading bool   // raft made it the leader
+	ready   bool   // a command of this term is applied, and with it all of earlier terms
+	term    uint64 // set when ready
+	start   uint64 // index of the term's first command, set when ready
+}
+
+// retryBegin is the time after which a leader tries again to begin its term.
+const retryBegin = 50 * time.Millisecond
+
+// leadership returns the current one, and a channel that is closed when it changes.
+func (c *Consensus) leadership() (leadership, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lead, c.changed
+}
+
+// setLeadership replaces it. If next is ready, it takes effect only in the round that it is about.
+func (c *Consensus) setLeadership(next leadership) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if next.ready && next.round != c.lead.round {
+		return
+	}
+	next.round = c.lead.round + 1
+	c.lead = next
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// follow notes what raft says. It never blocks, since raft waits for it.
+func (c *Consensus) follow(ctx context.Context, notify <-chan bool) {
+	for {
+		select {
+		case leading := <-notify:
+			c.setLeadership(leadership{leading: leading})
+		case <-ctx.Done():
+			c.setLeadership(leadership{})
+			return
+		}
+	}
+}
+
+// beginTerms begins each term of this server's with a command: once that is applied, so is everything
+// that was acknowledged before, and the server may answer reads and lead.
+func (c *Consensus) beginTerms(ctx context.Context) {
+	for {
+		now, changed := c.leadership()
+		var retry <-chan time.Time
+		if now.leading && !now.ready {
+			if err := c.beginTerm(ctx, now); err != nil && ctx.Err() == nil {
+				c.cfg.Logger.Warn("begin term", "err", err)
+			}
+			retry = time.After(retryBegin)
+		}
+		select {
+		case <-changed:
+		case <-retry:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *Consensus) beginTerm(ctx context.Context, seen leadership) error {
+	entry, err := c.machine.TermStart()
+	if err != nil {
+		return err
+	}
+	res, err := c.ProposeEntry(ctx, entry)
+	if err != nil {
+		return err
+	}
+	var l raft.Log
+	if err := c.log.Store.GetLog(res.Index, &l); err != nil {
+		return fmt.Errorf("read entry %d: %w", res.Index, err)
+	}
+	c.setLeadership(leadership{round: seen.round, leading: true, ready: true, term: l.Term, start: res.Index})
+	return nil
+}
+
+// Lead calls run each time this server becomes the leader and has applied all that was acknowledged
+// before. The context that run gets ends with the leadership. Lead returns when ctx has ended or run has
+// failed, and only after run returned.
+func (c *Consensus) Lead(ctx context.Context, run func(ctx context.Context, term uint64) error) error {
+	for {
+		now, changed := c.leadership()
+		if now.ready {
+			if err := c.leadTerm(ctx, now, run); err != nil {
+				return err
+			}
+			now, changed = c.waitTerm(ctx, now)
+		}
+		if now.ready {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// leadTerm calls run for one term.
+func (c *Consensus) leadTerm(ctx context.Context, l leadership, run func(context.Context, uint64) error) error {
+	inner, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.waitTerm(inner, l)
+		cancel()
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return run(inner, l.term)
+}
+
+// waitTerm returns when leadership is no longer l, or ctx has ended.
+func (c *Consensus) waitTerm(ctx context.Context, l leadership) (leadership, <-chan struct{}) {
+	for {
+		now, changed := c.leadership()
+		if now.round != l.round {
+			return now, changed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return leadership{}, changed
+		}
+	}
+}
+
+// IsLeader says whether this server leads and has applied all that was acknowledged before its term.
+func (c *Consensus) IsLeader() bool {
+	now, _ := c.leadership()
+	return now.ready
+}
+
+// Term returns the term in which this server leads, or 0.
+func (c *Consensus) Term() uint64 {
+	now, _ := c.leadership()
+	return now.term
+}
+
+// Leader returns the ID of the server that leads, as far as this one knows.
+func (c *Consensus) Leader() (id string, ok bool) {
+	r := c.running()
+	if r == nil {
+		return "", false
+	}
+	_, leader := r.LeaderWithID()
+	return string(leader), leader != ""
+}

@@ -1,0 +1,111 @@
+package consensus
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Network connects servers by their IDs; where a server is reachable is its business. A connection must
+// support deadlines, and fail within seconds when the other side is gone. Methods may be called
+// concurrently.
+type Network interface {
+	// Dial opens a connection to the server with that ID.
+	Dial(ctx context.Context, id string) (net.Conn, error)
+	// Accept returns the next connection that another server opened to this one.
+	Accept(ctx context.Context) (net.Conn, error)
+}
+
+// streams is a Network as raft wants it. It knows all open connections, because raft's transport leaves
+// those of its readers open when it closes.
+type streams struct {
+	network Network
+	id      string
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	conns   map[*stream]struct{}
+	readers sync.WaitGroup
+}
+
+func newStreams(network Network, id string) *streams {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &streams{network: network, id: id, ctx: ctx, cancel: cancel, conns: map[*stream]struct{}{}}
+}
+
+// Dial opens a connection; an address is a server's ID.
+func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	conn, err := s.network.Dial(ctx, string(address))
+	if err != nil {
+		return nil, err
+	}
+	return s.add(conn, func() {}), nil
+}
+
+// Accept waits for a connection, whose reader raft starts.
+func (s *streams) Accept() (net.Conn, error) {
+	conn, err := s.network.Accept(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.readers.Add(1)
+	return s.add(conn, s.readers.Done), nil
+}
+
+func (s *streams) add(conn net.Conn, done func()) *stream {
+	c := &stream{Conn: conn, set: s, done: done}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	return c
+}
+
+// Close ends Accept and all dialling.
+func (s *streams) Close() error {
+	s.cancel()
+	return nil
+}
+
+// drain closes every connection and waits for raft's readers to notice.
+func (s *streams) drain() {
+	s.mu.Lock()
+	open := s.conns
+	s.conns = map[*stream]struct{}{}
+	s.mu.Unlock()
+	for c := range open {
+		c.Conn.Close() //nolint:errcheck // nobody is left to be told
+	}
+	s.readers.Wait()
+}
+
+// Addr returns the server's own ID as an address.
+func (s *streams) Addr() net.Addr { return address(s.id) }
+
+type address string
+
+func (address) Network() string  { return "raft" }
+func (a address) String() string { return string(a) }
+
+// stream leaves the set of open connections when raft closes it.
+type stream struct {
+	net.Conn
+	set  *streams
+	once sync.Once
+	done func()
+}
+
+func (c *stream) Close() error {
+	c.once.Do(func() {
+		c.set.mu.Lock()
+		delete(c.set.conns, c)
+		c.set.mu.Unlock()
+		c.done()
+	})
+	return c.Conn.Close()
+}
