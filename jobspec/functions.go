@@ -1,0 +1,264 @@
+package jobspec
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	ctyyaml "github.com/zclconf/go-cty-yaml"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+)
+
+// price tells what a call will cost beyond its arguments and its result, before
+// it runs. It is for functions that do or make more than they are given.
+type price func(args []cty.Value) (steps, bytes int, err error)
+
+// entry is one function of the language.
+type entry struct {
+	function function.Function
+	price    price
+}
+
+// functionTable returns the functions that expressions may call.
+func (ev *evaluator) functionTable(cfg Config) map[string]function.Function {
+	table := pureFunctions()
+	maps.Copy(table, collectionFunctions())
+	maps.Copy(table, textFunctions())
+	maps.Copy(table, cryptoFunctions())
+	maps.Copy(table, networkFunctions())
+	maps.Copy(table, ev.fileFunctions(cfg))
+	table["timestamp"] = entry{function: timestampFunction(cfg.Now)}
+	out := make(map[string]function.Function, len(table)+3)
+	for name, e := range table {
+		out[name] = ev.priced(e)
+	}
+	// These take their arguments unevaluated, which are metered themselves.
+	out["try"] = tryfunc.TryFunc
+	out["can"] = tryfunc.CanFunc
+	out["convert"] = typeexpr.ConvertFunc
+	return out
+}
+
+// priced wraps a function so that its arguments, its price and its result are
+// charged, the first two before it runs.
+func (ev *evaluator) priced(e entry) function.Function {
+	params := slices.Clone(e.function.Params())
+	return function.New(&function.Spec{
+		Params:   params,
+		VarParam: e.function.VarParam(),
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if err := ev.chargeCall(e.price, args); err != nil {
+				return cty.NilType, err
+			}
+			return e.function.ReturnTypeForValues(args)
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			v, err := e.function.Call(args)
+			if err != nil {
+				return v, err
+			}
+			return v, ev.budget.charge(v)
+		},
+	})
+}
+
+func (ev *evaluator) chargeCall(p price, args []cty.Value) error {
+	for _, arg := range args {
+		if err := ev.budget.charge(arg); err != nil {
+			return err
+		}
+		if !arg.IsWhollyKnown() {
+			return nil
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	steps, bytes, err := p(args)
+	if err != nil {
+		return err
+	}
+	return ev.budget.spend(steps, bytes)
+}
+
+// pureFunctions are those that make no more of their arguments than they get.
+func pureFunctions() map[string]entry {
+	plain := map[string]function.Function{
+		"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc, "log": stdlib.LogFunc,
+		"max": stdlib.MaxFunc, "min": stdlib.MinFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
+
+		"chomp": stdlib.ChompFunc, "lower": stdlib.LowerFunc, "title": stdlib.TitleFunc, "trim": stdlib.TrimFunc,
+		"trimprefix": stdlib.TrimPrefixFunc, "trimspace": stdlib.TrimSpaceFunc, "trimsuffix": stdlib.TrimSuffixFunc,
+		"upper": stdlib.UpperFunc,
+
+		"chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc, "coalescelist": stdlib.CoalesceListFunc,
+		"compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc,
+		"element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "index": stdlib.IndexFunc,
+		"keys": stdlib.KeysFunc, "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc, "range": stdlib.RangeFunc,
+		"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc,
+		"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc, "slice": stdlib.SliceFunc,
+		"sort": stdlib.SortFunc, "values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
+
+		"formatdate": stdlib.FormatDateFunc, "timeadd": stdlib.TimeAddFunc,
+	}
+	table := make(map[string]entry, len(plain))
+	for name, f := range plain {
+		table[name] = entry{function: f}
+	}
+	for name, f := range map[string]function.Function{"strlen": stdlib.StrlenFunc, "strrev": stdlib.ReverseFunc, "substr": stdlib.SubstrFunc} {
+		table[name] = entry{f, graphemes}
+	}
+	table["parseint"] = entry{stdlib.ParseIntFunc, digits}
+	table["csvdecode"] = entry{stdlib.CSVDecodeFunc, separators(",\n")}
+	table["jsondecode"] = entry{stdlib.JSONDecodeFunc, separators(",:[{")}
+	table["jsonencode"] = entry{stdlib.JSONEncodeFunc, escapes(6)}
+	table["yamldecode"] = entry{ctyyaml.YAMLDecodeFunc, separators(",:[{-\n")}
+	table["yamlencode"] = entry{ctyyaml.YAMLEncodeFunc, escapes(8)}
+	return table
+}
+
+// graphemes prices functions that split a text into characters as people see them.
+func graphemes(args []cty.Value) (int, int, error) {
+	return len(args[0].AsString()) / 8, 0, nil
+}
+
+// digits refuses what takes long to read as a number.
+func digits(args []cty.Value) (int, int, error) {
+	if args[0].Type() == cty.String && len(args[0].AsString()) > maxDigits {
+		return 0, 0, fmt.Errorf("a number may have %d digits at most", maxDigits)
+	}
+	return 0, 0, nil
+}
+
+// separators prices a decoder by what could begin a value in its text.
+func separators(chars string) price {
+	return func(args []cty.Value) (int, int, error) {
+		n := 0
+		for _, c := range []byte(args[0].AsString()) {
+			if strings.IndexByte(chars, c) >= 0 {
+				n++
+			}
+		}
+		return 2 * n, 0, nil
+	}
+}
+
+// escapes prices an encoder that may write a byte as up to n.
+func escapes(n int) price {
+	return func(args []cty.Value) (int, int, error) {
+		return 0, n * size(args[0]), nil
+	}
+}
+
+// size is the length of all text in a value that was charged before.
+func size(v cty.Value) int {
+	if v.IsNull() || !v.IsKnown() {
+		return 0
+	}
+	if v.Type() == cty.String {
+		return len(v.AsString())
+	}
+	n := 0
+	if v.CanIterateElements() {
+		for it := v.ElementIterator(); it.Next(); {
+			key, elem := it.Element()
+			n += size(elem) + 8
+			if key.Type() == cty.String {
+				n += len(key.AsString())
+			}
+		}
+	}
+	return n
+}
+
+// count is the number of elements of a collection, or 1.
+func count(v cty.Value) int {
+	if v.IsNull() || !v.IsKnown() || !v.CanIterateElements() {
+		return 1
+	}
+	return v.LengthInt()
+}
+
+// collectionFunctions are those whose work or result is more than the sum of
+// their arguments, and those that the library lacks.
+func collectionFunctions() map[string]entry {
+	return map[string]entry{
+		"length":     {function: lengthFunction},
+		"distinct":   {stdlib.DistinctFunc, func(args []cty.Value) (int, int, error) { n := count(args[0]); return n * n / 16, 0, nil }},
+		"setproduct": {stdlib.SetProductFunc, productPrice},
+		"sum":        {function: sumFunction},
+		"tobool":     {function: stdlib.MakeToFunc(cty.Bool)},
+		"tolist":     {function: stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType))},
+		"tomap":      {function: stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType))},
+		"tonumber":   {stdlib.MakeToFunc(cty.Number), digits},
+		"toset":      {function: stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType))},
+		"tostring":   {function: stdlib.MakeToFunc(cty.String)},
+	}
+}
+
+// productPrice charges for the product before it is made.
+func productPrice(args []cty.Value) (int, int, error) {
+	rows := 1
+	for _, arg := range args {
+		if rows *= max(count(arg), 1); rows > maxSteps {
+			return 0, 0, errSteps
+		}
+	}
+	bytes := 0
+	for _, arg := range args {
+		bytes += rows / max(count(arg), 1) * size(arg)
+	}
+	return rows * (len(args) + 1), bytes, nil
+}
+
+// lengthFunction is the library's length that also takes strings.
+var lengthFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType}},
+	Type:   function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if args[0].Type() == cty.String {
+			return stdlib.Strlen(args[0])
+		}
+		return stdlib.Length(args[0])
+	},
+})
+
+var sumFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
+	Type:   function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if !args[0].CanIterateElements() || args[0].LengthInt() == 0 {
+			return cty.NilVal, function.NewArgErrorf(0, "a list of numbers with at least one element is required")
+		}
+		total := cty.Zero
+		for it := args[0].ElementIterator(); it.Next(); {
+			_, elem := it.Element()
+			if elem.Type() == cty.String && len(elem.AsString()) > maxDigits {
+				return cty.NilVal, function.NewArgErrorf(0, "a number may have %d digits at most", maxDigits)
+			}
+			n, err := convert.Convert(elem, cty.Number)
+			if err != nil || n.IsNull() {
+				return cty.NilVal, function.NewArgErrorf(0, "all elements must be numbers")
+			}
+			total = total.Add(n)
+		}
+		return total, nil
+	},
+})
+
+// sentence makes a sentence of an error.
+func sentence(err error) string {
+	text := err.Error()
+	first, n := utf8.DecodeRuneInString(text)
+	return strings.ToUpper(string(first)) + text[n:] + "."
+}
+
+var errNoFiles = errors.New("filesystem function disabled")

@@ -1,0 +1,173 @@
+package jobspec
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// preparer rewrites one expression in place; see evaluator.
+type preparer struct {
+	ev    *evaluator
+	src   []byte           // text that the expression was parsed from
+	base  int              // offset of src[0] in the ranges
+	ctx   *hcl.EvalContext // what the file defines; nil where no names are allowed
+	bound []string         // names that the for expressions around the node define
+}
+
+// prepare returns the expression to evaluate in place of e. It knows every node
+// of the language that has children; one that it doesn't know has none.
+func (p *preparer) prepare(e hclsyntax.Expression) hclsyntax.Expression {
+	switch e := e.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		return p.literal(e)
+	case *hclsyntax.ScopeTraversalExpr:
+		return p.reference(e)
+	case *hclsyntax.ParenthesesExpr:
+		e.Expression = p.prepare(e.Expression)
+	case *hclsyntax.RelativeTraversalExpr:
+		e.Source = p.prepare(e.Source)
+	case *hclsyntax.IndexExpr:
+		e.Collection, e.Key = p.prepare(e.Collection), p.prepare(e.Key)
+	case *hclsyntax.ConditionalExpr:
+		e.Condition = p.prepare(e.Condition)
+		e.TrueResult, e.FalseResult = p.prepare(e.TrueResult), p.prepare(e.FalseResult)
+	case *hclsyntax.UnaryOpExpr:
+		e.Val = p.prepare(e.Val)
+	case *hclsyntax.BinaryOpExpr:
+		e.LHS, e.RHS = p.prepare(e.LHS), p.prepare(e.RHS)
+		return metered{e, p.ev.budget}
+	case *hclsyntax.TupleConsExpr:
+		p.all(e.Exprs)
+	case *hclsyntax.ObjectConsExpr:
+		p.items(e.Items)
+	case *hclsyntax.FunctionCallExpr:
+		p.call(e)
+	case *hclsyntax.ForExpr:
+		p.loop(e)
+	case *hclsyntax.SplatExpr:
+		e.Source, e.Each = metered{p.prepare(e.Source), p.ev.budget}, p.prepare(e.Each)
+	case *hclsyntax.TemplateExpr:
+		p.all(e.Parts)
+		return metered{e, p.ev.budget}
+	case *hclsyntax.TemplateJoinExpr:
+		e.Tuple = p.prepare(e.Tuple)
+		return metered{e, p.ev.budget}
+	case *hclsyntax.TemplateWrapExpr:
+		e.Wrapped = p.prepare(e.Wrapped)
+	}
+	return e
+}
+
+func (p *preparer) all(exprs []hclsyntax.Expression) {
+	for i, e := range exprs {
+		exprs[i] = p.prepare(e)
+	}
+}
+
+func (p *preparer) literal(e *hclsyntax.LiteralValueExpr) hclsyntax.Expression {
+	if e.Val.Type() == cty.Number && e.Val.IsKnown() && !e.Val.IsNull() {
+		if err := checkNumber(e.Val.AsBigFloat()); err != nil {
+			return failed{e, costDiagnostic(err, e.SrcRange)}
+		}
+	}
+	return e
+}
+
+// reference keeps a reference to a name that the file defines, and replaces any
+// other by its own text: it is for the client to interpolate, or for nobody.
+func (p *preparer) reference(e *hclsyntax.ScopeTraversalExpr) hclsyntax.Expression {
+	if p.ctx == nil || e.Traversal.IsRelative() || p.defines(e.Traversal.RootName()) {
+		return metered{e, p.ev.budget}
+	}
+	from, to := e.SrcRange.Start.Byte-p.base, e.SrcRange.End.Byte-p.base
+	text := e.Traversal.RootName()
+	if 0 <= from && from <= to && to <= len(p.src) {
+		text = strings.TrimSpace(string(p.src[from:to]))
+	}
+	return &hclsyntax.LiteralValueExpr{Val: cty.StringVal("${" + text + "}"), SrcRange: e.SrcRange}
+}
+
+func (p *preparer) defines(name string) bool {
+	if slices.Contains(p.bound, name) {
+		return true
+	}
+	for ctx := p.ctx; ctx != nil; ctx = ctx.Parent() {
+		if _, ok := ctx.Variables[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// items prepares an object's items. A bare word as key is a name, no reference.
+func (p *preparer) items(items []hclsyntax.ObjectConsItem) {
+	for i, item := range items {
+		items[i].ValueExpr = p.prepare(item.ValueExpr)
+		key, ok := item.KeyExpr.(*hclsyntax.ObjectConsKeyExpr)
+		if !ok {
+			items[i].KeyExpr = p.prepare(item.KeyExpr)
+			continue
+		}
+		if _, bare := key.Wrapped.(*hclsyntax.ScopeTraversalExpr); key.ForceNonLiteral || !bare {
+			key.Wrapped = p.prepare(key.Wrapped)
+		}
+	}
+}
+
+// call prepares the arguments of a function; the second of convert is a type.
+func (p *preparer) call(e *hclsyntax.FunctionCallExpr) {
+	for i, arg := range e.Args {
+		if e.Name == "convert" && i == 1 {
+			continue
+		}
+		e.Args[i] = p.prepare(arg)
+	}
+}
+
+func (p *preparer) loop(e *hclsyntax.ForExpr) {
+	e.CollExpr = metered{p.prepare(e.CollExpr), p.ev.budget}
+	outer := p.bound
+	p.bound = append(slices.Clip(p.bound), e.KeyVar, e.ValVar)
+	if e.KeyExpr != nil {
+		e.KeyExpr = metered{p.prepare(e.KeyExpr), p.ev.budget}
+	}
+	e.ValExpr = metered{p.prepare(e.ValExpr), p.ev.budget}
+	if e.CondExpr != nil {
+		e.CondExpr = metered{p.prepare(e.CondExpr), p.ev.budget}
+	}
+	p.bound = outer
+}
+
+// metered charges for each value that an expression yields.
+type metered struct {
+	hclsyntax.Expression
+	budget *budget
+}
+
+func (m metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	if err := m.budget.spend(1, 0); err != nil {
+		return cty.DynamicVal, hcl.Diagnostics{costDiagnostic(err, m.Range())}
+	}
+	v, diags := m.Expression.Value(ctx)
+	if diags.HasErrors() {
+		return v, diags
+	}
+	if err := m.budget.charge(v); err != nil {
+		return cty.DynamicVal, diags.Append(costDiagnostic(err, m.Range()))
+	}
+	return v, diags
+}
+
+// failed is an expression that can't be evaluated.
+type failed struct {
+	hclsyntax.Expression
+	diag *hcl.Diagnostic
+}
+
+func (f failed) Value(*hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	return cty.DynamicVal, hcl.Diagnostics{f.diag}
+}
