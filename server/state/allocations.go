@@ -76,36 +76,54 @@ func (r Reader) AllocationsByEval(ws memdb.WatchSet, evalID string) iter.Seq[*no
 // about one that exists. What the node has said of it stays, but for a client state that
 // the scheduler sets itself (lost, unknown). Node and job version have to exist.
 func (w *Writer) PlaceAllocation(decided *nomadish.Allocation) error {
+	if err := w.CheckPlacement(decided); err != nil {
+		return err
+	}
 	a := *decided
 	a.Job = nil
 	node, err := w.Node(nil, a.NodeID)
 	if err != nil {
 		return err
 	}
-	if _, err := w.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion); err != nil {
-		return err
-	}
 	a.NodeName = node.Name
+	a.DesiredStatus = cmp.Or(a.DesiredStatus, nomadish.AllocDesiredRun)
 	old, err := w.Allocation(nil, a.ID)
 	if err != nil {
 		a.ClientStatus = cmp.Or(a.ClientStatus, nomadish.AllocClientPending)
-		a.DesiredStatus = cmp.Or(a.DesiredStatus, nomadish.AllocDesiredRun)
 		a.CreateTime = w.time
 		if err := w.linkPrevious(&a); err != nil {
 			return err
 		}
 		return w.putAllocation(nil, &a, true)
 	}
-	if a.Namespace != old.Namespace || a.JobID != old.JobID || a.NodeID != old.NodeID {
-		return nomadish.Errorf(nomadish.KindConflict, "alloc %q can't change its job or its node", a.ID)
-	}
-	if old.ServerTerminal() && !a.ServerTerminal() {
-		return nomadish.Errorf(nomadish.KindConflict, "alloc %q is stopped and can't run again", a.ID)
-	}
 	keepClientFields(&a, old)
 	a.CreateTime = old.CreateTime
 	a.NextAllocation = cmp.Or(a.NextAllocation, old.NextAllocation)
 	return w.putAllocation(old, &a, true)
+}
+
+// CheckPlacement says whether PlaceAllocation would store the allocation: its node and its
+// job version exist, and if it exists itself, it has not been stopped or moved.
+func (w *Writer) CheckPlacement(a *nomadish.Allocation) error {
+	if _, err := w.Node(nil, a.NodeID); err != nil {
+		return err
+	}
+	if _, err := w.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion); err != nil {
+		return err
+	}
+	if _, err := idKey(a.ID); err != nil {
+		return err
+	}
+	old, err := w.Allocation(nil, a.ID)
+	switch {
+	case err != nil:
+		return nil
+	case a.Namespace != old.Namespace || a.JobID != old.JobID || a.NodeID != old.NodeID:
+		return nomadish.Errorf(nomadish.KindConflict, "alloc %q can't change its job or its node", a.ID)
+	case old.ServerTerminal() && !a.ServerTerminal():
+		return nomadish.Errorf(nomadish.KindConflict, "alloc %q is stopped and can't run again", a.ID)
+	}
+	return nil
 }
 
 // keepClientFields takes over what the node has said of an allocation.

@@ -1,0 +1,98 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/nomadish/nomadish/nomadish/codec"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig
+
+// Kind says which command a log entry holds. Numbers are given once, for ever.
+type Kind uint16
+
+// The kinds of commands.
+const (
+	KindBarrier               Kind = 1
+	KindTermStart             Kind = 2
+	KindRaiseClusterLevel     Kind = 3
+	KindRegisterJob           Kind = 4
+	KindStoreSubmission       Kind = 5
+	KindDeregisterJob         Kind = 6
+	KindPurgeJobs             Kind = 7
+	KindStabilizeJob          Kind = 8
+	KindRegisterNode          Kind = 9
+	KindUpdateNodeStatus      Kind = 10
+	KindUpdateNodeEligibility Kind = 11
+	KindDeregisterNode        Kind = 12
+	KindUpdateAllocsFromNode  Kind = 13
+	KindTransitionAllocs      Kind = 14
+	KindApplyPlan             Kind = 15
+	KindUpdateEvaluations     Kind = 16
+	KindDeleteEvaluations     Kind = 17
+	KindSetSchedulerConfig    Kind = 18
+)
+
+// Command is one change of the state.
+type Command interface {
+	Kind() Kind
+	// Apply writes the change, or returns an error and leaves undoing to the caller. What
+	// it returns besides is a value of the kind's result type, or nil. It depends on the
+	// state and on the command alone.
+	Apply(w *state.Writer) (any, error)
+	codec.Appender
+}
+
+// value is something that can be encoded and decoded.
+type value interface {
+	codec.Appender
+	codec.Decoder
+}
+
+// command is a Command that can be decoded.
+type command interface {
+	Command
+	codec.Decoder
+}
+
+// kindInfo is what is known of a kind.
+type kindInfo struct {
+	name   string
+	level  uint32 // cluster level from which on it may be written
+	make   func() command
+	result func() value // a result to decode into; nil: the command has none
+}
+
+// kinds is the registry of commands: one line each.
+var kinds = map[Kind]kindInfo{
+	KindBarrier:               {"Barrier", 1, func() command { return new(Barrier) }, nil},
+	KindTermStart:             {"TermStart", 1, func() command { return new(TermStart) }, nil},
+	KindRaiseClusterLevel:     {"RaiseClusterLevel", 1, func() command { return new(RaiseClusterLevel) }, nil},
+	KindRegisterJob:           {"RegisterJob", 1, func() command { return new(RegisterJob) }, func() value { return new(RegisterJobResult) }},
+	KindStoreSubmission:       {"StoreSubmission", 1, func() command { return new(StoreSubmission) }, nil},
+	KindDeregisterJob:         {"DeregisterJob", 1, func() command { return new(DeregisterJob) }, func() value { return new(DeregisterJobResult) }},
+	KindPurgeJobs:             {"PurgeJobs", 1, func() command { return new(PurgeJobs) }, nil},
+	KindStabilizeJob:          {"StabilizeJob", 1, func() command { return new(StabilizeJob) }, nil},
+	KindRegisterNode:          {"RegisterNode", 1, func() command { return new(RegisterNode) }, nil},
+	KindUpdateNodeStatus:      {"UpdateNodeStatus", 1, func() command { return new(UpdateNodeStatus) }, nil},
+	KindUpdateNodeEligibility: {"UpdateNodeEligibility", 1, func() command { return new(UpdateNodeEligibility) }, nil},
+	KindDeregisterNode:        {"DeregisterNode", 1, func() command { return new(DeregisterNode) }, nil},
+	KindUpdateAllocsFromNode:  {"UpdateAllocsFromNode", 1, func() command { return new(UpdateAllocsFromNode) }, nil},
+	KindTransitionAllocs:      {"TransitionAllocs", 1, func() command { return new(TransitionAllocs) }, nil},
+	KindApplyPlan:             {"ApplyPlan", 1, func() command { return new(ApplyPlan) }, func() value { return new(ApplyPlanResult) }},
+	KindUpdateEvaluations:     {"UpdateEvaluations", 1, func() command { return new(UpdateEvaluations) }, nil},
+	KindDeleteEvaluations:     {"DeleteEvaluations", 1, func() command { return new(DeleteEvaluations) }, nil},
+	KindSetSchedulerConfig:    {"SetSchedulerConfig", 1, func() command { return new(SetSchedulerConfig) }, nil},
+}
+
+// String returns the name of the command.
+func (k Kind) String() string {
+	if info, ok := kinds[k]; ok {
+		return info.name
+	}
+	return fmt.Sprintf("kind %d", k)
+}
+
+// Level is the cluster level from which on a kind may be written; 0: the kind is unknown.
+func (k Kind) Level() uint32 { return kinds[k].level }
