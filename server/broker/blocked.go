@@ -22,12 +22,13 @@ type Blocked struct {
 	floor   uint64            // the same for classes that were forgotten
 }
 
-// NewBlocked returns a tracker of at most maxWaiting evaluations (0: 262144).
-func NewBlocked(maxWaiting int) *Blocked {
+// NewBlocked returns a tracker of at most maxWaiting evaluations (0: 262144). It knows of no
+// change up to a state index, and so lets no evaluation wait whose snapshot is older.
+func NewBlocked(maxWaiting int, index uint64) *Blocked {
 	if maxWaiting <= 0 {
 		maxWaiting = 262_144
 	}
-	return &Blocked{max: maxWaiting, byJob: map[jobKey]*nomadish.Evaluation{}, changes: map[string]uint64{}}
+	return &Blocked{max: maxWaiting, byJob: map[jobKey]*nomadish.Evaluation{}, changes: map[string]uint64{}, floor: index}
 }
 
 // Block lets an evaluation wait. Of two of the same job the older is a duplicate: it is

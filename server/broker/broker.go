@@ -34,6 +34,8 @@ type Config struct {
 	NackDelayMore time.Duration // the same when it was given back more often; default 20s
 	DeliveryLimit int           // deliveries before an evaluation is Failed; default 3
 	MaxWaiting    int           // evaluations held at most; default 262144
+	// Now is the clock that evaluations' WaitUntil is compared with; default time.Now.
+	Now func() time.Time
 }
 
 func (c Config) withDefaults() Config {
@@ -51,6 +53,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxWaiting <= 0 {
 		c.MaxWaiting = 262_144
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -74,6 +79,7 @@ type Broker struct {
 	ready      map[string]*queue // by type
 	timers     queue             // delayed and delivered entries by deadline
 	superseded []*nomadish.Evaluation
+	paused     bool
 	changed    chan struct{} // closed and replaced when something is ready
 	timer      chan struct{} // tells Run that the nearest deadline has changed
 }
@@ -99,25 +105,33 @@ func New(cfg Config) *Broker {
 	}
 }
 
-// Enqueue offers an evaluation. One that is known already is left as it is. An evaluation
-// with a WaitUntil in the future waits for that time.
+// Enqueue offers an evaluation. One that is known already is left as it is, or offered again
+// when its worker is done, if it is newer than what the worker got. An evaluation with a
+// WaitUntil in the future waits for that time.
 func (b *Broker) Enqueue(eval *nomadish.Evaluation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, known := b.entries[eval.ID]; known {
+	if e := b.entries[eval.ID]; e != nil {
+		if e.token != "" && eval.ModifyIndex > e.eval.ModifyIndex {
+			e.again = eval
+		}
 		return nil
 	}
 	if len(b.entries) >= b.cfg.MaxWaiting {
 		return nomadish.Errorf(nomadish.KindLimited, "evaluation broker: max_waiting is %d", b.cfg.MaxWaiting)
 	}
-	e := &entry{eval: eval, index: eval.ModifyIndex, at: -1}
+	b.add(eval)
+	return nil
+}
+
+func (b *Broker) add(eval *nomadish.Evaluation) {
+	e := &entry{eval: eval, index: eval.ModifyIndex}
 	b.entries[eval.ID] = e
-	if wait := time.Until(eval.WaitUntil); wait > 0 && !eval.WaitUntil.IsZero() {
+	if wait := eval.WaitUntil.Sub(b.cfg.Now()); !eval.WaitUntil.IsZero() && wait > 0 {
 		b.deadline(e, wait)
-		return nil
+		return
 	}
 	b.offer(e)
-	return nil
 }
 
 // offer makes an entry ready, or lets it wait for the active one of its job.
@@ -199,6 +213,9 @@ func (b *Broker) Dequeue(ctx context.Context, types ...string) (*Delivery, error
 func (b *Broker) take(types []string) *Delivery {
 	var best *queue
 	for _, t := range types {
+		if b.paused && t != Failed {
+			continue
+		}
 		if q := b.ready[t]; q != nil && q.len() > 0 && (best == nil || moreUrgent(q.first(), best.first())) {
 			best = q
 		}
@@ -231,6 +248,9 @@ func (b *Broker) Ack(evalID, token string) error {
 		return err
 	}
 	b.drop(e)
+	if e.again != nil {
+		b.add(e.again)
+	}
 	return nil
 }
 
@@ -304,6 +324,24 @@ func (b *Broker) Remove(evalID string) {
 	defer b.mu.Unlock()
 	if e := b.entries[evalID]; e != nil && e.token == "" {
 		b.drop(e)
+	}
+}
+
+// Supersede adds an evaluation to those that Superseded returns.
+func (b *Broker) Supersede(eval *nomadish.Evaluation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.superseded = append(b.superseded, eval)
+	b.signal()
+}
+
+// Pause stops, or lets again, evaluations be handed out. Failed ones are always.
+func (b *Broker) Pause(paused bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paused != paused {
+		b.paused = paused
+		b.signal()
 	}
 }
 

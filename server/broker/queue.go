@@ -15,8 +15,9 @@ type entry struct {
 	token string // of the worker that holds it; empty: none does
 	count int    // deliveries
 	due   time.Time
-	queue *queue // that it is in
-	at    int    // its place there
+	again *nomadish.Evaluation // a newer version that came while a worker held this one
+	queue *queue               // that it is in
+	at    int                  // its place there
 }
 
 func (e *entry) key() jobKey { return jobKey{e.eval.Namespace, e.eval.JobID} }
