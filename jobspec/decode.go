@@ -78,9 +78,7 @@ func (d *decoder) blocks(sh *shape, c content, v reflect.Value, g *given) hcl.Di
 			before, again = attr.Range, true
 		}
 		if again && !repeats(fv.Type()) {
-			if count[b.Type]++; count[b.Type] == 1 {
-				diags = diags.Append(duplicateBlock(b, before))
-			}
+			diags = diags.Append(duplicateBlock(b, before))
 			continue
 		}
 		if !again {

@@ -176,9 +176,7 @@ func finishTask(d *decoder, g *given, task *nomadish.Task) hcl.Diagnostics {
 			rest = append(rest, id)
 		}
 	}
-	if task.Identities = rest; len(rest) == 0 {
-		task.Identities = nil
-	}
+	task.Identities = rest
 	return diags
 }
 
