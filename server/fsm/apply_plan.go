@@ -1,12 +1,14 @@
 package fsm
 
 import (
+	"cmp"
+
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/state"
 )
 
 // ApplyPlan commits what the planner has found to fit, of one plan or of many. It holds
-// only what was decided; NewApplyPlans makes it. A plan of a leader whose term is over is
+// only what was decided; NewApplyPlan makes it. A plan of a leader whose term is over is
 // refused.
 type ApplyPlan struct {
 	Term  uint64
@@ -16,7 +18,7 @@ type ApplyPlan struct {
 // PlanPart is what is committed for one evaluation. It is applied whole or not at all.
 type PlanPart struct {
 	EvalID     string
-	Namespace  string
+	Namespace  string // of the placements, with JobID, where they do not say otherwise
 	JobID      string
 	Stops      []*AllocStop
 	Places     []*Placement
@@ -104,10 +106,8 @@ func (p *PlanPart) allocation(place *Placement) (*nomadish.Allocation, error) {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "placement of eval %q is incomplete", p.EvalID)
 	}
 	a := *place.Alloc
-	if a.EvalID == "" {
-		a.EvalID = p.EvalID
-	}
-	a.Namespace, a.JobID = p.Namespace, p.JobID
+	a.EvalID = cmp.Or(a.EvalID, p.EvalID)
+	a.Namespace, a.JobID = cmp.Or(a.Namespace, p.Namespace), cmp.Or(a.JobID, p.JobID)
 	if place.Metric > 0 {
 		a.Metrics = p.Metrics[place.Metric-1]
 	}

@@ -13,8 +13,6 @@ import (
 const (
 	// MaxEntry is how long a log entry may be.
 	MaxEntry = 1 << 20
-	// PlanEntry is how long the entries of plans should be at most, before compression.
-	PlanEntry = 256 << 10
 
 	maxBody  = 16 << 20 // of a command, unpacked
 	packFrom = 4 << 10  // shorter bodies are not compressed
