@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// Nodes are the routes of client nodes.
+type Nodes struct{ c *Client }
+
+// Nodes returns the routes of client nodes.
+func (c *Client) Nodes() Nodes { return Nodes{c} }
+
+func (n Nodes) path(nodeID, rest string) string { return "/v1/node/" + id(nodeID) + rest }
+
+// List lists nodes by ID. Query.Params may hold resources and os.
+func (n Nodes) List(ctx context.Context, q *Query) ([]*nomadish.NodeListStub, Meta, error) {
+	return get[[]*nomadish.NodeListStub](ctx, n.c, "/v1/nodes", q)
+}
+
+// Node reads a node.
+func (n Nodes) Node(ctx context.Context, nodeID string, q *Query) (*nomadish.Node, Meta, error) {
+	return get[*nomadish.Node](ctx, n.c, n.path(nodeID, ""), q)
+}
+
+// Allocations lists a node's allocations in full.
+func (n Nodes) Allocations(ctx context.Context, nodeID string, q *Query) ([]*nomadish.Allocation, Meta, error) {
+	return get[[]*nomadish.Allocation](ctx, n.c, n.path(nodeID, "/allocations"), q)
+}
+
+// SetEligibility lets the scheduler place on a node, or not.
+func (n Nodes) SetEligibility(ctx context.Context, nodeID string, eligible bool) (*nomadish.NodeUpdateResponse, error) {
+	req := &nomadish.NodeEligibilityRequest{NodeID: nodeID, Eligibility: nomadish.NodeIneligible}
+	if eligible {
+		req.Eligibility = nomadish.NodeEligible
+	}
+	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(nodeID, "/eligibility"), nil, req)
+}
+
+// Evaluate makes new evaluations of all jobs on a node.
+func (n Nodes) Evaluate(ctx context.Context, nodeID string) (*nomadish.NodeUpdateResponse, error) {
+	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(nodeID, "/evaluate"), nil, nil)
+}
+
+// Purge forgets a node.
+func (n Nodes) Purge(ctx context.Context, nodeID string) (*nomadish.NodeUpdateResponse, error) {
+	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(nodeID, "/purge"), nil, nil)
+}
+
+// Stats tells what a node uses.
+func (n Nodes) Stats(ctx context.Context, nodeID string) (*nomadish.HostStats, error) {
+	var out *nomadish.HostStats
+	_, err := n.c.do(ctx, call{
+		method: http.MethodGet, path: "/v1/client/stats", params: url.Values{"node_id": {nodeID}}, out: &out,
+	})
+	return out, err
+}
+
+// CollectGarbage removes what ended allocations left on a node.
+func (n Nodes) CollectGarbage(ctx context.Context, nodeID string) error {
+	_, err := n.c.do(ctx, call{method: http.MethodPut, path: "/v1/client/gc", params: url.Values{"node_id": {nodeID}}})
+	return err
+}
+
+// NodePools lists node pools by name.
+func (n Nodes) NodePools(ctx context.Context, q *Query) ([]*nomadish.NodePool, Meta, error) {
+	return get[[]*nomadish.NodePool](ctx, n.c, "/v1/node/pools", q)
+}
+
+// NodePool reads a node pool.
+func (n Nodes) NodePool(ctx context.Context, name string, q *Query) (*nomadish.NodePool, Meta, error) {
+	return get[*nomadish.NodePool](ctx, n.c, "/v1/node/pool/"+id(name), q)
+}
