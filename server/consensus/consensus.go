@@ -22,15 +22,13 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/consensus/logstore"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
+	"github.com/nomadish/nomadish/server/fsm"
 )
 
 var le = binary.LittleEndian
 
-// The limits of design: an entry, and what one message of raft may hold of them.
-const (
-	EntryLimit    = 1 << 20
-	appendEntries = 16
-)
+// appendEntries is how many entries one message of raft holds, which keeps it within 16 MiB.
+const appendEntries = 16
 
 // Config says who a server is, where its data is, and how patient it is.
 type Config struct {
@@ -53,6 +51,8 @@ type Config struct {
 	TrailingEntries   uint64        // entries kept behind a snapshot for slow followers; default 10240
 	SegmentSize       int64         // size of a log file; default 16 MiB
 	Logger            *slog.Logger  // default: discard
+
+	Now func() time.Time // wall clock, for the time of commands; default time.Now
 }
 
 func (c Config) withDefaults() Config {
@@ -69,6 +69,9 @@ func (c Config) withDefaults() Config {
 	c.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, 8192)
 	c.TrailingEntries = cmp.Or(c.TrailingEntries, 10240)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c
 }
 
@@ -106,7 +109,7 @@ func (c Config) raft() *raft.Config {
 type Consensus struct {
 	cfg     Config
 	network Network
-	machine *machine
+	machine machine
 	log     *storage
 	snaps   *snapshots
 
@@ -123,18 +126,20 @@ type Consensus struct {
 }
 
 // New opens a server's data, and verifies all of it. It starts nothing; without Run, Close frees the data.
-func New(cfg Config, m Machine, network Network) (*Consensus, error) {
+// Nobody else may give f anything to apply.
+func New(cfg Config, f *fsm.FSM, network Network) (*Consensus, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
 	c := &Consensus{
-		cfg: cfg, network: network, machine: newMachine(m),
+		cfg: cfg, network: network,
 		proposals: make(chan struct{}, cfg.ProposalLimit),
 		reads:     make(chan *read, cfg.ReadLimit),
 		changed:   make(chan struct{}),
 		dead:      make(chan struct{}),
 	}
+	c.machine = machine{f, c.stop}
 	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
@@ -209,7 +214,8 @@ func (c *Consensus) Run(ctx context.Context) error {
 	notify := make(chan bool, 16)
 	r, err := c.start(transport, notify)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("consensus: %w", err), transport.Close())
+		c.stop(nil)
+		err = errors.Join(c.fatal, fmt.Errorf("consensus: %w", err), transport.Close())
 		streams.drain()
 		return errors.Join(err, c.log.Close())
 	}

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/fsm"
 )
 
 // leadership is what this server knows of its own.
@@ -74,12 +77,15 @@ func (c *Consensus) beginTerms(ctx context.Context) {
 	}
 }
 
+// beginTerm proposes the term's first command. It names the term, so that the state knows which plans are
+// of earlier ones; if another term came in between, the command is of no use and the caller tries again.
 func (c *Consensus) beginTerm(ctx context.Context, seen leadership) error {
-	entry, err := c.machine.TermStart()
-	if err != nil {
-		return err
+	r := c.running()
+	if r == nil {
+		return nil
 	}
-	res, err := c.ProposeEntry(ctx, entry)
+	term := r.CurrentTerm()
+	res, err := c.Propose(ctx, &fsm.TermStart{Term: term, ClusterID: nomadish.NewID()})
 	if err != nil {
 		return err
 	}
@@ -87,7 +93,9 @@ func (c *Consensus) beginTerm(ctx context.Context, seen leadership) error {
 	if err := c.log.Store.GetLog(res.Index, &l); err != nil {
 		return fmt.Errorf("read entry %d: %w", res.Index, err)
 	}
-	c.setLeadership(leadership{round: seen.round, leading: true, ready: true, term: l.Term, start: res.Index})
+	if l.Term == term {
+		c.setLeadership(leadership{round: seen.round, leading: true, ready: true, term: term, start: res.Index})
+	}
 	return nil
 }
 

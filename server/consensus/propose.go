@@ -10,6 +10,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/consensus/logstore"
+	"github.com/nomadish/nomadish/server/fsm"
 )
 
 // ErrUnknownOutcome says that a command may or may not be carried out: it was handed to raft, and this
@@ -22,17 +23,24 @@ var errStopped = nomadish.Errorf(nomadish.KindNoLeader, "server is stopping")
 // Result is what became of a command.
 type Result struct {
 	Index uint64 // the command's index in the log
-	Value any    // what the state machine answered
+	Value any    // what it answered
 }
 
 // enqueueTimeout bounds the wait for raft to take a command, where the caller does not.
 const enqueueTimeout = 10 * time.Second
 
-// ProposeEntry commits an encoded command and applies it here, on the leader only. An error that the
-// state machine answered comes back with the index.
-func (c *Consensus) ProposeEntry(ctx context.Context, entry []byte) (Result, error) {
-	if len(entry) > EntryLimit {
-		return Result{}, nomadish.Errorf(nomadish.KindTooLarge, "command of %d bytes: more than %d", len(entry), EntryLimit)
+// Propose commits a command and applies it here; it works on the leader only. An error that the command
+// answered comes back with the index.
+func (c *Consensus) Propose(ctx context.Context, command fsm.Command) (Result, error) {
+	return c.ProposeRequest(ctx, "", command)
+}
+
+// ProposeRequest is Propose for a request that may be made more than once: the command is carried out the
+// first time only, and later ones get the first one's answer.
+func (c *Consensus) ProposeRequest(ctx context.Context, requestID string, command fsm.Command) (Result, error) {
+	entry, err := fsm.Encode(command, requestID, c.cfg.Now())
+	if err != nil {
+		return Result{}, err
 	}
 	r := c.running()
 	if r == nil || r.State() != raft.Leader {
@@ -67,11 +75,14 @@ func (c *Consensus) apply(ctx context.Context, r *raft.Raft, entry []byte) (Resu
 		if err := future.Error(); err != nil {
 			return Result{}, c.proposalError(err)
 		}
-		res := Result{Index: future.Index(), Value: future.Response()}
-		if err, ok := res.Value.(error); ok {
-			return Result{Index: res.Index}, err
+		res, ok := future.Response().(fsm.Result)
+		if !ok {
+			return Result{}, fmt.Errorf("%w: state machine answered %T", ErrUnknownOutcome, future.Response())
 		}
-		return res, nil
+		if errors.Is(res.Err, fsm.ErrStopped) {
+			return Result{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, res.Err)
+		}
+		return Result{Index: res.Index, Value: res.Value}, res.Err
 	case <-c.dead:
 		return Result{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, errStopped)
 	case <-ctx.Done():

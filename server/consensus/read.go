@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -42,7 +43,23 @@ func (c *Consensus) ReadIndex(ctx context.Context) (uint64, error) {
 
 // WaitIndex returns once this server has applied the command at index, or a newer one.
 func (c *Consensus) WaitIndex(ctx context.Context, index uint64) error {
-	return c.machine.wait(ctx, c.dead, index)
+	store := c.machine.Store()
+	if store.Reader().Index() >= index {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-c.dead:
+			cancel(errStopped)
+		case <-ctx.Done():
+		}
+	})
+	err := store.WaitIndex(ctx, index)
+	cancel(nil)
+	watch.Wait()
+	return err
 }
 
 // answerReads answers all callers that wait, then those that came meanwhile.
