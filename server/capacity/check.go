@@ -92,6 +92,9 @@ func (t *Table) check(plan *nomadish.Plan, nodeID string) string {
 		}
 	}
 	for _, a := range placed {
+		if a.ClientTerminal() {
+			continue // a note about one that has ended
+		}
 		want := Granted(a.AllocatedResources)
 		held := t.held[a.ID]
 		if held != nil && held.slot == slot && (a.AllocatedResources == nil || equal(held.demand, want)) {

@@ -63,6 +63,16 @@ func (t *Table) Advance(index uint64) {
 	t.draft.index = max(t.draft.index, index)
 }
 
+// Node returns the newest version of a node, or nil.
+func (t *Table) Node(id string) *nomadish.Node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slot, ok := t.draft.slots[id]; ok {
+		return t.draft.sites[slot].Node
+	}
+	return nil
+}
+
 // own makes the node columns writable: Views may share them.
 func (t *Table) own() {
 	if t.viewed {
