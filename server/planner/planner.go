@@ -18,13 +18,14 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/capacity"
+	"github.com/nomadish/nomadish/server/fsm"
 )
 
 // Config sets the bounds of a Planner.
 type Config struct {
+	Term         uint64        // of the leader: plans of an earlier one are refused when they are applied
 	MaxQueued    int           // plans that may wait; default 1024
-	EntrySize    int           // bytes of allocations that one log entry aims at; default 256 KiB
-	MaxEntrySize int           // bytes that it never passes; default 960 KiB, which leaves room below 1 MiB
+	EntrySize    int           // bytes that one log entry aims at; default 256 KiB, which is less when it is packed
 	RejectLimit  int           // rejections of a node within RejectWindow before it is left alone; default 15
 	RejectWindow time.Duration // default 5m
 	Exclusion    time.Duration // how long such a node is left alone; default 5m
@@ -38,9 +39,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.EntrySize <= 0 {
 		c.EntrySize = 256 << 10
-	}
-	if c.MaxEntrySize <= 0 {
-		c.MaxEntrySize = 960 << 10
 	}
 	if c.RejectLimit <= 0 {
 		c.RejectLimit = 15
@@ -60,25 +58,19 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Part is what one log entry holds of one plan, in the order in which it is carried out.
-type Part struct {
-	EvalID    string
-	Stopped   []*nomadish.Allocation
-	Preempted []*nomadish.Allocation
-	Placed    []*nomadish.Allocation // new, or updated in place
-}
-
-// Log commits the parts of plans in one entry, and returns its index once it is applied.
-type Log interface {
-	CommitPlans(ctx context.Context, parts []Part) (index uint64, err error)
+// Proposer commits a command and returns its index and what the state machine answered. An
+// error that is no *nomadish.Error, or one of KindNoLeader or KindInternal, leaves open
+// whether the command is carried out.
+type Proposer interface {
+	Propose(ctx context.Context, c fsm.Command) (index uint64, answer any, err error)
 }
 
 // Planner is safe for concurrent use.
 type Planner struct {
-	cfg     Config
-	table   *capacity.Table
-	log     Log
-	rejects *rejects
+	cfg      Config
+	table    *capacity.Table
+	proposer Proposer
+	rejects  *rejects
 
 	mu    sync.Mutex
 	queue []*submission
@@ -87,18 +79,17 @@ type Planner struct {
 
 // submission is a plan on its way.
 type submission struct {
-	plan    *nomadish.Plan
-	result  *nomadish.PlanResult
-	flight  *capacity.Flight
-	pending int // entries not committed yet
-	err     error
-	done    chan struct{}
+	plan   *nomadish.Plan
+	result *nomadish.PlanResult
+	flight *capacity.Flight
+	err    error
+	done   chan struct{}
 }
 
 // New returns a Planner that books in table, which its caller keeps up with the state.
-func New(cfg Config, table *capacity.Table, log Log) *Planner {
+func New(cfg Config, table *capacity.Table, proposer Proposer) *Planner {
 	cfg = cfg.withDefaults()
-	return &Planner{cfg: cfg, table: table, log: log, rejects: newRejects(cfg), more: make(chan struct{}, 1)}
+	return &Planner{cfg: cfg, table: table, proposer: proposer, rejects: newRejects(cfg), more: make(chan struct{}, 1)}
 }
 
 // Submit has a plan checked and committed. When nodes were rejected, the result's RefreshIndex
@@ -123,11 +114,16 @@ func (p *Planner) enqueue(s *submission) error {
 		return nomadish.Errorf(nomadish.KindLimited, "plan queue: max_queued is %d", p.cfg.MaxQueued)
 	}
 	p.queue = append(p.queue, s)
+	p.wake()
+	return nil
+}
+
+// wake lets the checker look at the queue.
+func (p *Planner) wake() {
 	select {
 	case p.more <- struct{}{}:
-	default:
+	default: // it is about to look anyway
 	}
-	return nil
 }
 
 // next takes the most urgent plan, the oldest of equals, or returns nil.
@@ -145,80 +141,85 @@ func (p *Planner) next() *submission {
 	}
 	s := p.queue[best]
 	p.queue = slices.Delete(p.queue, best, best+1)
+	if len(p.queue) > 0 {
+		p.wake()
+	}
 	return s
 }
 
 // Run checks and commits plans until ctx ends. It returns an error when it can't tell whether
 // an entry was committed: the table is then in doubt, and has to be built again.
 func (p *Planner) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	entries := make(chan *entry)
+	batches := make(chan []*submission)
 	var committer sync.WaitGroup
 	committer.Go(func() {
-		for e := range entries {
-			if err := p.commit(ctx, e); err != nil {
+		for batch := range batches {
+			if err := p.commit(work, batch); err != nil {
 				cancel(err)
 			}
 		}
 	})
-	left := p.check(ctx, entries)
-	close(entries)
+	left := p.check(work, batches)
+	close(batches)
 	committer.Wait()
-	for _, e := range left {
-		p.settle(e, 0, context.Cause(ctx))
+	for s := p.next(); s != nil; s = p.next() {
+		left = append(left, s)
 	}
-	p.abandon(ctx)
-	if err := context.Cause(ctx); err != nil && ctx.Err() != err {
-		return err
+	for _, s := range left {
+		s.finish(context.Cause(work))
 	}
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(work)
 }
 
-// check checks plan after plan and hands entries to the committer as soon as that has time.
-// When ctx ends it returns those that are left.
-func (p *Planner) check(ctx context.Context, entries chan<- *entry) []*entry {
-	var ready []*entry
-	for ctx.Err() == nil {
-		var out chan<- *entry
-		var first *entry
+// check checks plan after plan, and hands those that are checked to the committer as soon as
+// it has time. When ctx ends it returns those that are left.
+func (p *Planner) check(ctx context.Context, batches chan<- []*submission) []*submission {
+	var ready []*submission
+	size := 0
+	for {
+		var out chan<- []*submission
 		if len(ready) > 0 {
-			out, first = entries, ready[0]
+			out = batches
 		}
 		more := p.more
-		if len(ready) > 1 {
+		if size > maxBatch {
 			more = nil // enough is checked ahead
 		}
 		select {
 		case <-ctx.Done():
-		case out <- first:
-			ready = ready[1:]
+			return ready
+		case out <- ready:
+			ready, size = nil, 0
 		case <-more:
-			for s := p.next(); s != nil; s = p.next() {
-				if ready = p.decide(s, ready); len(ready) > 1 {
-					break
-				}
+			if s := p.next(); s != nil && p.decide(s) {
+				ready = append(ready, s)
+				size += allocations(s.result)
 			}
-			p.remind()
-		}
-	}
-	return ready
-}
-
-// remind lets the checker look again when plans are left.
-func (p *Planner) remind() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.queue) > 0 {
-		select {
-		case p.more <- struct{}{}:
-		default:
 		}
 	}
 }
 
-// decide books what fits of a plan and adds it to the entries to be committed.
-func (p *Planner) decide(s *submission, ready []*entry) []*entry {
+// maxBatch is how many allocations may be checked ahead of the log.
+const maxBatch = 10_000
+
+func allocations(r *nomadish.PlanResult) int {
+	n := 0
+	for _, part := range []map[string][]*nomadish.Allocation{r.NodeUpdate, r.NodeAllocation, r.NodePreemptions} {
+		for _, list := range part {
+			n += len(list)
+		}
+	}
+	return n
+}
+
+// decide books what fits of a plan and says whether there is anything to commit. If not, the
+// plan is answered.
+func (p *Planner) decide(s *submission) bool {
 	now := p.cfg.Now()
 	flight, rejections := p.table.Book(s.plan, now.UnixNano())
 	s.flight = flight
@@ -227,20 +228,27 @@ func (p *Planner) decide(s *submission, ready []*entry) []*entry {
 		NodeAllocation:  accepted(s.plan.NodeAllocation, rejections, s.plan.AllAtOnce),
 		NodePreemptions: accepted(s.plan.NodePreemptions, rejections, s.plan.AllAtOnce),
 	}
-	if len(rejections) > 0 {
-		view := p.table.View()
-		s.result.RefreshIndex = max(view.Index(), s.plan.SnapshotIndex, 1)
-	}
 	for _, r := range rejections {
 		s.result.RejectedNodes = append(s.result.RejectedNodes, r.NodeID)
 		p.rejects.note(r, now)
 	}
-	ready, s.err = p.pack(s, ready)
-	if s.pending == 0 { // nothing of it is left, or it is too large
-		p.table.Undo(flight, now.UnixNano())
-		close(s.done)
+	if len(rejections) > 0 {
+		view := p.table.View()
+		s.result.RefreshIndex = max(view.Index(), s.plan.SnapshotIndex, 1)
 	}
-	return ready
+	if allocations(s.result) > 0 {
+		return true
+	}
+	s.finish(nil)
+	return false
+}
+
+// finish answers a plan.
+func (s *submission) finish(err error) {
+	if err != nil && s.err == nil {
+		s.err = fmt.Errorf("plan of evaluation %s: %w", s.plan.EvalID, err)
+	}
+	close(s.done)
 }
 
 // accepted leaves out the rejected nodes.
@@ -256,14 +264,6 @@ func accepted(part map[string][]*nomadish.Allocation, rejections []capacity.Reje
 		delete(kept, r.NodeID)
 	}
 	return kept
-}
-
-// abandon answers the plans that were not looked at.
-func (p *Planner) abandon(ctx context.Context) {
-	for s := p.next(); s != nil; s = p.next() {
-		s.err = fmt.Errorf("plan of evaluation %s: %w", s.plan.EvalID, context.Cause(ctx))
-		close(s.done)
-	}
 }
 
 // Excluded returns the nodes that are left alone for a while because plans for them were

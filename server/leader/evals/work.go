@@ -1,0 +1,274 @@
+package evals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/broker"
+	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/scheduler"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+// What users read in the status description of evaluations that this package ends or makes.
+const (
+	descSuperseded = "another evaluation of the same job stands in for this one"
+	descConflicts  = "created due to placement conflicts"
+	descAttempts   = "maximum attempts reached: plans were rejected again and again"
+	descDeliveries = "evaluation reached its delivery limit"
+	descRetry      = "created to try a failed evaluation anew"
+)
+
+// jobTypes are the types of evaluations that workers take.
+var jobTypes = []string{"service", "batch", "system", "sysbatch"}
+
+// work takes one evaluation after the other until ctx ends.
+func (s *session) work(ctx context.Context) error {
+	for {
+		d, err := s.broker.Dequeue(ctx, jobTypes...)
+		if err != nil {
+			return nil
+		}
+		if err := s.answer(ctx, d); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			s.cfg.Logger.Warn("evaluation given back", "eval_id", d.Eval.ID, "job_id", d.Eval.JobID, "err", err)
+			err = s.broker.Nack(d.Eval.ID, d.Token)
+		} else {
+			err = s.broker.Ack(d.Eval.ID, d.Token)
+		}
+		if err != nil {
+			s.cfg.Logger.Debug("evaluation is no longer ours", "eval_id", d.Eval.ID, "err", err)
+		}
+	}
+}
+
+// answer schedules until the whole answer is committed.
+func (s *session) answer(ctx context.Context, d *broker.Delivery) error {
+	index := d.Index
+	for attempt := 0; attempt < s.cfg.MaxAttempts; attempt++ {
+		if err := s.applied.wait(ctx, index); err != nil {
+			return err
+		}
+		if err := s.broker.Extend(d.Eval.ID, d.Token); err != nil {
+			return err
+		}
+		out, err := s.schedule(d.Eval)
+		if err != nil {
+			return err
+		}
+		result, err := s.submit(ctx, d, out)
+		if err != nil {
+			return err
+		}
+		if result.RefreshIndex == 0 {
+			return s.end(ctx, out)
+		}
+		index = max(index, result.RefreshIndex, result.AllocIndex)
+		if result.AllocIndex > 0 {
+			attempt = -1 // progress: a part of it was committed
+		}
+	}
+	return s.putOff(ctx, d.Eval)
+}
+
+// schedule asks the scheduler with the newest state.
+func (s *session) schedule(eval *nomadish.Evaluation) (*scheduler.Outcome, error) {
+	started := time.Now()
+	// The view first: an allocation that ended in between then still counts in the view,
+	// which costs a little room. The other way round its room would be given away twice.
+	view := s.table.View()
+	reader := s.store.Reader()
+	out, err := scheduler.Schedule(scheduler.Snapshot{
+		State: reading{reader}, Index: reader.Index(), Capacity: view,
+		Config: schedulerConfig(reader, eval), Now: s.cfg.Now(), Excluded: s.planner.Excluded(),
+	}, eval)
+	if err == nil {
+		stampTimes(out, time.Since(started))
+	}
+	return out, err
+}
+
+// stampTimes notes how long the scheduler took, for each allocation its share.
+func stampTimes(out *scheduler.Outcome, took time.Duration) {
+	if out.Plan == nil {
+		return
+	}
+	var fresh []*nomadish.AllocationMetric
+	for _, list := range out.Plan.NodeAllocation {
+		for _, a := range list {
+			if a.CreateIndex == 0 && a.Metrics != nil {
+				fresh = append(fresh, a.Metrics)
+			}
+		}
+	}
+	for _, m := range fresh {
+		m.AllocationTime = took / time.Duration(len(fresh))
+	}
+}
+
+// schedulerConfig is the cluster's configuration with what the job's node pool sets itself.
+func schedulerConfig(r state.Reader, eval *nomadish.Evaluation) nomadish.SchedulerConfiguration {
+	config := *r.SchedulerConfig(nil)
+	job, err := r.Job(nil, eval.Namespace, eval.JobID)
+	if err != nil {
+		return config
+	}
+	pool, err := r.NodePool(nil, nomadish.Val(job.NodePool))
+	if err != nil || pool.SchedulerConfiguration == nil {
+		return config
+	}
+	if own := pool.SchedulerConfiguration; own.SchedulerAlgorithm != "" {
+		config.SchedulerAlgorithm = own.SchedulerAlgorithm
+	}
+	if own := pool.SchedulerConfiguration.MemoryOversubscriptionEnabled; own != nil {
+		config.MemoryOversubscriptionEnabled = *own
+	}
+	return config
+}
+
+// submit commits follow-ups, which the plan's allocations name, and then the plan.
+func (s *session) submit(ctx context.Context, d *broker.Delivery, out *scheduler.Outcome) (*nomadish.PlanResult, error) {
+	if len(out.FollowUps) > 0 {
+		if _, err := s.update(ctx, out.FollowUps...); err != nil {
+			return nil, err
+		}
+	}
+	if out.Plan == nil {
+		return &nomadish.PlanResult{}, nil
+	}
+	out.Plan.EvalToken = d.Token
+	result, err := s.planner.Submit(ctx, out.Plan)
+	if err == nil {
+		return result, nil
+	}
+	var known *nomadish.Error
+	if errors.As(err, &known) && known.Kind == nomadish.KindConflict {
+		// The state has moved on: look again.
+		s.cfg.Logger.Debug("plan refused", "eval_id", d.Eval.ID, "err", err)
+		return &nomadish.PlanResult{RefreshIndex: s.store.Reader().Index()}, nil
+	}
+	return nil, err
+}
+
+// end stores how the evaluation ended, the blocked evaluation that it leaves, and the end of
+// the one that an earlier look at the job had left.
+func (s *session) end(ctx context.Context, out *scheduler.Outcome) error {
+	evals := []*nomadish.Evaluation{out.Eval}
+	if out.Blocked != nil {
+		evals = append(evals, out.Blocked)
+	} else if old := s.blocked.Supersede(out.Eval.Namespace, out.Eval.JobID, out.Eval.SnapshotIndex); old != nil && old.ID != out.Eval.ID {
+		evals = append(evals, cancelled(old))
+	}
+	_, err := s.update(ctx, evals...)
+	return err
+}
+
+// putOff ends an evaluation whose plans are rejected again and again, and makes one that
+// tries later.
+func (s *session) putOff(ctx context.Context, eval *nomadish.Evaluation) error {
+	end := *eval
+	end.Status, end.StatusDescription = nomadish.EvalStatusFailed, descAttempts
+	next := s.next(eval, nomadish.EvalTriggerMaxPlans, descConflicts)
+	end.NextEval = next.ID
+	_, err := s.update(ctx, &end, next)
+	return err
+}
+
+// next makes an evaluation that continues another after a while.
+func (s *session) next(eval *nomadish.Evaluation, trigger, description string) *nomadish.Evaluation {
+	return &nomadish.Evaluation{
+		ID: nomadish.NewID(), Priority: eval.Priority, Type: eval.Type, TriggeredBy: trigger,
+		Namespace: eval.Namespace, JobID: eval.JobID, JobModifyIndex: eval.JobModifyIndex,
+		Status: nomadish.EvalStatusPending, StatusDescription: description,
+		PreviousEval: eval.ID, WaitUntil: s.cfg.Now().Add(s.cfg.RetryFailed),
+	}
+}
+
+func cancelled(eval *nomadish.Evaluation) *nomadish.Evaluation {
+	end := *eval
+	end.Status, end.StatusDescription = nomadish.EvalStatusCancelled, descSuperseded
+	return &end
+}
+
+// maxUpdates is how many evaluations are written in one log entry.
+const maxUpdates = 256
+
+// update stores evaluations.
+func (s *session) update(ctx context.Context, evals ...*nomadish.Evaluation) (index uint64, err error) {
+	for some := range slices.Chunk(evals, maxUpdates) {
+		if index, _, err = s.proposer.Propose(ctx, &fsm.UpdateEvaluations{Evals: some}); err != nil {
+			return 0, fmt.Errorf("update evaluations: %w", err)
+		}
+	}
+	return index, nil
+}
+
+// reap cancels evaluations that others stand in for.
+func (s *session) reap(ctx context.Context) error {
+	var left []*nomadish.Evaluation
+	for {
+		changed := s.broker.Changed()
+		for _, eval := range s.broker.Superseded() {
+			left = append(left, cancelled(eval))
+		}
+		if len(left) > 0 {
+			if _, err := s.update(ctx, left...); err == nil {
+				left = nil
+				continue
+			} else if ctx.Err() == nil {
+				s.cfg.Logger.Warn("cancel evaluations", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// reapFailed ends evaluations that were delivered too often, and tries them anew later.
+func (s *session) reapFailed(ctx context.Context) error {
+	for {
+		d, err := s.broker.Dequeue(ctx, broker.Failed)
+		if err != nil {
+			return nil
+		}
+		end := *d.Eval
+		end.Status, end.StatusDescription = nomadish.EvalStatusFailed, descDeliveries
+		next := s.next(d.Eval, nomadish.EvalTriggerFailedFollowUp, descRetry)
+		end.NextEval = next.ID
+		if _, err := s.update(ctx, &end, next); err != nil {
+			s.cfg.Logger.Warn("end failed evaluation", "eval_id", end.ID, "err", err)
+			err = s.broker.Nack(end.ID, d.Token)
+		} else {
+			err = s.broker.Ack(end.ID, d.Token)
+		}
+		if err != nil {
+			s.cfg.Logger.Debug("evaluation is no longer ours", "eval_id", end.ID, "err", err)
+		}
+	}
+}
+
+// reading lets the scheduler read the state.
+type reading struct{ r state.Reader }
+
+func (s reading) Job(namespace, id string) (*nomadish.Job, error) { return s.r.Job(nil, namespace, id) }
+
+func (s reading) JobVersion(namespace, id string, version uint64) (*nomadish.Job, error) {
+	return s.r.JobVersion(nil, namespace, id, version)
+}
+
+func (s reading) AllocationsByJob(namespace, id string) ([]*nomadish.Allocation, error) {
+	return slices.Collect(s.r.AllocationsByJob(nil, namespace, id)), nil
+}
+
+func (s reading) EvaluationsByJob(namespace, id string) ([]*nomadish.Evaluation, error) {
+	return slices.Collect(s.r.EvaluationsByJob(nil, namespace, id)), nil
+}
