@@ -226,40 +226,46 @@ func (f FS) Stat(name string) (*nomadish.AllocFileInfo, error) {
 
 // List describes what is in a directory, sorted by name.
 func (f FS) List(name string) ([]*nomadish.AllocFileInfo, error) {
+	var out []*nomadish.AllocFileInfo
+	err := f.each(name, func(w *walk, info fs.FileInfo) {
+		out = append(out, w.describe(info.Name(), info, info.Name()))
+	})
+	return out, err
+}
+
+// each calls do for each entry of a directory, in the order of their names.
+func (f FS) each(name string, do func(w *walk, info fs.FileInfo)) error {
 	w, err := f.start(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer w.close()
 	base, _, err := w.find()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if base != "." {
-		return nil, nomadish.Errorf(nomadish.KindInvalid, "%s is not a directory", name)
+		return nomadish.Errorf(nomadish.KindInvalid, "%s is not a directory", name)
 	}
 	dir, err := w.top().Open(".")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(MaxEntries + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return err
 	}
 	if len(entries) > MaxEntries {
-		return nil, nomadish.Errorf(nomadish.KindTooLarge, "%s has more than %d entries", name, MaxEntries)
+		return nomadish.Errorf(nomadish.KindTooLarge, "%s has more than %d entries", name, MaxEntries)
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	out := make([]*nomadish.AllocFileInfo, 0, len(entries))
 	for _, e := range entries {
-		info, err := w.top().Lstat(e.Name())
-		if err != nil {
-			continue // gone meanwhile
+		if info, err := w.top().Lstat(e.Name()); err == nil { // else it is gone meanwhile
+			do(w, info)
 		}
-		out = append(out, w.describe(e.Name(), info, e.Name()))
 	}
-	return out, nil
+	return nil
 }
 
 func (w *walk) describe(base string, info fs.FileInfo, name string) *nomadish.AllocFileInfo {

@@ -182,17 +182,16 @@ type piece struct{ number, size int64 }
 
 // pieces returns the files that are there, in the order of their numbers.
 func (l *logReader) pieces() ([]piece, error) {
-	entries, err := l.fs.List("alloc/logs")
-	if err != nil {
-		return nil, err
-	}
 	prefix := strings.TrimPrefix(l.base, "alloc/logs/")
 	var out []piece
-	for _, e := range entries {
-		digits, ok := strings.CutPrefix(e.Name, prefix)
-		if n, err := strconv.ParseInt(digits, 10, 64); ok && err == nil && n >= 0 && !e.IsDir {
-			out = append(out, piece{n, e.Size})
+	err := l.fs.each("alloc/logs", func(_ *walk, info fs.FileInfo) {
+		digits, ok := strings.CutPrefix(info.Name(), prefix)
+		if n, err := strconv.ParseInt(digits, 10, 64); ok && err == nil && n >= 0 && !info.IsDir() {
+			out = append(out, piece{n, info.Size()})
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(out, func(a, b piece) int { return cmp.Compare(a.number, b.number) })
 	return out, nil

@@ -68,6 +68,7 @@ type Runner struct {
 	record localstate.Task
 	inbox  []Input
 	wake   chan struct{}
+	usage  *drivers.Usage // at the newest question
 
 	// Used by Run alone.
 	setup     *Setup

@@ -1,0 +1,177 @@
+package client
+
+import (
+	"context"
+	"io"
+	"slices"
+
+	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/allocfs"
+	"github.com/nomadish/nomadish/client/localstate"
+	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// Has says whether an allocation is on this node.
+func (c *Client) Has(allocID string) bool {
+	_, err := c.find(allocID)
+	return err == nil
+}
+
+func (c *Client) find(allocID string) (*entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.allocs[allocID]; e != nil {
+		return e, nil
+	}
+	return nil, nomadish.Errorf(nomadish.KindNotFound, "Unknown allocation %q", allocID)
+}
+
+func (c *Client) files(allocID string) (allocfs.FS, *alloc.Runner, error) {
+	e, err := c.find(allocID)
+	if err != nil {
+		return allocfs.FS{}, nil, err
+	}
+	return allocfs.New(e.runner.Root()), e.runner, nil
+}
+
+// List describes what is in a directory of an allocation.
+func (c *Client) List(_ context.Context, allocID, path string) ([]*nomadish.AllocFileInfo, error) {
+	fs, _, err := c.files(allocID)
+	if err != nil {
+		return nil, err
+	}
+	return fs.List(path)
+}
+
+// Stat describes a file or directory of an allocation.
+func (c *Client) Stat(_ context.Context, allocID, path string) (*nomadish.AllocFileInfo, error) {
+	fs, _, err := c.files(allocID)
+	if err != nil {
+		return nil, err
+	}
+	return fs.Stat(path)
+}
+
+// Read returns a file's content from req.Offset, at most req.Limit bytes. The caller closes it.
+func (c *Client) Read(_ context.Context, req *nomadish.FileRequest) (io.ReadCloser, error) {
+	fs, _, err := c.files(req.AllocID)
+	if err != nil {
+		return nil, err
+	}
+	return fs.Read(req.Path, req.Offset, req.Limit)
+}
+
+// Stream calls emit with pieces of a file until it ends, or, when it follows the file,
+// until it is deleted or ctx ends.
+func (c *Client) Stream(ctx context.Context, req *nomadish.FileRequest, emit func(*nomadish.StreamFrame) error) error {
+	fs, _, err := c.files(req.AllocID)
+	if err != nil {
+		return err
+	}
+	return fs.Stream(ctx, req, nil, emit)
+}
+
+// Logs calls emit with pieces of a task's kept output until it ends, or, when it follows
+// the output, until the task is dead and all is told, or ctx ends.
+func (c *Client) Logs(ctx context.Context, req *nomadish.LogRequest, emit func(*nomadish.StreamFrame) error) error {
+	fs, runner, err := c.files(req.AllocID)
+	if err != nil {
+		return err
+	}
+	t := runner.Tasks()[req.Task]
+	if t == nil {
+		return unknownTask(req.Task)
+	}
+	dead := func() bool { return t.Record().Phase == localstate.PhaseDead }
+	return fs.Logs(ctx, req, dead, emit)
+}
+
+func unknownTask(name string) error {
+	return nomadish.Errorf(nomadish.KindInvalid, "unknown task name %q", name)
+}
+
+// tasks returns the runner of one task of an allocation, or of all if name is empty.
+func (c *Client) tasks(allocID, name string) ([]*task.Runner, error) {
+	e, err := c.find(allocID)
+	if err != nil {
+		return nil, err
+	}
+	all := e.runner.Tasks()
+	if name != "" {
+		if all[name] == nil {
+			return nil, unknownTask(name)
+		}
+		return []*task.Runner{all[name]}, nil
+	}
+	var out []*task.Runner
+	for _, n := range e.runner.TaskNames() {
+		out = append(out, all[n])
+	}
+	return out, nil
+}
+
+// RestartAlloc restarts a task of an allocation, or all that run if name is empty.
+func (c *Client) RestartAlloc(_ context.Context, allocID, name string) error {
+	tasks, err := c.tasks(allocID, name)
+	if err != nil {
+		return err
+	}
+	return anyOf(tasks, func(t *task.Runner) error { return t.Restart("User requested restart") })
+}
+
+// SignalAlloc sends a signal to a task of an allocation, or to all that run if name is empty.
+func (c *Client) SignalAlloc(ctx context.Context, allocID, name, signal string) error {
+	tasks, err := c.tasks(allocID, name)
+	if err != nil {
+		return err
+	}
+	return anyOf(tasks, func(t *task.Runner) error { return t.Signal(ctx, signal, "User requested signal") })
+}
+
+// anyOf calls do for the tasks that run; when none does, the first refusal is returned.
+func anyOf(tasks []*task.Runner, do func(*task.Runner) error) error {
+	running := slices.DeleteFunc(slices.Clone(tasks), func(t *task.Runner) bool {
+		return t.Record().Phase != localstate.PhaseRunning
+	})
+	if len(running) == 0 {
+		running = tasks[:min(1, len(tasks))]
+	}
+	for _, t := range running {
+		if err := do(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exec runs a command inside a running task and returns its exit code.
+func (c *Client) Exec(ctx context.Context, allocID, name string, req *drivers.ExecRequest) (int, error) {
+	tasks, err := c.tasks(allocID, name)
+	if err != nil {
+		return 0, err
+	}
+	if len(tasks) != 1 {
+		return 0, nomadish.Errorf(nomadish.KindInvalid, "task must be named: the allocation has %d", len(tasks))
+	}
+	return tasks[0].Exec(ctx, req)
+}
+
+// CollectGarbage removes an ended allocation, or all ended ones if allocID is empty.
+func (c *Client) CollectGarbage(ctx context.Context, allocID string) error {
+	if allocID != "" {
+		if _, err := c.find(allocID); err != nil {
+			return err
+		}
+	}
+	for _, e := range c.removable(0) {
+		if allocID != "" && e.runner.ID() != allocID {
+			continue
+		}
+		if err := c.remove(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/localstate"
+	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+const (
+	reapTimeout     = 10 * time.Second
+	shutdownTimeout = 20 * time.Second // beyond the longest kill_timeout, for StopTasksOnShutdown
+	maxRegressions  = 20               // answers with an older index before one is believed
+)
+
+// restore takes over what an earlier agent left.
+func (c *Client) restore() error {
+	known, err := c.state.Allocs()
+	if err != nil && len(known) == 0 {
+		return err
+	}
+	if err != nil {
+		c.log.Error("some allocations of an earlier agent can't be read", "err", err)
+	}
+	for _, k := range known {
+		r, err := alloc.New(c.allocConfig(k.Alloc), c.state, k.Tasks)
+		if err != nil {
+			c.log.Error("restore an allocation", "alloc", k.Alloc.ID, "err", err)
+			continue
+		}
+		c.allocs[k.Alloc.ID] = &entry{runner: r}
+	}
+	return nil
+}
+
+func (c *Client) allocConfig(a *nomadish.Allocation) alloc.Config {
+	return alloc.Config{
+		Node: c.Node(), Alloc: a, Root: filepath.Join(c.allocDir(), a.ID), Drivers: c.cfg.Drivers, Hooks: c.hooks,
+		MaxKillTimeout: c.cfg.MaxKillTimeout, Changed: func() { notify(c.report) },
+		Jitter: c.cfg.Jitter, Now: c.cfg.Now, Logger: c.log,
+	}
+}
+
+// reap lets the drivers remove what no record knows. It comes before the first start, so
+// that nothing new is taken for something forgotten.
+func (c *Client) reap(ctx context.Context) {
+	keep := map[string]bool{}
+	for id, e := range c.entries() {
+		for name, t := range e.runner.Tasks() {
+			record := t.Record()
+			launching := record.Phase == localstate.PhaseLaunching
+			if record.Handle != nil || launching {
+				keep[task.TaskID(id, name, record.Attempt)] = true
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for name, d := range c.cfg.Drivers {
+		if r, ok := d.(drivers.Reaper); ok {
+			wg.Go(func() {
+				if err := r.Reap(ctx, keep); err != nil {
+					c.log.Warn("remove forgotten tasks", "driver", name, "err", err)
+				}
+			})
+		}
+	}
+}
+
+// entries returns a copy of the table of allocations.
+func (c *Client) entries() map[string]*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]*entry, len(c.allocs))
+	for id, e := range c.allocs {
+		out[id] = e
+	}
+	return out
+}
+
+// runAllocs starts what is in the table and not started, and removes what has ended and is
+// no longer wanted. When ctx ends the tasks go on, unless they are to stop with the client.
+func (c *Client) runAllocs(ctx context.Context) error {
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	c.reap(ctx)
+	tick := time.NewTicker(c.cfg.GCInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for _, e := range c.unstarted() {
+			wg.Go(func() { c.runAlloc(runCtx, e) })
+		}
+		c.collect(ctx)
+		select {
+		case <-ctx.Done():
+		case <-c.allocDirty:
+		case <-tick.C:
+		}
+	}
+	if c.cfg.StopTasksOnShutdown {
+		c.stopAll(&wg)
+	}
+	return nil
+}
+
+func (c *Client) unstarted() []*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*entry
+	for _, e := range c.allocs {
+		if !e.started {
+			e.started = true
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (c *Client) runAlloc(ctx context.Context, e *entry) {
+	if err := e.runner.Run(ctx); err != nil {
+		c.log.Error("run an allocation", "alloc", e.runner.ID(), "err", err)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	c.mu.Lock()
+	e.ended, e.endedAt = true, c.cfg.Now()
+	c.mu.Unlock()
+	notify(c.report)
+	notify(c.allocDirty)
+}
+
+// stopAll ends all tasks and waits for their ends.
+func (c *Client) stopAll(wg *sync.WaitGroup) {
+	for _, e := range c.entries() {
+		e.runner.Stop()
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	timer := time.NewTimer(c.cfg.MaxKillTimeout + shutdownTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		c.log.Error("some tasks did not end with the client")
+	}
+}
+
+// collect removes ended allocations: those that the servers no longer list, and the oldest
+// of those whose end they have taken down, beyond the limit.
+func (c *Client) collect(ctx context.Context) {
+	for _, e := range c.removable(c.cfg.GCMaxAllocs) {
+		if err := c.remove(ctx, e); err != nil {
+			c.log.Warn("remove an ended allocation", "alloc", e.runner.ID(), "err", err) // the next look tries again
+		}
+	}
+}
+
+// removable returns the ended allocations that may go when keep of them are kept.
+func (c *Client) removable(keep int) []*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out, ended []*entry
+	for _, e := range c.allocs {
+		switch {
+		case !e.ended:
+		case e.unwanted:
+			out = append(out, e)
+		case e.acked != nil && e.acked.ClientTerminal():
+			ended = append(ended, e)
+		}
+	}
+	slices.SortFunc(ended, func(a, b *entry) int {
+		return cmp.Or(a.endedAt.Compare(b.endedAt), cmp.Compare(a.runner.ID(), b.runner.ID()))
+	})
+	return append(out, ended[:max(0, len(ended)-keep)]...)
+}
+
+func (c *Client) remove(ctx context.Context, e *entry) error {
+	if err := e.runner.Destroy(ctx); err != nil {
+		return err
+	}
+	if err := c.state.DeleteAlloc(e.runner.ID()); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	delete(c.allocs, e.runner.ID())
+	c.mu.Unlock()
+	return nil
+}
+
+// watchAllocs follows what the servers want of this node.
+func (c *Client) watchAllocs(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.registered: // of a node that they don't know the servers list no allocations
+	}
+	var index uint64
+	regressions := 0
+	pause := backoff{first: c.cfg.RetryInterval}
+	for ctx.Err() == nil {
+		next, allocs, err := c.server.Allocations(ctx, c.id, index)
+		if err == nil && next < index && regressions < maxRegressions {
+			regressions++
+			err = errors.New("the answer is older than the one before")
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			c.log.Warn("ask for the node's allocations", "err", err)
+			if pause.wait(ctx, c.cfg.Jitter()) != nil {
+				break
+			}
+			continue
+		}
+		pause.reset()
+		regressions = 0
+		c.apply(allocs)
+		if next == index { // the wait was over without a change, or the server does not wait
+			if sleep(ctx, min(c.cfg.RetryInterval, time.Second)/10) != nil {
+				break
+			}
+		}
+		index = max(next, 1)
+	}
+	return nil
+}
+
+// apply makes the table of allocations what the servers want it to be.
+func (c *Client) apply(wanted []*nomadish.Allocation) {
+	listed := make(map[string]bool, len(wanted))
+	for _, a := range wanted {
+		listed[a.ID] = true
+		c.mu.Lock()
+		e := c.allocs[a.ID]
+		if e != nil {
+			e.unwanted = false
+		}
+		c.mu.Unlock()
+		switch {
+		case e == nil:
+			c.add(a)
+		case e.runner.Alloc().AllocModifyIndex != a.AllocModifyIndex || e.runner.Alloc().DesiredStatus != a.DesiredStatus:
+			e.runner.Update(a)
+		}
+	}
+	for id, e := range c.entries() {
+		if !listed[id] {
+			c.mu.Lock()
+			e.unwanted = true
+			c.mu.Unlock()
+			e.runner.Stop()
+		}
+	}
+	c.mu.Lock()
+	for id := range c.refused {
+		if !listed[id] {
+			delete(c.refused, id)
+		}
+	}
+	c.mu.Unlock()
+	notify(c.allocDirty)
+}
+
+// add takes over a new allocation. One that is not to run any more is only reported as ended.
+func (c *Client) add(a *nomadish.Allocation) {
+	if a.ClientTerminal() {
+		return
+	}
+	if a.ServerTerminal() {
+		c.refuse(a, nomadish.AllocClientComplete, "The allocation was stopped before it began")
+		return
+	}
+	if _, err := nomadish.ParseID(a.ID); err != nil { // its ID becomes a directory's name
+		c.refuse(a, nomadish.AllocClientFailed, err.Error())
+		return
+	}
+	r, err := alloc.New(c.allocConfig(a), c.state, nil)
+	if err != nil {
+		c.refuse(a, nomadish.AllocClientFailed, err.Error())
+		return
+	}
+	c.mu.Lock()
+	c.allocs[a.ID] = &entry{runner: r}
+	c.mu.Unlock()
+}
+
+func (c *Client) refuse(a *nomadish.Allocation, status, why string) {
+	report := *a
+	report.Job = nil
+	report.ClientStatus, report.ClientDescription = status, why
+	c.mu.Lock()
+	if c.refused[a.ID] == nil {
+		c.refused[a.ID] = &report
+	}
+	c.mu.Unlock()
+	notify(c.report)
+}

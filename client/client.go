@@ -1,0 +1,193 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/fingerprint"
+	"github.com/nomadish/nomadish/client/localstate"
+	"github.com/nomadish/nomadish/client/logs"
+	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/client/task/hooks"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
+)
+
+// Client is a node.
+type Client struct {
+	cfg    Config
+	server Server
+	log    *slog.Logger
+	dir    string // the client's own directory
+	id     string
+	secret string
+	open   func(path string) (store, error)
+
+	collector *logs.Collector
+	hooks     task.Pipeline
+	state     store // set by Run
+
+	registered chan struct{} // closed once the servers know the node
+	nodeDirty  chan struct{}
+	allocDirty chan struct{} // an allocation is to be started or looked at
+	report     chan struct{} // an allocation has something to report
+
+	mu       sync.Mutex
+	node     *nomadish.Node
+	allocs   map[string]*entry
+	refused  map[string]*nomadish.Allocation // reports of allocations that could not be taken over
+	cpuTimes []cpuTime
+}
+
+// store is what the client keeps on disk.
+type store interface {
+	alloc.Store
+	Allocs() ([]*localstate.Alloc, error)
+	DeleteAlloc(id string) error
+	Close() error
+}
+
+// entry is an allocation on this node.
+type entry struct {
+	runner   *alloc.Runner
+	started  bool
+	ended    bool // all tasks are dead, and nothing runs for it any more
+	endedAt  time.Time
+	unwanted bool                 // the servers no longer list it
+	acked    *nomadish.Allocation // the newest report that the servers took
+}
+
+// New makes a client. It reads or makes the node's identity and looks at the machine.
+func New(cfg Config, server Server) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c := &Client{
+		cfg: cfg, server: server, log: cfg.Logger, dir: filepath.Join(cfg.DataDir, "client"),
+		registered: make(chan struct{}), nodeDirty: make(chan struct{}, 1), allocDirty: make(chan struct{}, 1),
+		report: make(chan struct{}, 1), allocs: map[string]*entry{}, refused: map[string]*nomadish.Allocation{},
+		open: func(path string) (store, error) { return localstate.Open(path) },
+	}
+	// Tasks may run as other users, who must be able to reach their own directories.
+	for _, dir := range []string{c.dir, c.allocDir()} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return nil, fmt.Errorf("client: %w", err)
+		}
+	}
+	if c.id, err = identity(filepath.Join(c.dir, "client-id")); err == nil {
+		c.secret, err = identity(filepath.Join(c.dir, "secret-id"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: identity: %w", err)
+	}
+	if c.collector, err = logs.New(logs.Config{Dir: filepath.Join(c.dir, "spool"), Logger: cfg.Logger}); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c.hooks = hooks.All(hooks.Config{Collector: c.collector, Region: cfg.Region, CgroupParent: cfg.CgroupParent})
+	c.node = c.newNode()
+	return c, nil
+}
+
+func (c *Client) allocDir() string { return filepath.Join(c.dir, "alloc") }
+
+// newNode describes the machine, without its drivers.
+func (c *Client) newNode() *nomadish.Node {
+	cfg := c.cfg
+	n := &nomadish.Node{
+		ID: c.id, SecretID: c.secret, Name: cfg.Name, Datacenter: cfg.Datacenter, NodePool: cfg.NodePool,
+		NodeClass: cfg.NodeClass, Meta: maps.Clone(cfg.Meta), HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.TLS,
+		ReservedResources: cfg.Reserved, HostVolumes: cfg.HostVolumes, CgroupParent: cfg.CgroupParent,
+		Links: map[string]string{}, Status: nomadish.NodeStatusReady, SchedulingEligibility: nomadish.NodeEligible,
+		Attributes: map[string]string{}, Drivers: map[string]*nomadish.DriverInfo{},
+	}
+	if n.Meta == nil {
+		n.Meta = map[string]string{}
+	}
+	if n.ReservedResources == nil {
+		n.ReservedResources = &nomadish.NodeReservedResources{}
+	}
+	fp := cfg.Fingerprint
+	fp.DataDir = c.allocDir()
+	fp.Logger = c.log
+	if err := fingerprint.Detect(context.Background(), fp, n); err != nil {
+		c.log.Warn("look at the machine", "err", err) // the node is known by what could be found out
+	}
+	n.ComputedClass = fingerprint.ComputedClass(n)
+	return n
+}
+
+// NodeID returns the node's ID.
+func (c *Client) NodeID() string { return c.id }
+
+// SecretID returns the secret by which the servers know the node.
+func (c *Client) SecretID() string { return c.secret }
+
+// Node returns the node as this client describes it. It is shared: copy it to change it.
+func (c *Client) Node() *nomadish.Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node
+}
+
+// Run is the node's life. It returns when ctx ends, or when the local state can't be opened.
+func (c *Client) Run(ctx context.Context) (err error) {
+	c.state, err = c.open(filepath.Join(c.dir, "state", "state.db"))
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.state.Close()) }()
+	if err := c.restore(); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	// Stopped in reverse: the tasks' output is collected to the very end.
+	return lifecycle.Run(ctx, c.collector.Run, c.runAllocs, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
+}
+
+// notify wakes who reads a channel.
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// backoff is the growing pause after errors of the servers.
+type backoff struct {
+	first time.Duration
+	next  time.Duration
+}
+
+const maxBackoff = 30 * time.Second
+
+// wait pauses, each time about twice as long as before, with some jitter so that a
+// thousand nodes don't come back at once.
+func (b *backoff) wait(ctx context.Context, jitter float64) error {
+	if b.next == 0 {
+		b.next = b.first
+	}
+	d := b.next/2 + time.Duration(jitter*float64(b.next))/2
+	b.next = min(2*b.next, maxBackoff)
+	return sleep(ctx, d)
+}
+
+func (b *backoff) reset() { b.next = 0 }
