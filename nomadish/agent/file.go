@@ -1,0 +1,270 @@
+package agent
+
+import "github.com/hashicorp/hcl/v2"
+
+// File is what agent configuration files say, by Nomad's keys. A field that no file sets is
+// nil. A field whose tag effect is "none" is understood and changes nothing yet: using it
+// gives a warning that names it.
+type File struct {
+	Region                    *string           `hcl:"region,optional"`
+	Datacenter                *string           `hcl:"datacenter,optional"`
+	Name                      *string           `hcl:"name,optional"`
+	DataDir                   *string           `hcl:"data_dir,optional"`
+	PluginDir                 *string           `hcl:"plugin_dir,optional" effect:"none"`
+	LogLevel                  *string           `hcl:"log_level,optional"`
+	LogJSON                   *bool             `hcl:"log_json,optional"`
+	LogFile                   *string           `hcl:"log_file,optional" effect:"none"`
+	LogIncludeLocation        *bool             `hcl:"log_include_location,optional" effect:"none"`
+	LogRotateDuration         *string           `hcl:"log_rotate_duration,optional" effect:"none"`
+	LogRotateBytes            *int              `hcl:"log_rotate_bytes,optional" effect:"none"`
+	LogRotateMaxFiles         *int              `hcl:"log_rotate_max_files,optional" effect:"none"`
+	BindAddr                  *string           `hcl:"bind_addr,optional"`
+	EnableDebug               *bool             `hcl:"enable_debug,optional" effect:"none"`
+	LeaveOnInterrupt          *bool             `hcl:"leave_on_interrupt,optional" effect:"none"`
+	LeaveOnTerminate          *bool             `hcl:"leave_on_terminate,optional" effect:"none"`
+	EnableSyslog              *bool             `hcl:"enable_syslog,optional" effect:"none"`
+	SyslogFacility            *string           `hcl:"syslog_facility,optional" effect:"none"`
+	DisableUpdateCheck        *bool             `hcl:"disable_update_check,optional"` // nothing is ever asked for
+	DisableAnonymousSignature *bool             `hcl:"disable_anonymous_signature,optional"`
+	HTTPAPIResponseHeaders    map[string]string `hcl:"http_api_response_headers,optional" effect:"none"`
+
+	Ports     *PortsFile     `hcl:"ports,block"`
+	Addresses *AddressesFile `hcl:"addresses,block"`
+	Advertise *AddressesFile `hcl:"advertise,block"`
+	Server    *ServerFile    `hcl:"server,block"`
+	Client    *ClientFile    `hcl:"client,block"`
+	ACL       *ACLFile       `hcl:"acl,block"`
+	Telemetry *TelemetryFile `hcl:"telemetry,block"`
+	Limits    *LimitsFile    `hcl:"limits,block"`
+	TLS       *TLSFile       `hcl:"tls,block"`
+	Plugins   []*PluginFile  `hcl:"plugin,block"`
+	Consul    []*Elsewhere   `hcl:"consul,block" effect:"none"`
+	Vault     []*Elsewhere   `hcl:"vault,block"`
+	Sentinel  *Elsewhere     `hcl:"sentinel,block" effect:"none"`
+	Autopilot *Elsewhere     `hcl:"autopilot,block" effect:"none"`
+	Audit     *Elsewhere     `hcl:"audit,block" effect:"none"`
+	UI        *Elsewhere     `hcl:"ui,block" effect:"none"`
+	Keyring   []*KeyringFile `hcl:"keyring,block" effect:"none"`
+	Reporting *Elsewhere     `hcl:"reporting,block"`
+	RPC       *Elsewhere     `hcl:"rpc,block" effect:"none"`
+	Eventlog  *Elsewhere     `hcl:"eventlog,block" effect:"none"`
+}
+
+// Elsewhere is a block whose content belongs to what is not there yet.
+type Elsewhere struct {
+	Body hcl.Body `hcl:",remain"`
+}
+
+// PortsFile are the ports to bind.
+type PortsFile struct {
+	HTTP *int `hcl:"http,optional"`
+	RPC  *int `hcl:"rpc,optional"`
+	Serf *int `hcl:"serf,optional"`
+}
+
+// AddressesFile are the addresses to bind, or to tell others.
+type AddressesFile struct {
+	HTTP *string `hcl:"http,optional"`
+	RPC  *string `hcl:"rpc,optional"`
+	Serf *string `hcl:"serf,optional" effect:"none"`
+}
+
+// ServerFile is the server block.
+type ServerFile struct {
+	Enabled                *bool      `hcl:"enabled,optional"`
+	AuthoritativeRegion    *string    `hcl:"authoritative_region,optional" effect:"none"`
+	BootstrapExpect        *int       `hcl:"bootstrap_expect,optional"`
+	DataDir                *string    `hcl:"data_dir,optional"`
+	ProtocolVersion        *int       `hcl:"protocol_version,optional"`
+	RaftProtocol           *int       `hcl:"raft_protocol,optional"`
+	RaftMultiplier         *int       `hcl:"raft_multiplier,optional"`
+	RaftSnapshotThreshold  *int       `hcl:"raft_snapshot_threshold,optional"`
+	RaftSnapshotInterval   *string    `hcl:"raft_snapshot_interval,optional"`
+	RaftTrailingLogs       *int       `hcl:"raft_trailing_logs,optional"`
+	RaftBoltdb             *Elsewhere `hcl:"raft_boltdb,block"`
+	RaftLogstore           *Elsewhere `hcl:"raft_logstore,block"`
+	NumSchedulers          *int       `hcl:"num_schedulers,optional"`
+	EnabledSchedulers      []string   `hcl:"enabled_schedulers,optional" effect:"none"`
+	NodeGCThreshold        *string    `hcl:"node_gc_threshold,optional"`
+	JobGCInterval          *string    `hcl:"job_gc_interval,optional"`
+	JobGCThreshold         *string    `hcl:"job_gc_threshold,optional"`
+	EvalGCThreshold        *string    `hcl:"eval_gc_threshold,optional"`
+	BatchEvalGCThreshold   *string    `hcl:"batch_eval_gc_threshold,optional"`
+	DeploymentGCThreshold  *string    `hcl:"deployment_gc_threshold,optional" effect:"none"`
+	CSIVolumeGCThreshold   *string    `hcl:"csi_volume_claim_gc_threshold,optional" effect:"none"`
+	CSIPluginGCThreshold   *string    `hcl:"csi_plugin_gc_threshold,optional" effect:"none"`
+	ACLTokenGCThreshold    *string    `hcl:"acl_token_gc_threshold,optional" effect:"none"`
+	RootKeyGCInterval      *string    `hcl:"root_key_gc_interval,optional" effect:"none"`
+	RootKeyGCThreshold     *string    `hcl:"root_key_gc_threshold,optional" effect:"none"`
+	RootKeyRotation        *string    `hcl:"root_key_rotation_threshold,optional" effect:"none"`
+	HeartbeatGrace         *string    `hcl:"heartbeat_grace,optional"`
+	MinHeartbeatTTL        *string    `hcl:"min_heartbeat_ttl,optional"`
+	MaxHeartbeatsPerSecond *float64   `hcl:"max_heartbeats_per_second,optional"`
+	FailoverHeartbeatTTL   *string    `hcl:"failover_heartbeat_ttl,optional"`
+	StartJoin              []string   `hcl:"start_join,optional" effect:"none"`
+	RetryJoin              []string   `hcl:"retry_join,optional" effect:"none"`
+	RetryMax               *int       `hcl:"retry_max,optional" effect:"none"`
+	RetryInterval          *string    `hcl:"retry_interval,optional" effect:"none"`
+	RejoinAfterLeave       *bool      `hcl:"rejoin_after_leave,optional" effect:"none"`
+	NonVotingServer        *bool      `hcl:"non_voting_server,optional" effect:"none"`
+	RedundancyZone         *string    `hcl:"redundancy_zone,optional" effect:"none"`
+	UpgradeVersion         *string    `hcl:"upgrade_version,optional" effect:"none"`
+	Encrypt                *string    `hcl:"encrypt,optional"`
+	EnableEventBroker      *bool      `hcl:"enable_event_broker,optional" effect:"none"`
+	EventBufferSize        *int       `hcl:"event_buffer_size,optional" effect:"none"`
+	LicensePath            *string    `hcl:"license_path,optional"`
+	LicenseEnv             *string    `hcl:"license_env,optional"`
+	JobDefaultPriority     *int       `hcl:"job_default_priority,optional" effect:"none"`
+	JobMaxPriority         *int       `hcl:"job_max_priority,optional" effect:"none"`
+	JobMaxCount            *int       `hcl:"job_max_count,optional" effect:"none"`
+	JobMaxSourceSize       *string    `hcl:"job_max_source_size,optional" effect:"none"`
+	JobTrackedVersions     *int       `hcl:"job_tracked_versions,optional" effect:"none"`
+	OIDCIssuer             *string    `hcl:"oidc_issuer,optional" effect:"none"`
+	StartTimeout           *string    `hcl:"start_timeout,optional" effect:"none"`
+	DeploymentQueryLimit   *int       `hcl:"deployment_query_rate_limit,optional" effect:"none"`
+	ServerJoin             *Elsewhere `hcl:"server_join,block" effect:"none"`
+	DefaultScheduler       *Elsewhere `hcl:"default_scheduler_config,block" effect:"none"`
+	PlanRejectionTracker   *Elsewhere `hcl:"plan_rejection_tracker,block" effect:"none"`
+	Search                 *Elsewhere `hcl:"search,block" effect:"none"`
+	ClientIntroduction     *Elsewhere `hcl:"client_introduction,block" effect:"none"`
+}
+
+// ClientFile is the client block.
+type ClientFile struct {
+	Enabled                *bool              `hcl:"enabled,optional"`
+	StateDir               *string            `hcl:"state_dir,optional" effect:"none"`
+	AllocDir               *string            `hcl:"alloc_dir,optional" effect:"none"`
+	AllocMountsDir         *string            `hcl:"alloc_mounts_dir,optional" effect:"none"`
+	Servers                []string           `hcl:"servers,optional"`
+	NodeClass              *string            `hcl:"node_class,optional"`
+	NodePool               *string            `hcl:"node_pool,optional"`
+	Options                map[string]string  `hcl:"options,optional"`
+	Meta                   map[string]string  `hcl:"meta,optional"`
+	ChrootEnv              map[string]string  `hcl:"chroot_env,optional" effect:"none"`
+	NetworkInterface       *string            `hcl:"network_interface,optional"`
+	NetworkSpeed           *int               `hcl:"network_speed,optional"`
+	CPUTotalCompute        *int               `hcl:"cpu_total_compute,optional"`
+	CPUDisableDmidecode    *bool              `hcl:"cpu_disable_dmidecode,optional"`
+	MemoryTotalMB          *int               `hcl:"memory_total_mb,optional"`
+	DiskTotalMB            *int               `hcl:"disk_total_mb,optional"`
+	DiskFreeMB             *int               `hcl:"disk_free_mb,optional"`
+	ReservableCores        *string            `hcl:"reservable_cores,optional" effect:"none"`
+	NodeMaxAllocs          *int               `hcl:"node_max_allocs,optional" effect:"none"`
+	MaxKillTimeout         *string            `hcl:"max_kill_timeout,optional"`
+	ClientMinPort          *int               `hcl:"client_min_port,optional" effect:"none"`
+	ClientMaxPort          *int               `hcl:"client_max_port,optional" effect:"none"`
+	MinDynamicPort         *int               `hcl:"min_dynamic_port,optional"`
+	MaxDynamicPort         *int               `hcl:"max_dynamic_port,optional"`
+	GCInterval             *string            `hcl:"gc_interval,optional"`
+	GCParallelDestroys     *int               `hcl:"gc_parallel_destroys,optional" effect:"none"`
+	GCDiskUsageThreshold   *float64           `hcl:"gc_disk_usage_threshold,optional" effect:"none"`
+	GCInodeUsageThreshold  *float64           `hcl:"gc_inode_usage_threshold,optional" effect:"none"`
+	GCMaxAllocs            *int               `hcl:"gc_max_allocs,optional"`
+	GCVolumesOnNodeGC      *bool              `hcl:"gc_volumes_on_node_gc,optional" effect:"none"`
+	NoHostUUID             *bool              `hcl:"no_host_uuid,optional"`
+	HostVolumePluginDir    *string            `hcl:"host_volume_plugin_dir,optional" effect:"none"`
+	HostVolumesDir         *string            `hcl:"host_volumes_dir,optional" effect:"none"`
+	CNIPath                *string            `hcl:"cni_path,optional" effect:"none"`
+	CNIConfigDir           *string            `hcl:"cni_config_dir,optional" effect:"none"`
+	BridgeNetworkName      *string            `hcl:"bridge_network_name,optional" effect:"none"`
+	BridgeNetworkSubnet    *string            `hcl:"bridge_network_subnet,optional" effect:"none"`
+	BridgeNetworkSubnet6   *string            `hcl:"bridge_network_subnet_ipv6,optional" effect:"none"`
+	BridgeNetworkHairpin   *bool              `hcl:"bridge_network_hairpin_mode,optional" effect:"none"`
+	CgroupParent           *string            `hcl:"cgroup_parent,optional"`
+	ServiceDiscovery       *bool              `hcl:"nomad_service_discovery,optional" effect:"none"`
+	PreferredAddressFamily *string            `hcl:"preferred_address_family,optional" effect:"none"`
+	DisableRemoteExec      *bool              `hcl:"disable_remote_exec,optional" effect:"none"`
+	IntroToken             *string            `hcl:"intro_token,optional" effect:"none"`
+	Reserved               *ReservedFile      `hcl:"reserved,block"`
+	HostVolumes            []*HostVolumeFile  `hcl:"host_volume,block"`
+	HostNetworks           []*HostNetworkFile `hcl:"host_network,block" effect:"none"`
+	ServerJoin             *ServerJoinFile    `hcl:"server_join,block"`
+	Template               *Elsewhere         `hcl:"template,block" effect:"none"`
+	Artifact               *Elsewhere         `hcl:"artifact,block" effect:"none"`
+	DrainOnShutdown        *Elsewhere         `hcl:"drain_on_shutdown,block" effect:"none"`
+	Users                  *Elsewhere         `hcl:"users,block" effect:"none"`
+	Fingerprint            []*FingerprintFile `hcl:"fingerprint,block" effect:"none"`
+}
+
+// ServerJoinFile is the server_join block of a client.
+type ServerJoinFile struct {
+	RetryJoin     []string `hcl:"retry_join,optional"`
+	StartJoin     []string `hcl:"start_join,optional"`
+	RetryMax      *int     `hcl:"retry_max,optional" effect:"none"`
+	RetryInterval *string  `hcl:"retry_interval,optional" effect:"none"`
+}
+
+// ReservedFile is what of the node tasks may not have.
+type ReservedFile struct {
+	CPU           *int    `hcl:"cpu,optional"`
+	Cores         *string `hcl:"cores,optional" effect:"none"`
+	Memory        *int    `hcl:"memory,optional"`
+	Disk          *int    `hcl:"disk,optional"`
+	ReservedPorts *string `hcl:"reserved_ports,optional"`
+}
+
+// HostVolumeFile is a directory of the node that jobs may mount.
+type HostVolumeFile struct {
+	Name     string  `hcl:"name,label"`
+	Path     *string `hcl:"path,optional"`
+	ReadOnly *bool   `hcl:"read_only,optional"`
+}
+
+// HostNetworkFile is a named network of the node.
+type HostNetworkFile struct {
+	Name          string  `hcl:"name,label"`
+	CIDR          *string `hcl:"cidr,optional"`
+	Interface     *string `hcl:"interface,optional"`
+	ReservedPorts *string `hcl:"reserved_ports,optional"`
+}
+
+// FingerprintFile is a fingerprint block.
+type FingerprintFile struct {
+	Name string   `hcl:"name,label"`
+	Body hcl.Body `hcl:",remain"`
+}
+
+// KeyringFile is a keyring block.
+type KeyringFile struct {
+	Name string   `hcl:"name,label"`
+	Body hcl.Body `hcl:",remain"`
+}
+
+// ACLFile is the acl block.
+type ACLFile struct {
+	Enabled *bool    `hcl:"enabled,optional"`
+	Body    hcl.Body `hcl:",remain"`
+}
+
+// TelemetryFile is the telemetry block.
+type TelemetryFile struct {
+	PrometheusMetrics *bool    `hcl:"prometheus_metrics,optional"`
+	Body              hcl.Body `hcl:",remain"`
+}
+
+// LimitsFile is the limits block.
+type LimitsFile struct {
+	HTTPSHandshakeTimeout *string `hcl:"https_handshake_timeout,optional" effect:"none"`
+	HTTPMaxConnsPerClient *int    `hcl:"http_max_conns_per_client,optional"`
+	RPCHandshakeTimeout   *string `hcl:"rpc_handshake_timeout,optional" effect:"none"`
+	RPCMaxConnsPerClient  *int    `hcl:"rpc_max_conns_per_client,optional"`
+}
+
+// TLSFile is the tls block.
+type TLSFile struct {
+	HTTP *bool    `hcl:"http,optional"`
+	RPC  *bool    `hcl:"rpc,optional"`
+	Body hcl.Body `hcl:",remain"`
+}
+
+// PluginFile is a plugin block.
+type PluginFile struct {
+	Name   string        `hcl:"name,label"`
+	Args   []string      `hcl:"args,optional" effect:"none"`
+	Config *PluginConfig `hcl:"config,block"`
+}
+
+// PluginConfig is a plugin's own configuration.
+type PluginConfig struct {
+	Body hcl.Body `hcl:",remain"`
+}

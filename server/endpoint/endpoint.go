@@ -1,0 +1,190 @@
+// Package endpoint holds the server's methods: what the HTTP API's routes call.
+//
+// A method fills in defaults, checks the request and reads the state or proposes a command.
+// Ids and times are chosen here, before the log. Each noun has its file.
+package endpoint
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+// Proposer replicates commands.
+type Proposer interface {
+	// Propose returns once a command has been applied here. Its error is KindNoLeader where
+	// another server leads, or the command's own.
+	Propose(ctx context.Context, c fsm.Command) (index uint64, answer any, err error)
+}
+
+// Leases knows how long nodes may stay silent.
+type Leases interface {
+	// Renew gives a node another lease and returns its length.
+	Renew(nodeID string) time.Duration
+}
+
+// Collector removes what has ended.
+type Collector interface {
+	// Collect removes all that has ended, whatever its age.
+	Collect(ctx context.Context) error
+}
+
+// Config of an Endpoint.
+type Config struct {
+	Region  string                           // default global
+	Schemas map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
+	Now     func() time.Time                 // wall clock; default time.Now
+	Logger  *slog.Logger                     // default: discard
+}
+
+// Endpoint implements the server's backends of the HTTP API.
+type Endpoint struct {
+	cfg       Config
+	store     *state.Store
+	raft      Proposer
+	leases    Leases
+	collector Collector
+}
+
+// New returns the endpoint of a server.
+func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector) *Endpoint {
+	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector}
+}
+
+// propose replicates a command and returns what it made, of type T, and its index.
+func propose[T any](ctx context.Context, e *Endpoint, c fsm.Command) (value T, index uint64, err error) {
+	index, answer, err := e.raft.Propose(ctx, c)
+	if err != nil {
+		return value, 0, err
+	}
+	value, ok := answer.(T)
+	if !ok && answer != nil {
+		return value, 0, nomadish.Errorf(nomadish.KindInternal, "command %s answered a %T", c.Kind(), answer)
+	}
+	return value, index, nil
+}
+
+// evaluation makes a pending evaluation of a job.
+func (e *Endpoint) evaluation(job *nomadish.Job, trigger string, priority int) *nomadish.Evaluation {
+	now := e.cfg.Now().UnixNano()
+	return &nomadish.Evaluation{
+		ID:          nomadish.NewID(),
+		Namespace:   nomadish.Val(job.Namespace),
+		JobID:       nomadish.Val(job.ID),
+		Type:        nomadish.Val(job.Type),
+		Priority:    cmp.Or(priority, nomadish.Val(job.Priority)),
+		TriggeredBy: trigger,
+		Status:      nomadish.EvalStatusPending,
+		CreateTime:  now,
+		ModifyTime:  now,
+	}
+}
+
+// places says whether a job itself is evaluated: periodic and parameterized jobs only
+// launch others.
+func places(job *nomadish.Job) bool { return job.Periodic == nil && job.ParameterizedJob == nil }
+
+// mapped lists what f makes of each row.
+func mapped[A, B any](rows iter.Seq[A], f func(A) B) iter.Seq[B] {
+	return func(yield func(B) bool) {
+		for row := range rows {
+			if !yield(f(row)) {
+				return
+			}
+		}
+	}
+}
+
+// where lists the rows that keep accepts.
+func where[A any](rows iter.Seq[A], keep func(A) bool) iter.Seq[A] {
+	return func(yield func(A) bool) {
+		for row := range rows {
+			if keep(row) && !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// found gives a "not found" error the text that Nomad's clients know.
+func found[T any](row T, err error, format string, args ...any) (T, error) {
+	if errors.Is(err, nomadish.ErrNotFound) {
+		return row, nomadish.Errorf(nomadish.KindNotFound, format, args...)
+	}
+	return row, err
+}
+
+// Namespaces lists namespaces by name.
+func (e *Endpoint) Namespaces(_ context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.Namespace], uint64, error) {
+	r := e.store.Reader()
+	return r.NamespacesByPrefix(ws, prefix), r.TableIndex(state.TableNamespaces), nil
+}
+
+// Namespace returns a namespace.
+func (e *Endpoint) Namespace(_ context.Context, ws memdb.WatchSet, name string) (*nomadish.Namespace, uint64, error) {
+	r := e.store.Reader()
+	ns, err := r.Namespace(ws, name)
+	if ns, err = found(ns, err, "Namespace not found"); err != nil {
+		return nil, r.TableIndex(state.TableNamespaces), err
+	}
+	return ns, ns.ModifyIndex, nil
+}
+
+// NodePools lists node pools by name.
+func (e *Endpoint) NodePools(_ context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.NodePool], uint64, error) {
+	r := e.store.Reader()
+	return r.NodePoolsByPrefix(ws, prefix), r.TableIndex(state.TableNodePools), nil
+}
+
+// NodePool returns a node pool.
+func (e *Endpoint) NodePool(_ context.Context, ws memdb.WatchSet, name string) (*nomadish.NodePool, uint64, error) {
+	r := e.store.Reader()
+	pool, err := r.NodePool(ws, name)
+	if pool, err = found(pool, err, "node pool not found"); err != nil {
+		return nil, r.TableIndex(state.TableNodePools), err
+	}
+	return pool, pool.ModifyIndex, nil
+}
+
+// SchedulerConfig returns the scheduler configuration.
+func (e *Endpoint) SchedulerConfig(_ context.Context, ws memdb.WatchSet) (*nomadish.SchedulerConfiguration, uint64, error) {
+	r := e.store.Reader()
+	c := r.SchedulerConfig(ws)
+	return c, max(c.ModifyIndex, r.TableIndex(state.TableSchedulerConfig)), nil
+}
+
+// SetSchedulerConfig changes it, with cas only if it is unchanged since that index.
+func (e *Endpoint) SetSchedulerConfig(ctx context.Context, c *nomadish.SchedulerConfiguration, cas *uint64) (bool, uint64, error) {
+	switch c.SchedulerAlgorithm {
+	case "", nomadish.SchedulerBinpack, nomadish.SchedulerSpread:
+	default:
+		return false, 0, nomadish.Errorf(nomadish.KindInvalid, "invalid scheduler algorithm: %v", c.SchedulerAlgorithm)
+	}
+	set := *c
+	set.SchedulerAlgorithm = cmp.Or(set.SchedulerAlgorithm, nomadish.SchedulerBinpack)
+	command := &fsm.SetSchedulerConfig{Config: &set}
+	if cas != nil {
+		command.EnforceIndex, set.ModifyIndex = true, *cas
+	}
+	_, index, err := propose[any](ctx, e, command)
+	if nomadish.KindOf(err) == nomadish.KindConflict && err != nil {
+		return false, e.store.Reader().Index(), nil
+	}
+	return err == nil, index, err
+}
+
+// CollectGarbage removes all that has ended.
+func (e *Endpoint) CollectGarbage(ctx context.Context) error { return e.collector.Collect(ctx) }

@@ -1,0 +1,233 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/hashicorp/go-memdb"
+	"github.com/nomadish/nomadish/jobspec"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+// Jobs lists jobs by namespace and id.
+func (e *Endpoint) Jobs(_ context.Context, ws memdb.WatchSet, namespace, prefix string, meta bool) (iter.Seq[*nomadish.JobListStub], uint64, error) {
+	r := e.store.Reader()
+	stubs := mapped(r.JobsByPrefix(ws, namespace, prefix), func(j *nomadish.Job) *nomadish.JobListStub {
+		summary, err := r.JobSummary(ws, nomadish.Val(j.Namespace), nomadish.Val(j.ID))
+		if err != nil {
+			summary = nil // a job in a list may do without
+		}
+		return j.Stub(summary, meta)
+	})
+	return stubs, r.TableIndex(state.TableJobs, state.TableJobSummaries), nil
+}
+
+// Job returns the current version of a job.
+func (e *Endpoint) Job(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.Job, uint64, error) {
+	r := e.store.Reader()
+	job, err := r.Job(ws, namespace, id)
+	if job, err = found(job, err, "job not found"); err != nil {
+		return nil, r.TableIndex(state.TableJobs), err
+	}
+	return job, nomadish.Val(job.ModifyIndex), nil
+}
+
+// JobVersions returns the kept versions of a job, newest first.
+func (e *Endpoint) JobVersions(_ context.Context, ws memdb.WatchSet, namespace, id string) ([]*nomadish.Job, uint64, error) {
+	r := e.store.Reader()
+	versions, err := r.JobVersions(ws, namespace, id)
+	if err == nil && len(versions) == 0 {
+		err = nomadish.Errorf(nomadish.KindNotFound, "job versions not found")
+	}
+	if err != nil {
+		return nil, r.TableIndex(state.TableJobVersions), err
+	}
+	return versions, nomadish.Val(versions[0].ModifyIndex), nil
+}
+
+// JobSummary returns the counts of a job's allocations.
+func (e *Endpoint) JobSummary(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobSummary, uint64, error) {
+	r := e.store.Reader()
+	summary, err := r.JobSummary(ws, namespace, id)
+	if summary, err = found(summary, err, "job not found"); err != nil {
+		return nil, r.TableIndex(state.TableJobSummaries), err
+	}
+	return summary, summary.ModifyIndex, nil
+}
+
+// JobSubmission returns the text that a job version was made of.
+func (e *Endpoint) JobSubmission(_ context.Context, ws memdb.WatchSet, namespace, id string, version uint64) (*nomadish.JobSubmission, uint64, error) {
+	r := e.store.Reader()
+	sub, err := r.JobSubmission(ws, namespace, id, version)
+	if sub, err = found(sub, err, "job source not found"); err != nil {
+		return nil, r.TableIndex(state.TableJobSubmissions), err
+	}
+	return sub, r.TableIndex(state.TableJobSubmissions), nil
+}
+
+// admission is what this cluster knows when it decides whether to take a job.
+func (e *Endpoint) admission(r state.Reader) nomadish.Admission {
+	return nomadish.Admission{
+		NamespaceExists:        func(name string) bool { _, err := r.Namespace(nil, name); return err == nil },
+		NodePoolExists:         func(name string) bool { _, err := r.NodePool(nil, name); return err == nil },
+		MemoryOversubscription: r.SchedulerConfig(nil).MemoryOversubscriptionEnabled,
+		Drivers:                e.cfg.Schemas,
+	}
+}
+
+// admit fills in what a submitted job leaves out and checks it. The job is changed.
+func (e *Endpoint) admit(job *nomadish.Job, target nomadish.WriteRequest) (warnings string, err error) {
+	if nomadish.Val(job.Namespace) == "" && target.Namespace != "" {
+		job.Namespace = nomadish.Ptr(target.Namespace)
+	}
+	if region := nomadish.Val(job.Region); region != "" && region != e.cfg.Region && region != nomadish.DefaultRegion {
+		return "", nomadish.Errorf(nomadish.KindInternal, "No path to region")
+	}
+	job.Admit()
+	admission := e.admission(e.store.Reader())
+	return admission.Warnings(job).String(), admission.Validate(job)
+}
+
+// RegisterJob stores a job and the evaluation that places it.
+func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterRequest) (*nomadish.JobRegisterResponse, uint64, error) {
+	if e.store.Reader().SchedulerConfig(nil).RejectJobRegistration {
+		return nil, 0, nomadish.Errorf(nomadish.KindDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
+	}
+	job := req.Job
+	warnings, err := e.admit(job, req.WriteRequest)
+	if err != nil {
+		return nil, 0, err
+	}
+	job.SubmitTime = nomadish.Ptr(e.cfg.Now().UnixNano())
+	command := &fsm.RegisterJob{
+		Job: job, EnforceIndex: req.EnforceIndex, JobModifyIndex: req.JobModifyIndex,
+		PreserveCounts: req.PreserveCounts, PreserveResources: req.PreserveResources,
+	}
+	if places(job) {
+		command.Eval = e.evaluation(job, nomadish.EvalTriggerJobRegister, req.EvalPriority)
+	}
+	made, index, err := propose[*fsm.RegisterJobResult](ctx, e, command)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := &nomadish.JobRegisterResponse{JobModifyIndex: made.JobModifyIndex, Warnings: warnings}
+	if command.Eval != nil {
+		resp.EvalID, resp.EvalCreateIndex = command.Eval.ID, index
+	}
+	if req.Submission == nil || !made.Changed {
+		return resp, index, nil
+	}
+	// The source is for people to look at: a job whose source is too large runs without.
+	store := &fsm.StoreSubmission{
+		Namespace: nomadish.Val(job.Namespace), JobID: nomadish.Val(job.ID), Version: made.Version, Submission: req.Submission,
+	}
+	if _, _, err := propose[any](ctx, e, store); err != nil {
+		resp.Warnings = joinWarnings(resp.Warnings, "the job's source is not kept: "+err.Error())
+	}
+	return resp, index, nil
+}
+
+func joinWarnings(warnings, more string) string {
+	if warnings == "" {
+		return more
+	}
+	return warnings + "\n" + more
+}
+
+// ValidateJob says whether a job would be taken.
+func (e *Endpoint) ValidateJob(_ context.Context, req *nomadish.JobValidateRequest) (*nomadish.JobValidateResponse, error) {
+	warnings, err := e.admit(req.Job, req.WriteRequest)
+	resp := &nomadish.JobValidateResponse{DriverConfigValidated: true, Warnings: warnings}
+	if err == nil {
+		return resp, nil
+	}
+	resp.Error = err.Error()
+	var invalid *nomadish.ValidationError
+	if !errors.As(err, &invalid) {
+		resp.ValidationErrors = []string{err.Error()}
+		return resp, nil
+	}
+	for _, f := range invalid.Faults {
+		resp.ValidationErrors = append(resp.ValidationErrors, (&nomadish.ValidationError{Faults: []nomadish.Fault{f}}).Error())
+	}
+	return resp, nil
+}
+
+// ParseJob makes a job of the text of a job file.
+func (e *Endpoint) ParseJob(_ context.Context, req *nomadish.JobsParseRequest) (*nomadish.Job, error) {
+	job, err := parse(req)
+	if err != nil {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "Failed to parse job: %w", err)
+	}
+	if req.Canonicalize {
+		job.Normalize()
+	}
+	return job, nil
+}
+
+// DeregisterJob stops a job, and with Purge forgets it.
+func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
+	job, err := e.store.Reader().Job(nil, req.Namespace, req.JobID)
+	if job, err = found(job, err, "job not found"); err != nil {
+		return nil, 0, err
+	}
+	command := &fsm.DeregisterJob{
+		Namespace: req.Namespace, JobID: req.JobID, Purge: req.Purge,
+		NoShutdownDelay: req.NoShutdownDelay, SubmitTime: e.cfg.Now().UnixNano(),
+	}
+	if places(job) {
+		command.Eval = e.evaluation(job, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
+	}
+	made, index, err := propose[*fsm.DeregisterJobResult](ctx, e, command)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := &nomadish.JobDeregisterResponse{JobModifyIndex: made.JobModifyIndex}
+	if command.Eval != nil {
+		resp.EvalID, resp.EvalCreateIndex = command.Eval.ID, index
+	}
+	return resp, index, nil
+}
+
+// EvaluateJob makes a new evaluation of a job.
+func (e *Endpoint) EvaluateJob(ctx context.Context, req *nomadish.JobEvaluateRequest) (*nomadish.JobRegisterResponse, uint64, error) {
+	r := e.store.Reader()
+	job, err := r.Job(nil, req.Namespace, req.JobID)
+	if job, err = found(job, err, "job not found"); err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case job.Periodic != nil:
+		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "can't evaluate periodic job")
+	case job.ParameterizedJob != nil:
+		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "can't evaluate parameterized job")
+	}
+	eval := e.evaluation(job, nomadish.EvalTriggerJobRegister, 0)
+	var command fsm.Command = &fsm.UpdateEvaluations{Evals: []*nomadish.Evaluation{eval}}
+	if req.EvalOptions.ForceReschedule {
+		transition := &fsm.TransitionAllocs{
+			Transition: nomadish.DesiredTransition{ForceReschedule: nomadish.Ptr(true)},
+			Evals:      []*nomadish.Evaluation{eval},
+		}
+		for a := range r.AllocationsByJob(nil, req.Namespace, req.JobID) {
+			if a.ClientStatus == nomadish.AllocClientFailed && a.NextAllocation == "" && !a.ServerTerminal() {
+				transition.AllocIDs = append(transition.AllocIDs, a.ID)
+			}
+		}
+		command = transition
+	}
+	eval.JobModifyIndex = nomadish.Val(job.JobModifyIndex)
+	_, index, err := propose[any](ctx, e, command)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &nomadish.JobRegisterResponse{EvalID: eval.ID, EvalCreateIndex: index, JobModifyIndex: eval.JobModifyIndex}, index, nil
+}
+
+// parse reads a job file that came over the API: it may read no files.
+func parse(req *nomadish.JobsParseRequest) (*nomadish.Job, error) {
+	return jobspec.Parse(jobspec.Config{Path: "input.hcl", Body: []byte(req.JobHCL), VarContent: req.Variables})
+}

@@ -1,0 +1,202 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/subtle"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+// Authenticate finds out who makes a request. While there are no policies, whoever comes
+// without credentials of a node or a server may do everything.
+func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
+	switch {
+	case c.PeerKind == nomadish.CallerServer:
+		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
+	case c.NodeID != "":
+		node, err := e.store.Reader().Node(nil, c.NodeID)
+		if err == nil && subtle.ConstantTimeCompare([]byte(node.SecretID), []byte(c.NodeSecret)) != 1 {
+			return nomadish.Caller{}, nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+		}
+		// A node that is not registered is who it says; registering binds its id to its secret.
+		return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil
+	}
+	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
+}
+
+// Authorize checks a route's permission.
+func (e *Endpoint) Authorize(_ context.Context, caller nomadish.Caller, permission, _ string) error {
+	denied := nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	switch permission {
+	case "none":
+		return nil
+	case "node":
+		if caller.Kind != nomadish.CallerNode && caller.Kind != nomadish.CallerServer {
+			return denied
+		}
+		return nil
+	case "server":
+		if caller.Kind != nomadish.CallerServer {
+			return denied
+		}
+		return nil
+	}
+	if caller.Kind == nomadish.CallerManagement || caller.Kind == nomadish.CallerServer {
+		return nil
+	}
+	return denied
+}
+
+// RegisterNode stores what a node says of itself.
+func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*nomadish.NodeLease, error) {
+	if _, err := nomadish.ParseID(node.ID); err != nil {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "node: ID: %w", err)
+	}
+	if node.SecretID == "" || node.Name == "" || node.Datacenter == "" || node.NodeResources == nil {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "node %s: SecretID, Name, Datacenter and NodeResources must be set", node.ID)
+	}
+	registered := *node
+	registered.Status = nomadish.NodeStatusReady
+	before, err := e.store.Reader().Node(nil, node.ID)
+	back := err != nil || before.Status != nomadish.NodeStatusReady
+	_, index, err := propose[any](ctx, e, &fsm.RegisterNode{Node: &registered})
+	if err != nil {
+		return nil, err
+	}
+	if back {
+		if err := e.evaluateReturned(ctx, node.ID); err != nil {
+			return nil, err
+		}
+	}
+	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(node.ID), Index: index}, nil
+}
+
+// evaluateReturned has the jobs evaluated that ran on a node which is back.
+func (e *Endpoint) evaluateReturned(ctx context.Context, nodeID string) error {
+	evals := e.nodeEvaluations(e.store.Reader(), nodeID)
+	if len(evals) == 0 {
+		return nil
+	}
+	_, _, err := propose[any](ctx, e, &fsm.UpdateEvaluations{Evals: evals})
+	return err
+}
+
+// Heartbeat renews a node's lease, and brings one back that was taken for down.
+func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomadish.NodeLease, error) {
+	r := e.store.Reader()
+	node, err := r.Node(nil, nodeID)
+	if node, err = found(node, err, "node not found"); err != nil {
+		return nil, err
+	}
+	index := r.Index()
+	if status != "" && node.Status != status {
+		command := &fsm.UpdateNodeStatus{NodeID: nodeID, Status: status}
+		if node.Status == nomadish.NodeStatusDown {
+			command.Event = &nomadish.NodeEvent{Message: "Node reregistered by heartbeat", Subsystem: "Cluster"}
+			command.Evals = e.nodeEvaluations(r, nodeID)
+		}
+		if _, index, err = propose[any](ctx, e, command); err != nil {
+			return nil, err
+		}
+	}
+	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(nodeID), Index: index}, nil
+}
+
+// NodeAllocations returns a node's allocations and their jobs.
+func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID string) (*nomadish.NodeAllocations, uint64, error) {
+	r := e.store.Reader()
+	out := &nomadish.NodeAllocations{}
+	type version struct {
+		namespace, id string
+		version       uint64
+	}
+	jobs := map[version]bool{}
+	var index uint64
+	for a := range r.AllocationsByNode(ws, nodeID) {
+		out.Allocs = append(out.Allocs, a)
+		index = max(index, a.AllocModifyIndex)
+		v := version{a.Namespace, a.JobID, a.JobVersion}
+		if jobs[v] {
+			continue
+		}
+		jobs[v] = true
+		job, err := r.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion)
+		if err != nil {
+			return nil, 0, nomadish.Errorf(nomadish.KindInternal, "allocation %s: job %q version %d: %w", a.ID, a.JobID, a.JobVersion, err)
+		}
+		out.Jobs = append(out.Jobs, job)
+	}
+	return out, max(index, 1), nil
+}
+
+// UpdateAllocations stores what a node says of its allocations, and has the jobs of those
+// evaluated that have failed or ended.
+func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error) {
+	r := e.store.Reader()
+	known := slices.DeleteFunc(slices.Clone(allocs), func(a *nomadish.Allocation) bool {
+		row, err := r.Allocation(nil, a.ID)
+		return err != nil || row.NodeID != nodeID
+	})
+	if len(known) == 0 {
+		return r.Index(), nil
+	}
+	command := &fsm.UpdateAllocsFromNode{
+		Reports: []*fsm.NodeReport{fsm.NewNodeReport(nodeID, known)},
+		Evals:   e.followUps(r, known),
+	}
+	_, index, err := propose[any](ctx, e, command)
+	return index, err
+}
+
+// followUps makes an evaluation for each job of which an allocation has ended just now.
+func (e *Endpoint) followUps(r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
+	type name struct{ namespace, id string }
+	seen := map[name]bool{}
+	var evals []*nomadish.Evaluation
+	for _, a := range said {
+		row, err := r.Allocation(nil, a.ID)
+		if err != nil || row.ClientTerminal() || !a.ClientTerminal() {
+			continue
+		}
+		n := name{row.Namespace, row.JobID}
+		job, err := r.Job(nil, row.Namespace, row.JobID)
+		if err != nil || seen[n] || nomadish.Val(job.Stop) {
+			continue
+		}
+		seen[n] = true
+		trigger := nomadish.EvalTriggerJobRegister
+		if a.ClientStatus == nomadish.AllocClientFailed {
+			trigger = nomadish.EvalTriggerRetryFailedAlloc
+		} else if row.ServerTerminal() || nomadish.Val(job.Type) == nomadish.JobTypeBatch {
+			continue // nothing has to take its place
+		}
+		eval := e.evaluation(job, trigger, 0)
+		eval.JobModifyIndex = nomadish.Val(job.JobModifyIndex)
+		evals = append(evals, eval)
+	}
+	return evals
+}
+
+// Down marks a node as down, because its lease is over, and has its work evaluated.
+func (e *Endpoint) Down(ctx context.Context, nodeID string, silent time.Duration) error {
+	r := e.store.Reader()
+	node, err := r.Node(nil, nodeID)
+	if err != nil || node.Status == nomadish.NodeStatusDown {
+		return nil //nolint:nilerr // a node that is gone can't go down
+	}
+	command := &fsm.UpdateNodeStatus{
+		NodeID: nodeID, Status: nomadish.NodeStatusDown,
+		Event: &nomadish.NodeEvent{
+			Message: "Node heartbeat missed", Subsystem: "Cluster",
+			Details: map[string]string{"silent_for": silent.String()},
+		},
+		Evals: e.nodeEvaluations(r, nodeID),
+	}
+	_, _, err = propose[any](ctx, e, command)
+	return err
+}
