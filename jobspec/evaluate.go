@@ -175,7 +175,7 @@ const costSummary = "Expression too costly"
 
 func costDiagnostic(err error, at hcl.Range) *hcl.Diagnostic {
 	summary := costSummary
-	if err == errRange {
+	if err == errRange || err == errDigits {
 		summary = "Number out of range"
 	}
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: sentence(err), Subject: &at}

@@ -2,8 +2,8 @@ package jobspec
 
 import (
 	"errors"
-	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -25,6 +25,7 @@ type price func(args []cty.Value) (steps, bytes int, err error)
 type entry struct {
 	function function.Function
 	price    price
+	unifies  bool // it looks for one type for all elements of its arguments
 }
 
 // functionTable returns the functions that expressions may call.
@@ -55,7 +56,7 @@ func (ev *evaluator) priced(e entry) function.Function {
 		Params:   params,
 		VarParam: e.function.VarParam(),
 		Type: func(args []cty.Value) (cty.Type, error) {
-			if err := ev.chargeCall(e.price, args); err != nil {
+			if err := ev.chargeCall(e, args); err != nil {
 				return cty.NilType, err
 			}
 			return e.function.ReturnTypeForValues(args)
@@ -70,19 +71,24 @@ func (ev *evaluator) priced(e entry) function.Function {
 	})
 }
 
-func (ev *evaluator) chargeCall(p price, args []cty.Value) error {
+func (ev *evaluator) chargeCall(e entry, args []cty.Value) error {
 	for _, arg := range args {
 		if err := ev.budget.charge(arg); err != nil {
 			return err
+		}
+		if e.unifies {
+			if err := ev.budget.chargeUnify(arg.Type()); err != nil {
+				return err
+			}
 		}
 		if !arg.IsWhollyKnown() {
 			return nil
 		}
 	}
-	if p == nil {
+	if e.price == nil {
 		return nil
 	}
-	steps, bytes, err := p(args)
+	steps, bytes, err := e.price(args)
 	if err != nil {
 		return err
 	}
@@ -111,17 +117,17 @@ func pureFunctions() map[string]entry {
 	}
 	table := make(map[string]entry, len(plain))
 	for name, f := range plain {
-		table[name] = entry{function: f}
+		table[name] = entry{function: f, unifies: name == "coalesce" || name == "coalescelist"}
 	}
 	for name, f := range map[string]function.Function{"strlen": stdlib.StrlenFunc, "strrev": stdlib.ReverseFunc, "substr": stdlib.SubstrFunc} {
-		table[name] = entry{f, graphemes}
+		table[name] = entry{function: f, price: graphemes}
 	}
-	table["parseint"] = entry{stdlib.ParseIntFunc, digits}
-	table["csvdecode"] = entry{stdlib.CSVDecodeFunc, separators(",\n")}
-	table["jsondecode"] = entry{stdlib.JSONDecodeFunc, separators(",:[{")}
-	table["jsonencode"] = entry{stdlib.JSONEncodeFunc, escapes(6)}
-	table["yamldecode"] = entry{ctyyaml.YAMLDecodeFunc, separators(",:[{-\n")}
-	table["yamlencode"] = entry{ctyyaml.YAMLEncodeFunc, escapes(8)}
+	table["parseint"] = entry{function: stdlib.ParseIntFunc}
+	table["csvdecode"] = entry{function: stdlib.CSVDecodeFunc, price: separators(",\n")}
+	table["jsondecode"] = entry{function: stdlib.JSONDecodeFunc, price: separators(",:[{")}
+	table["jsonencode"] = entry{function: stdlib.JSONEncodeFunc, price: escapes(6)}
+	table["yamldecode"] = entry{function: ctyyaml.YAMLDecodeFunc, price: yamlPrice}
+	table["yamlencode"] = entry{function: ctyyaml.YAMLEncodeFunc, price: escapes(8)}
 	return table
 }
 
@@ -130,25 +136,40 @@ func graphemes(args []cty.Value) (int, int, error) {
 	return len(args[0].AsString()) / 8, 0, nil
 }
 
-// digits refuses what takes long to read as a number.
-func digits(args []cty.Value) (int, int, error) {
-	if args[0].Type() == cty.String && len(args[0].AsString()) > maxDigits {
-		return 0, 0, fmt.Errorf("a number may have %d digits at most", maxDigits)
-	}
-	return 0, 0, nil
-}
-
 // separators prices a decoder by what could begin a value in its text.
 func separators(chars string) price {
 	return func(args []cty.Value) (int, int, error) {
+		text := args[0].AsString()
+		if longNumber(text) {
+			return 0, 0, errDigits
+		}
 		n := 0
-		for _, c := range []byte(args[0].AsString()) {
+		for _, c := range []byte(text) {
 			if strings.IndexByte(chars, c) >= 0 {
 				n++
 			}
 		}
 		return 2 * n, 0, nil
 	}
+}
+
+var yamlAlias = regexp.MustCompile(`[\s,:\[{-]\*\w`)
+
+// yamlPrice is separators for YAML, where aliases of aliases repeat a value. With
+// n of them the most that a value can be repeated is about 3 to the n/3.
+func yamlPrice(args []cty.Value) (int, int, error) {
+	text := args[0].AsString()
+	steps, bytes, err := separators(",:[{-\n")(args)
+	if err != nil || !strings.Contains(text, "&") {
+		return steps, bytes, err
+	}
+	times := 1
+	for range len(yamlAlias.FindAllStringIndex(text, 64)) / 3 {
+		if times *= 3; times > maxSteps {
+			return 0, 0, errSteps
+		}
+	}
+	return times * (steps + 1), min(times, maxBytes) * len(text), nil
 }
 
 // escapes prices an encoder that may write a byte as up to n.
@@ -192,15 +213,15 @@ func count(v cty.Value) int {
 func collectionFunctions() map[string]entry {
 	return map[string]entry{
 		"length":     {function: lengthFunction},
-		"distinct":   {stdlib.DistinctFunc, func(args []cty.Value) (int, int, error) { n := count(args[0]); return n * n / 16, 0, nil }},
-		"setproduct": {stdlib.SetProductFunc, productPrice},
+		"distinct":   {function: stdlib.DistinctFunc, price: func(args []cty.Value) (int, int, error) { n := count(args[0]); return n * n / 16, 0, nil }},
+		"setproduct": {function: stdlib.SetProductFunc, price: productPrice},
 		"sum":        {function: sumFunction},
-		"tobool":     {function: stdlib.MakeToFunc(cty.Bool)},
-		"tolist":     {function: stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType))},
-		"tomap":      {function: stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType))},
-		"tonumber":   {stdlib.MakeToFunc(cty.Number), digits},
-		"toset":      {function: stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType))},
-		"tostring":   {function: stdlib.MakeToFunc(cty.String)},
+		"tobool":     {function: stdlib.MakeToFunc(cty.Bool), unifies: true},
+		"tolist":     {function: stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), unifies: true},
+		"tomap":      {function: stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)), unifies: true},
+		"tonumber":   {function: stdlib.MakeToFunc(cty.Number), unifies: true},
+		"toset":      {function: stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)), unifies: true},
+		"tostring":   {function: stdlib.MakeToFunc(cty.String), unifies: true},
 	}
 }
 
@@ -241,9 +262,6 @@ var sumFunction = function.New(&function.Spec{
 		total := cty.Zero
 		for it := args[0].ElementIterator(); it.Next(); {
 			_, elem := it.Element()
-			if elem.Type() == cty.String && len(elem.AsString()) > maxDigits {
-				return cty.NilVal, function.NewArgErrorf(0, "a number may have %d digits at most", maxDigits)
-			}
 			n, err := convert.Convert(elem, cty.Number)
 			if err != nil || n.IsNull() {
 				return cty.NilVal, function.NewArgErrorf(0, "all elements must be numbers")

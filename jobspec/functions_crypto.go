@@ -26,8 +26,8 @@ func cryptoFunctions() map[string]entry {
 		"sha1":       {function: mapText(func(s string) (string, error) { h := sha1.Sum([]byte(s)); return hex.EncodeToString(h[:]), nil })},
 		"sha256":     {function: mapText(func(s string) (string, error) { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]), nil })},
 		"sha512":     {function: mapText(func(s string) (string, error) { h := sha512.Sum512([]byte(s)); return hex.EncodeToString(h[:]), nil })},
-		"bcrypt":     {bcryptFunction, bcryptPrice},
-		"rsadecrypt": {rsaDecryptFunction, func([]cty.Value) (int, int, error) { return 1 << 12, 0, nil }},
+		"bcrypt":     {function: bcryptFunction, price: bcryptPrice},
+		"rsadecrypt": {function: rsaDecryptFunction, price: func([]cty.Value) (int, int, error) { return 1 << 12, 0, nil }},
 		"uuidv4":     {function: uuidFunction},
 		"uuidv5":     {function: uuidFromNameFunction},
 	}

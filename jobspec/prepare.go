@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // preparer rewrites one expression in place; see evaluator.
@@ -34,7 +35,8 @@ func (p *preparer) prepare(e hclsyntax.Expression) hclsyntax.Expression {
 		e.Collection, e.Key = p.prepare(e.Collection), p.prepare(e.Key)
 	case *hclsyntax.ConditionalExpr:
 		e.Condition = p.prepare(e.Condition)
-		e.TrueResult, e.FalseResult = p.prepare(e.TrueResult), p.prepare(e.FalseResult)
+		e.TrueResult = unified{p.prepare(e.TrueResult), p.ev.budget}
+		e.FalseResult = unified{p.prepare(e.FalseResult), p.ev.budget}
 	case *hclsyntax.UnaryOpExpr:
 		e.Val = p.prepare(e.Val)
 	case *hclsyntax.BinaryOpExpr:
@@ -125,11 +127,27 @@ func (p *preparer) call(e *hclsyntax.FunctionCallExpr) {
 			continue
 		}
 		e.Args[i] = p.prepare(arg)
+		if t := parameterType(p.ev.functions[e.Name], i); t.IsCollectionType() {
+			e.Args[i] = collected{e.Args[i], p.ev.budget}
+		}
 	}
 }
 
+func parameterType(f function.Function, i int) cty.Type {
+	if f == (function.Function{}) {
+		return cty.DynamicPseudoType
+	}
+	if params := f.Params(); i < len(params) {
+		return params[i].Type
+	}
+	if v := f.VarParam(); v != nil {
+		return v.Type
+	}
+	return cty.DynamicPseudoType
+}
+
 func (p *preparer) loop(e *hclsyntax.ForExpr) {
-	e.CollExpr = metered{p.prepare(e.CollExpr), p.ev.budget}
+	e.CollExpr = p.prepare(e.CollExpr)
 	outer := p.bound
 	p.bound = append(slices.Clip(p.bound), e.KeyVar, e.ValVar)
 	if e.KeyExpr != nil {
@@ -158,6 +176,35 @@ func (m metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	}
 	if err := m.budget.charge(v); err != nil {
 		return cty.DynamicVal, diags.Append(costDiagnostic(err, m.Range()))
+	}
+	return v, diags
+}
+
+// unified charges for finding a type that the value has in common with another.
+type unified struct {
+	hclsyntax.Expression
+	budget *budget
+}
+
+func (u unified) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := u.Expression.Value(ctx)
+	if err := u.budget.chargeUnify(v.Type()); err != nil {
+		return cty.DynamicVal, diags.Append(costDiagnostic(err, u.Range()))
+	}
+	return v, diags
+}
+
+// collected makes a list or map for a function that wants one.
+type collected struct {
+	hclsyntax.Expression
+	budget *budget
+}
+
+func (c collected) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := c.Expression.Value(ctx)
+	v = collect(v)
+	if err := c.budget.chargeUnify(v.Type()); err != nil {
+		return cty.DynamicVal, diags.Append(costDiagnostic(err, c.Range()))
 	}
 	return v, diags
 }

@@ -31,6 +31,7 @@ type scanner struct {
 	tokens int
 	work   int
 	melt   int
+	digits int // length of the longest number
 }
 
 // frame is an open bracket or template.
@@ -90,6 +91,10 @@ func (s *scanner) step() string {
 	default:
 		s.code()
 	}
+	return s.problem()
+}
+
+func (s *scanner) problem() string {
 	switch {
 	case s.depth > maxNesting:
 		return tooDeep
@@ -99,6 +104,8 @@ func (s *scanner) step() string {
 		return tooMixed
 	case s.melt > maxMelt:
 		return tooLong
+	case s.digits > maxDigits:
+		return sentence(errDigits)
 	}
 	return ""
 }
@@ -245,6 +252,7 @@ func (s *scanner) heredoc() bool {
 // word skips a name or number.
 func (s *scanner) word() {
 	n := wordLength(s.text[s.pos:])
+	s.digits = max(s.digits, numberLength(s.text[s.pos:s.pos+n]))
 	s.pos += max(n, 1)
 }
 
@@ -290,7 +298,9 @@ func (s *scanner) stringPiece() {
 	case c == '\n' || c == '\r':
 		s.pos++
 	default:
-		s.pos += s.plain("$%\"\n\r")
+		n := s.plain("$%\"\n\r")
+		s.digits = max(s.digits, numberLength(s.text[s.pos:s.pos+n])) // it may be an index
+		s.pos += n
 	}
 }
 
@@ -371,29 +381,30 @@ func (s *scanner) refuse(problem string) hcl.Diagnostics {
 // scanJSON checks the bounds of a JSON file.
 func scanJSON(name string, text []byte) hcl.Diagnostics {
 	s := &scanner{name: name, text: text, start: hcl.InitialPos}
-	depth := 0
-	for ; s.pos < len(text); s.pos++ {
+	for s.pos < len(text) {
 		switch text[s.pos] {
 		case '"':
 			begin := s.pos
-			s.pos += 1 + jsonStringLength(text[s.pos+1:])
+			s.pos += 1 + jsonStringLength(text[begin+1:])
 			s.tokens++
 			if diags := scanJSONString(name, text[begin:min(s.pos+1, len(text))]); diags.HasErrors() {
 				return diags
 			}
 		case '{', '[':
-			depth++
+			s.depth++
 			s.tokens++
 		case '}', ']':
-			depth--
+			s.depth--
 		case ',', ':':
 			s.tokens++
+		default:
+			n := numberLength(text[s.pos:])
+			s.digits = max(s.digits, n)
+			s.pos += max(n, 1) - 1
 		}
-		if depth > maxNesting {
-			return s.refuse(tooDeep)
-		}
-		if s.tokens > maxTokens {
-			return s.refuse(tooMany)
+		s.pos++
+		if problem := s.problem(); problem != "" {
+			return s.refuse(problem)
 		}
 	}
 	return nil

@@ -21,6 +21,11 @@ func (d *decoder) set(expr hcl.Expression, ctx *hcl.EvalContext, fv reflect.Valu
 	if v.IsNull() {
 		return false, diags
 	}
+	if v = collect(v); v.Type().IsTupleType() || v.Type().IsObjectType() {
+		if err := d.ev.budget.chargeUnify(v.Type()); err != nil {
+			return false, diags.Append(costDiagnostic(err, expr.Range()))
+		}
+	}
 	var err error
 	switch t := fv.Type(); {
 	case t == durationType || t.Kind() == reflect.Pointer && t.Elem() == durationType:
@@ -40,16 +45,10 @@ func (d *decoder) set(expr hcl.Expression, ctx *hcl.EvalContext, fv reflect.Valu
 	return true, diags
 }
 
-// maxDigits bounds a number that is written in a string.
-const maxDigits = 4096
-
 func setValue(fv reflect.Value, v cty.Value) error {
 	want, err := gocty.ImpliedType(fv.Addr().Interface())
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
-	}
-	if want == cty.Number && v.Type() == cty.String && v.IsKnown() && len(v.AsString()) > maxDigits {
-		return fmt.Errorf("value: a number may have %d digits at most", maxDigits)
 	}
 	if v, err = convert.Convert(v, want); err != nil {
 		return fmt.Errorf("value: %w", err)

@@ -244,10 +244,17 @@ func (ev *evaluator) validate(v *variable) hcl.Diagnostics {
 
 // assign converts a value to a variable's type and sets it.
 func (ev *evaluator) assign(v *variable, value cty.Value, fault string, at hcl.Range) hcl.Diagnostics {
+	if err := ev.budget.charge(value); err != nil {
+		return hcl.Diagnostics{costDiagnostic(err, at)}
+	}
 	if v.defaults != nil && !value.IsNull() {
 		value = v.defaults.Apply(value)
 	}
-	converted, err := convertTo(value, v.typ)
+	err := ev.budget.chargeUnify(value.Type())
+	converted := value
+	if err == nil {
+		converted, err = convert.Convert(value, v.typ)
+	}
 	if err == nil {
 		err = ev.budget.charge(converted)
 	}
@@ -266,14 +273,6 @@ func (ev *evaluator) assign(v *variable, value cty.Value, fault string, at hcl.R
 	return nil
 }
 
-// convertTo is convert.Convert without its effort for numbers of a million digits.
-func convertTo(v cty.Value, t cty.Type) (cty.Value, error) {
-	if t == cty.Number && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && len(v.AsString()) > maxDigits {
-		return cty.NilVal, fmt.Errorf("a number may have %d digits at most", maxDigits)
-	}
-	return convert.Convert(v, t)
-}
-
 // assignText sets a variable from the text of an option or environment
 // variable: the string itself, or an expression where the type is a structure.
 func (ev *evaluator) assignText(v *variable, text, from string) hcl.Diagnostics {
@@ -281,9 +280,6 @@ func (ev *evaluator) assignText(v *variable, text, from string) hcl.Diagnostics 
 	at := hcl.Range{Filename: fmt.Sprintf("<value for var.%s from %s>", v.name, from), Start: hcl.InitialPos, End: hcl.InitialPos}
 	switch {
 	case v.typ == cty.String, v.typ == cty.Number, v.typ == cty.DynamicPseudoType && !v.structured:
-		if err := ev.budget.spend(len(text)/64, len(text)); err != nil {
-			return hcl.Diagnostics{costDiagnostic(err, at)}
-		}
 	default:
 		src := []byte(text)
 		ev.sources[at.Filename] = src
