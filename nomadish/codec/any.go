@@ -2,7 +2,6 @@ package codec
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -58,7 +57,13 @@ func AppendAny(b []byte, v any) []byte {
 // AppendAnyMap appends a map of values as AppendAny takes them.
 func AppendAnyMap(b []byte, m map[string]any) []byte {
 	b = AppendCount(b, len(m), m == nil)
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	var few [16]string // spares most maps an allocation
+	keys := few[:0]
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
 		b = AppendString(b, k)
 		b = AppendAny(b, m[k])
 	}

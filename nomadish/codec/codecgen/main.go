@@ -36,27 +36,7 @@ func main() {
 
 // run generates the methods of the named types, and of those they contain, in dir.
 func run(dir string, names []string) error {
-	pkg, err := load(dir)
-	if err != nil {
-		return err
-	}
-	records, err := pkg.records(names)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, registryFile)
-	old, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	reg, err := parseRegistry(string(old))
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := reg.assign(records); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	files, err := emitAll(pkg, records)
+	files, err := generate(dir, names)
 	if err != nil {
 		return err
 	}
@@ -71,13 +51,42 @@ func run(dir string, names []string) error {
 			}
 		}
 	}
-	files[registryFile] = []byte(reg.String())
 	for name, text := range files {
 		if err := writeChanged(filepath.Join(dir, name), text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// generate returns the files that belong into dir, by name.
+func generate(dir string, names []string) (map[string][]byte, error) {
+	pkg, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	records, err := pkg.records(names)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, registryFile)
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	reg, err := parseRegistry(string(old))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := reg.assign(records); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	files, err := emitAll(pkg, records)
+	if err != nil {
+		return nil, err
+	}
+	files[registryFile] = []byte(reg.String())
+	return files, nil
 }
 
 // writeChanged writes a file unless it holds text already.
