@@ -91,6 +91,8 @@ type Engine interface {
 	Layout() layout.Layout
 	// Run keeps the engine until ctx ends.
 	Run(ctx context.Context) error
+	// Ephemeral says whether containerd ends with Run, so that no task can stay.
+	Ephemeral() bool
 }
 
 // Driver runs tasks in containers.
@@ -117,8 +119,18 @@ func New(cfg Config, e Engine) (*Driver, error) {
 	return &Driver{cfg: cfg, engine: e, l: e.Layout(), groups: groups, snapshotter: cfg.Snapshotter}, nil
 }
 
-// Run keeps the driver's containerd until ctx ends.
-func (d *Driver) Run(ctx context.Context) error { return d.engine.Run(ctx) }
+// Run keeps the driver's containerd until ctx ends. Where containerd ends with it, so do all
+// tasks.
+func (d *Driver) Run(ctx context.Context) error {
+	<-ctx.Done()
+	var err error
+	if d.engine.Ephemeral() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+		defer cancel()
+		err = d.Reap(clean, nil)
+	}
+	return errors.Join(err, d.engine.Run(ctx))
+}
 
 // Schema describes the options of a task's config block.
 func (d *Driver) Schema() drivers.Schema { return Schema() }

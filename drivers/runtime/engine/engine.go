@@ -53,10 +53,14 @@ type Config struct {
 type Engine struct {
 	cfg  Config
 	l    layout.Layout
-	turn chan struct{} // holds one token: who has it may start containerd
+	turn chan struct{} // holds one token: who has it may use what follows
 	cmd  *exec.Cmd     // the containerd that this process started, if any
 	c    *client.Client
+	done bool // Run has ended
 }
+
+// ErrEnded says that Run has ended, and with it the engine.
+var ErrEnded = errors.New("containerd: the agent has ended")
 
 // New checks the configuration and starts nothing.
 func New(cfg Config) (*Engine, error) {
@@ -80,11 +84,16 @@ func New(cfg Config) (*Engine, error) {
 // Layout says where the runtime's files are.
 func (e *Engine) Layout() layout.Layout { return e.l }
 
+// Ephemeral says whether containerd ends with Run.
+func (e *Engine) Ephemeral() bool { return e.cfg.Ephemeral }
+
 // Run waits for the end of ctx, then closes the client and, when the engine is ephemeral,
 // ends containerd.
 func (e *Engine) Run(ctx context.Context) error {
 	<-ctx.Done()
-	<-e.turn // never given back: no client after the end
+	<-e.turn
+	defer func() { e.turn <- struct{}{} }()
+	e.done = true
 	var errs []error
 	if e.c != nil {
 		errs = append(errs, e.c.Close())
@@ -104,6 +113,9 @@ func (e *Engine) Client(ctx context.Context) (*client.Client, error) {
 		return nil, ctx.Err()
 	}
 	defer func() { e.turn <- struct{}{} }()
+	if e.done {
+		return nil, ErrEnded
+	}
 	if e.c != nil && process.Read(e.l.Process()).Alive() {
 		return e.c, nil
 	}
