@@ -103,10 +103,7 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.respond(w, r, value); err != nil {
-		return fmt.Errorf("%s %s: %w", r.HTTP.Method, r.route.Path, err)
-	}
-	return nil
+	return a.respond(w, r, value)
 }
 
 // authorize checks the route's permission.
