@@ -82,6 +82,7 @@ const (
 // reconcile returns the changes of every group, in the job's order; allocations of groups
 // that are no more come first, under no group.
 func (r *reconciler) reconcile(allocs []*nomadish.Allocation) []changes {
+	allocs = inOrder(allocs)
 	byGroup := map[string][]*nomadish.Allocation{}
 	for _, a := range allocs {
 		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
@@ -120,7 +121,7 @@ func (r *reconciler) group(tg *nomadish.TaskGroup, allocs []*nomadish.Allocation
 	count := nomadish.Val(tg.Count)
 	best := make([]*nomadish.Allocation, count)
 	where := make([]standing, count)
-	for _, a := range inOrder(allocs) {
+	for _, a := range allocs {
 		s := r.stands(a, tg)
 		if s == gone {
 			continue
