@@ -36,9 +36,9 @@ func (p *PeriodicConfig) Location() (*time.Location, error) {
 // Cron expressions have five to seven fields (seconds before, years after the usual
 // ones) or one of the names @yearly, @annually, @monthly, @weekly, @daily and @hourly. They
 // are matched against the clock on the wall in the job's time zone. Where a clock is put
-// forward, a launch in the missing hour takes place just as much later on the new clock:
-// 02:30 becomes 03:30. Where it is put back, a launch in the repeated hour takes place once,
-// on the first pass, while one of every hour or less goes on in the second.
+// forward, a launch in the missing hour does not take place that day; where it is put back,
+// one in the repeated hour takes place in both passes. That is Nomad's reading, and the
+// reason to keep launches out of those hours or in UTC.
 func (p *PeriodicConfig) Next(after time.Time) (time.Time, error) {
 	zone, err := p.Location()
 	if err != nil {

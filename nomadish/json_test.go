@@ -10,10 +10,15 @@ import (
 	"testing"
 )
 
-// corpus returns the files of testdata/dir by id.
+// corpus returns the files of a directory of testdata by id. The parsed jobs lie with the
+// job files.
 func corpus(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join("testdata", dir, "*.json"))
+	root := "testdata"
+	if dir == "parsed" {
+		root = "../jobspec/testdata"
+	}
+	names, err := filepath.Glob(filepath.Join(root, dir, "*.json"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("testdata/%s: %d files, %v", dir, len(names), err)
 	}

@@ -99,6 +99,9 @@ func (j *Job) Normalize() {
 	j.Update.normalize()
 	j.Periodic.normalize()
 	j.Multiregion.normalize()
+	if j.UI != nil {
+		dropNil(&j.UI.Links)
+	}
 	dropNil(&j.Constraints)
 	normalizeAffinities(&j.Affinities)
 	normalizeSpreads(&j.Spreads)

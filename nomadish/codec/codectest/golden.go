@@ -28,13 +28,15 @@ type Value interface {
 	codec.Decoder
 }
 
-// Golden checks the types of the values, and all wire types that they contain, against
-// the golden files in dir. With -update it adds what is missing; it never changes a line.
+// Golden checks the types of the values, and all wire types of the same package that they
+// contain, against the golden files in dir. With -update it adds what is missing; it never
+// changes a line.
 func Golden(t *testing.T, dir string, values ...Value) {
 	t.Helper()
 	types := map[string]reflect.Type{}
 	for _, v := range values {
-		collect(reflect.TypeOf(v).Elem(), types)
+		root := reflect.TypeOf(v).Elem()
+		collect(root, root.PkgPath(), types)
 	}
 	for name, typ := range types {
 		t.Run(name, func(t *testing.T) { golden(t, filepath.Join(dir, name+".txt"), typ) })
@@ -43,18 +45,18 @@ func Golden(t *testing.T, dir string, values ...Value) {
 
 var valueType = reflect.TypeFor[Value]()
 
-// collect adds the wire types that t is or contains.
-func collect(t reflect.Type, types map[string]reflect.Type) {
+// collect adds the wire types of a package that t is or contains.
+func collect(t reflect.Type, pkg string, types map[string]reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
-		collect(t.Elem(), types)
+		collect(t.Elem(), pkg, types)
 	case reflect.Struct:
-		if types[t.Name()] == t || !reflect.PointerTo(t).Implements(valueType) {
+		if t.PkgPath() != pkg || types[t.Name()] != nil || !reflect.PointerTo(t).Implements(valueType) {
 			return
 		}
 		types[t.Name()] = t
 		for _, f := range fields(t) {
-			collect(f.Type, types)
+			collect(f.Type, pkg, types)
 		}
 	}
 }
