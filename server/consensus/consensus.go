@@ -40,7 +40,7 @@ type Config struct {
 	// first servers all have the same list, a server that is to be added has none.
 	Bootstrap []string
 
-	HeartbeatTimeout  time.Duration // silence of the leader after which an election begins; default 300ms
+	HeartbeatTimeout  time.Duration // silence of the leader after which an election begins; default 250ms
 	ElectionTimeout   time.Duration // time a candidate waits for votes; default HeartbeatTimeout
 	LeaseTimeout      time.Duration // time a leader leads without hearing from a majority; default HeartbeatTimeout
 	RequestTimeout    time.Duration // time a request to another server may take; default 5s
@@ -59,7 +59,7 @@ func (c Config) withDefaults() Config {
 	if c.FS == nil {
 		c.FS = vfs.OS{}
 	}
-	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 300*time.Millisecond)
+	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 250*time.Millisecond)
 	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, c.HeartbeatTimeout)
 	c.LeaseTimeout = cmp.Or(c.LeaseTimeout, c.HeartbeatTimeout)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 5*time.Second)
@@ -210,6 +210,9 @@ func (c *Consensus) Run(ctx context.Context) error {
 	streams := newStreams(c.network, c.cfg.ID)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: c.cfg.RequestTimeout, Logger: newHCLog(c.cfg.Logger, "transport"),
+		// No pipelining: in raft 1.8 the sender can wait for ever for a reader that has left after a refusal,
+		// and then that follower gets nothing more and Shutdown never returns.
+		MaxRPCsInFlight: 1,
 	})
 	notify := make(chan bool, 16)
 	r, err := c.start(transport, notify)

@@ -170,7 +170,7 @@ func (c *Cluster) Restart(t testing.TB, s *Server) {
 	}
 	cfg := consensus.Config{
 		ID: s.ID, Dir: "server", FS: disk, Bootstrap: c.ids(),
-		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if c.opts.Configure != nil {
 		c.opts.Configure(&cfg)
