@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,8 +135,8 @@ func (w *world) commit(p *nomadish.Plan, index uint64) {
 		at[a.ID] = i
 	}
 	for _, part := range []map[string][]*nomadish.Allocation{p.NodeUpdate, p.NodeAllocation} {
-		for _, list := range part {
-			for _, a := range list {
+		for _, node := range slices.Sorted(maps.Keys(part)) {
+			for _, a := range part[node] {
 				c := *a
 				if i, ok := at[a.ID]; ok {
 					c.CreateIndex, c.ModifyIndex = w.allocs[i].CreateIndex, index
