@@ -81,16 +81,15 @@ func crashAt(t *testing.T, n int, after bool) (survived bool) {
 	)
 	job.TaskGroups[0].RestartPolicy.Attempts = nomadish.Ptr(1)
 	a := newAlloc(job)
-	var broken *crashing
+	crashed := make(chan struct{})
 	c := start(t, testConfig(dir, w), server, func(path string) (store, error) {
 		db, err := localstate.Open(path)
-		broken = &crashing{store: db, left: n, after: after, crashed: make(chan struct{})}
-		return broken, err
+		return &crashing{store: db, left: n, after: after, crashed: crashed}, err
 	})
 	server.place(a)
 	eventually(t, "the crash, or the end", func() bool {
 		select {
-		case <-broken.crashed:
+		case <-crashed:
 			return true
 		default:
 			return statusIs(server, a.ID, nomadish.AllocClientFailed)() && w.left() == 0
@@ -98,11 +97,12 @@ func crashAt(t *testing.T, n int, after bool) (survived bool) {
 	})
 	c.stop()
 	select {
-	case <-broken.crashed:
+	case <-crashed:
 	default:
 		survived = true
 	}
 	c = start(t, testConfig(dir, w), server, nil)
+	eventually(t, "the allocation is taken over", func() bool { return c.Has(a.ID) })
 	eventually(t, "the allocation failed", statusIs(server, a.ID, nomadish.AllocClientFailed))
 	eventually(t, "the driver holds nothing", func() bool { return w.left() == 0 })
 	checkCrash(t, w, server.report(a.ID), c.Client)
