@@ -2,6 +2,8 @@ package jobspec
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -48,7 +50,38 @@ func (ev *evaluator) value(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value
 			return cty.DynamicVal, diags.Append(costDiagnostic(err, expr.Range()))
 		}
 	}
+	suggestNames(diags)
 	return v, diags
+}
+
+// suggestNames adds the name that was probably meant to messages about an
+// attribute that an object, such as var, does not have.
+func suggestNames(diags hcl.Diagnostics) {
+	for _, diag := range diags {
+		traversal, ok := diag.Expression.(*hclsyntax.ScopeTraversalExpr)
+		if !ok || diag.Extra != nil || len(traversal.Traversal) < 2 || diag.EvalContext == nil {
+			continue
+		}
+		step, ok := traversal.Traversal[1].(hcl.TraverseAttr)
+		if !ok {
+			continue
+		}
+		object := lookupName(diag.EvalContext, traversal.Traversal.RootName())
+		if object.Type().IsObjectType() && !object.Type().HasAttribute(step.Name) {
+			if near := nearest(step.Name, slices.Sorted(maps.Keys(object.Type().AttributeTypes()))); near != "" {
+				diag.Extra = suggested(near)
+			}
+		}
+	}
+}
+
+func lookupName(ctx *hcl.EvalContext, name string) cty.Value {
+	for ; ctx != nil; ctx = ctx.Parent() {
+		if v, ok := ctx.Variables[name]; ok {
+			return v
+		}
+	}
+	return cty.DynamicVal
 }
 
 func (ev *evaluator) evaluate(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	ctyyaml "github.com/zclconf/go-cty-yaml"
@@ -107,7 +108,7 @@ func pureFunctions() map[string]entry {
 
 		"chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc, "coalescelist": stdlib.CoalesceListFunc,
 		"compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc,
-		"element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "index": stdlib.IndexFunc,
+		"element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "index": indexFunction,
 		"keys": stdlib.KeysFunc, "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc, "range": stdlib.RangeFunc,
 		"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc,
 		"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc, "slice": stdlib.SliceFunc,
@@ -240,15 +241,40 @@ func productPrice(args []cty.Value) (int, int, error) {
 	return rows * (len(args) + 1), bytes, nil
 }
 
-// lengthFunction is the library's length that also takes strings.
+// lengthFunction is the library's length that also takes strings and objects.
 var lengthFunction = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType}},
 	Type:   function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if args[0].Type() == cty.String {
+		switch t := args[0].Type(); {
+		case t == cty.String:
 			return stdlib.Strlen(args[0])
+		case t.IsObjectType():
+			return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
 		}
 		return stdlib.Length(args[0])
+	},
+})
+
+// indexFunction finds the index of a value in a list. With what is not in there
+// it is the index operator, which job files use it for as well.
+var indexFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}, {Name: "value", Type: cty.DynamicPseudoType}},
+	Type:   function.StaticReturnType(cty.DynamicPseudoType),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if t := args[0].Type(); t.IsListType() || t.IsTupleType() {
+			for it := args[0].ElementIterator(); it.Next(); {
+				i, elem := it.Element()
+				if elem.Type().Equals(args[1].Type()) && elem.RawEquals(args[1]) {
+					return i, nil
+				}
+			}
+		}
+		v, diags := hcl.Index(args[0], args[1], nil)
+		if diags.HasErrors() {
+			return cty.NilVal, errors.New("the list does not have this value")
+		}
+		return v, nil
 	},
 })
 

@@ -21,7 +21,10 @@ func (d *decoder) set(expr hcl.Expression, ctx *hcl.EvalContext, fv reflect.Valu
 	if v.IsNull() {
 		return false, diags
 	}
-	if v = collect(v); v.Type().IsTupleType() || v.Type().IsObjectType() {
+	if k := fv.Kind(); k == reflect.Slice || k == reflect.Map {
+		v = collect(v)
+	}
+	if v.Type().IsTupleType() || v.Type().IsObjectType() {
 		if err := d.ev.budget.chargeUnify(v.Type()); err != nil {
 			return false, diags.Append(costDiagnostic(err, expr.Range()))
 		}
