@@ -57,8 +57,6 @@ func (j *Job) admitFields() {
 	orDefault(j.NodePool, NodePoolDefault)
 	orDefault(j.Namespace, DefaultNamespace)
 	orDefault(j.Region, DefaultRegion)
-	orDefault(j.Name, *j.ID)
-	orDefault(j.Type, JobTypeService)
 	if len(j.Datacenters) == 0 {
 		j.Datacenters = []string{"*"}
 	}
@@ -151,7 +149,12 @@ func (s *Service) admit(j *Job, g *TaskGroup, t *Task) {
 		s.TaskName = t.Name
 	}
 	base := *j.Name + "-" + *g.Name + "-" + task
-	s.Name = strings.NewReplacer("${JOB}", *j.Name, "${TASKGROUP}", *g.Name, "${TASK}", task, "${BASE}", base).Replace(s.Name)
+	for _, v := range []struct{ name, value string }{{"${JOB}", *j.Name}, {"${TASKGROUP}", *g.Name}, {"${TASK}", task}, {"${BASE}", base}} {
+		if !strings.Contains(v.value, "${") { // else the next admission would fill that in
+			s.Name = strings.ReplaceAll(s.Name, v.name, v.value)
+		}
+	}
+	orDefault(&s.Name, base)
 	s.Namespace = *j.Namespace
 	if s.Provider == ProviderConsul {
 		s.Namespace = DefaultNamespace

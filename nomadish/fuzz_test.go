@@ -25,9 +25,14 @@ func prune(r *rand.Rand, v reflect.Value, depth int) {
 			prune(r, v.Field(i), depth+1)
 		}
 	case reflect.Slice:
-		if r.IntN(5) == 0 {
+		if r.IntN(5) == 0 || v.Len() == 0 {
 			v.SetZero()
 			return
+		}
+		if v.Type().Elem().Kind() != reflect.Uint8 && r.IntN(4) == 0 {
+			copied := reflect.New(v.Type().Elem()).Elem()
+			copyValue(copied, v.Index(0))
+			v.Set(reflect.Append(v, copied, reflect.Zero(v.Type().Elem())))
 		}
 		for i := range v.Len() {
 			prune(r, v.Index(i), depth+1)
@@ -49,7 +54,7 @@ func prune(r *rand.Rand, v reflect.Value, depth int) {
 	}
 }
 
-// full makes a value that has every optional part, lists of two.
+// full makes a value that has every optional part.
 func full(v reflect.Value, depth int) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -63,10 +68,8 @@ func full(v reflect.Value, depth int) {
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return
 		}
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		for i := range 2 {
-			full(v.Index(i), depth+1)
-		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		full(v.Index(0), depth+1)
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		elem := reflect.New(v.Type().Elem()).Elem()

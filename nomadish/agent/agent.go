@@ -1,0 +1,275 @@
+// Package agent puts the parts together: a server, a client node, or both, in one process.
+// Programs embed it; many agents can live side by side.
+//
+//	a, err := agent.New(agent.Config{DataDir: dir, Server: &server.Config{}, Client: &client.Config{}, Drivers: drivers})
+//	go a.Run(ctx)
+//	jobs, _, err := a.Client().Jobs().List(ctx, nil)
+//
+// Without addresses to listen on no socket is opened: Client calls the API in the process.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nomadish/nomadish/client"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/nomadish/httpapi"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
+	"github.com/nomadish/nomadish/nomadish/transport"
+	"github.com/nomadish/nomadish/server"
+)
+
+// Agent is a server, a client node, or both.
+type Agent struct {
+	cfg     Config
+	lock    *dirLock
+	id      string // of the server, or else of the node
+	hub     *transport.Hub
+	http    *transport.Server // nil: no socket
+	api     *httpapi.API
+	server  *server.Server // nil: none
+	client  *client.Client // nil: none
+	metrics *metrics
+}
+
+// New opens an agent's data and binds its listeners. It starts nothing: an agent that is not
+// run must be closed.
+func New(cfg Config) (a *Agent, err error) {
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	a = &Agent{cfg: cfg}
+	if a.lock, err = lockDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.id, err = serverID(cfg); err != nil {
+		return nil, err
+	}
+	if a.http, err = a.listen(); err != nil {
+		return nil, err
+	}
+	if err := a.newHub(); err != nil {
+		return nil, err
+	}
+	if err := a.newServer(); err != nil {
+		return nil, err
+	}
+	if err := a.newClient(); err != nil {
+		return nil, err
+	}
+	a.metrics = newMetrics(a)
+	a.api, err = httpapi.New(httpapi.Config{Region: cfg.Region, Logger: cfg.Logger}, a.backends())
+	return a, err
+}
+
+// ServeHTTP answers the API's requests.
+func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.api.ServeHTTP(w, r) }
+
+func (a *Agent) listen() (*transport.Server, error) {
+	if len(a.cfg.HTTP) == 0 {
+		return nil, nil
+	}
+	return transport.Listen(transport.ServerConfig{
+		Addrs: a.cfg.HTTP, Limits: transport.Limits{MaxConnsPerAddr: a.cfg.MaxConns}, Logger: a.cfg.Logger,
+	}, a)
+}
+
+func (a *Agent) newHub() (err error) {
+	self := transport.Hello{Kind: nomadish.CallerServer.String(), ID: a.id, Region: a.cfg.Region, Build: a.cfg.Version}
+	if a.cfg.Server == nil {
+		self.Kind = nomadish.CallerNode.String()
+	}
+	a.hub, err = transport.NewHub(transport.HubConfig{
+		Self: self, Listen: a.cfg.RPC, Admit: a.admit, Logger: a.cfg.Logger,
+	}, a)
+	return err
+}
+
+// admit decides about a session that another agent wants: servers are those of the cluster's
+// configuration, and a node proves its ID by its secret once it has registered.
+func (a *Agent) admit(_ context.Context, h transport.Hello, _ string) error {
+	denied := nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	if a.server == nil {
+		return denied
+	}
+	if h.Kind == nomadish.CallerServer.String() {
+		for _, p := range a.server.Consensus().Peers() {
+			if p.ID == h.ID {
+				return nil
+			}
+		}
+		return denied
+	}
+	return a.server.Endpoint().CheckNode(h.ID, h.Secret)
+}
+
+func (a *Agent) newServer() (err error) {
+	if a.cfg.Server == nil {
+		return nil
+	}
+	c := *a.cfg.Server
+	c.ID, c.Dir, c.Region = a.id, filepath.Join(a.cfg.DataDir, "server"), a.cfg.Region
+	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
+	if len(c.Bootstrap) == 0 {
+		c.Bootstrap = []string{a.id}
+	}
+	if c.Schemas == nil && len(a.cfg.Drivers) > 0 {
+		c.Schemas = map[string]nomadish.ConfigSchema{}
+		for name, d := range a.cfg.Drivers {
+			c.Schemas[name] = d.Schema()
+		}
+	}
+	addr := func(id string) (string, error) { return "", fmt.Errorf("server %s: its address is not known", id) }
+	a.server, err = server.New(c, transport.NewRaft(a.hub, addr))
+	return err
+}
+
+func (a *Agent) newClient() (err error) {
+	if a.cfg.Client == nil {
+		return nil
+	}
+	c := *a.cfg.Client
+	c.DataDir, c.Drivers, c.Name, c.Region, c.Datacenter = a.cfg.DataDir, a.cfg.Drivers, a.cfg.Name, a.cfg.Region, a.cfg.Datacenter
+	c.HTTPAddr, c.Now, c.Logger = a.advertised(), a.cfg.Now, a.cfg.Logger
+	c.Fingerprint.Version = a.cfg.Version
+	link := &serverLink{}
+	if a.client, err = client.New(c, link); err != nil {
+		return err
+	}
+	way := a.hub.Any(func() []string { return a.cfg.Servers })
+	if a.server != nil {
+		way = transport.InProcess(a, transport.Peer{Kind: nomadish.CallerNode, ID: a.client.NodeID()})
+	}
+	conn, err := api.New(api.Config{
+		Transport: way, Region: a.cfg.Region, NodeID: a.client.NodeID(), NodeSecret: a.client.SecretID(),
+	})
+	if err != nil {
+		return err
+	}
+	link.NodeAgent = conn.NodeAgent()
+	return nil
+}
+
+// serverLink is a node's way to the servers. The client is made with it before the client's
+// identity, which the way needs, is known.
+type serverLink struct{ api.NodeAgent }
+
+// advertised is where others reach this agent's API; empty where nobody can.
+func (a *Agent) advertised() string {
+	if a.cfg.Advertise != "" || a.http == nil {
+		return a.cfg.Advertise
+	}
+	addr := a.http.Addrs()[0].String()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort(outwardAddress(), port)
+	}
+	return addr
+}
+
+// outwardAddress is the first address of this machine that is not on loopback, or loopback.
+func outwardAddress() string {
+	addrs, err := net.InterfaceAddrs()
+	if err == nil {
+		for _, addr := range addrs {
+			if n, ok := addr.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+				return n.IP.String()
+			}
+		}
+	}
+	return "127.0.0.1"
+}
+
+// Addr returns the address of the API, or nil without one.
+func (a *Agent) Addr() net.Addr {
+	if a.http == nil {
+		return nil
+	}
+	return a.http.Addrs()[0]
+}
+
+// Client returns a client of this agent's API that needs no socket.
+func (a *Agent) Client() *api.Client {
+	c, err := api.New(api.Config{
+		Transport: transport.InProcess(a, transport.Peer{Addr: "in-process"}), Region: a.cfg.Region,
+	})
+	if err != nil {
+		panic("agent: a client without an address is always right: " + err.Error())
+	}
+	return c
+}
+
+// Run runs the agent until ctx ends or it can't go on. It returns when everything that it
+// started has ended; tasks go on unless the client's configuration says otherwise.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.lock.release()
+	parts := []lifecycle.Part{a.hub.Run}
+	if a.server != nil {
+		parts = append(parts, a.server.Run)
+	}
+	if a.http != nil {
+		parts = append(parts, a.http.Run)
+	}
+	if a.client != nil {
+		parts = append(parts, a.client.Run)
+	}
+	return lifecycle.Run(ctx, parts...)
+}
+
+// Close frees the data and listeners of an agent that was never run.
+func (a *Agent) Close() error {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	var errs []error
+	if a.http != nil {
+		errs = append(errs, a.http.Run(ended))
+	}
+	if a.hub != nil {
+		errs = append(errs, a.hub.Run(ended))
+	}
+	if a.server != nil {
+		errs = append(errs, a.server.Close())
+	}
+	if a.client != nil {
+		errs = append(errs, a.client.Run(ended))
+	}
+	a.lock.release()
+	return errors.Join(errs...)
+}
+
+// serverID returns the server's identity, which its data directory keeps; empty on an agent
+// that is no server.
+func serverID(cfg Config) (string, error) {
+	if cfg.Server == nil {
+		return "", nil
+	}
+	path := filepath.Join(cfg.DataDir, "server", "id")
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(data)), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	id := nomadish.NewID()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}

@@ -1,0 +1,230 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/nomadish/nomadish/client"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/httpapi"
+)
+
+// backends puts behind the API what this agent has.
+func (a *Agent) backends() httpapi.Backends {
+	b := httpapi.Backends{Authority: open{}, Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics}
+	if a.server != nil {
+		e := a.server.Endpoint()
+		b.Authority = e
+		b.Server = &httpapi.Server{
+			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, Parser: e, Allocations: e, Evaluations: e,
+			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Operator: e, Catalog: e, System: e,
+		}
+	}
+	if a.client != nil {
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: files{a.client}, Usage: a.client}
+	}
+	return b
+}
+
+// open is the authority of an agent that is no server: the server that it asks decides.
+type open struct{}
+
+func (open) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
+	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
+}
+
+func (open) Authorize(context.Context, nomadish.Caller, string, string) error { return nil }
+
+// files gives a client's requests the form that routes use.
+type files struct{ *client.Client }
+
+func (f files) Read(ctx context.Context, req nomadish.FileRequest) (io.ReadCloser, error) {
+	return f.Client.Read(ctx, &req)
+}
+
+func (f files) Stream(ctx context.Context, req nomadish.FileRequest, emit func(*nomadish.StreamFrame) error) error {
+	return f.Client.Stream(ctx, &req, emit)
+}
+
+func (f files) Logs(ctx context.Context, req nomadish.LogRequest, emit func(*nomadish.StreamFrame) error) error {
+	return f.Client.Logs(ctx, &req, emit)
+}
+
+// router finds the way to the agent that has to answer.
+type router Agent
+
+func (r *router) Server(context.Context) (http.RoundTripper, error) {
+	if r.server != nil {
+		return nil, nil
+	}
+	return r.hub.Any(func() []string { return r.cfg.Servers }), nil
+}
+
+func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
+	if r.server == nil {
+		return r.Server(ctx)
+	}
+	c := r.server.Consensus()
+	if c.IsLeader() {
+		return nil, nil
+	}
+	id, ok := c.Leader()
+	if !ok || id == r.id {
+		return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+	}
+	return r.hub.Server(id)
+}
+
+func (r *router) Region(_ context.Context, region string) (http.RoundTripper, error) {
+	if region == r.cfg.Region {
+		return nil, nil
+	}
+	return nil, nomadish.Errorf(nomadish.KindInternal, "No path to region")
+}
+
+func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error) {
+	switch {
+	case r.client != nil && r.client.NodeID() == id:
+		return nil, nil
+	case r.server == nil:
+		return r.Server(ctx)
+	}
+	way, err := r.hub.Node(id)
+	if err != nil {
+		return nil, nomadish.Errorf(nomadish.KindNotFound, "No path to node")
+	}
+	return way, nil
+}
+
+// status tells of the servers.
+type status Agent
+
+func (s *status) address(id string) string {
+	if id == s.id && s.hub.Addr() != nil {
+		return outward(s.hub.Addr())
+	}
+	return id
+}
+
+func outward(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort(outwardAddress(), port)
+	}
+	return addr.String()
+}
+
+func (s *status) Leader(context.Context) (string, error) {
+	id, ok := s.server.Consensus().Leader()
+	if !ok {
+		return "", nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+	}
+	return s.address(id), nil
+}
+
+func (s *status) Peers(context.Context) ([]string, error) {
+	peers := []string{}
+	for _, p := range s.server.Consensus().Peers() {
+		peers = append(peers, s.address(p.ID))
+	}
+	return peers, nil
+}
+
+func (s *status) Regions(context.Context) ([]string, error) { return []string{s.cfg.Region}, nil }
+
+// self tells of this agent.
+type self Agent
+
+func (s *self) Health(context.Context) *nomadish.AgentHealth {
+	h := &nomadish.AgentHealth{}
+	if s.server != nil {
+		h.Server = &nomadish.HealthStatus{Ok: true, Message: "ok"}
+		if _, ok := s.server.Consensus().Leader(); !ok {
+			h.Server = &nomadish.HealthStatus{Message: "No cluster leader"}
+		}
+	}
+	if s.client != nil {
+		h.Client = &nomadish.HealthStatus{Ok: true, Message: "ok"}
+	}
+	return h
+}
+
+func (s *self) Servers(context.Context) ([]string, error) {
+	if s.client == nil {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "this agent runs no client")
+	}
+	if s.server != nil {
+		return []string{(*status)(s).address(s.id)}, nil
+	}
+	return s.cfg.Servers, nil
+}
+
+func (s *self) member() nomadish.Member {
+	m := nomadish.Member{
+		Name: s.cfg.Name + "." + s.cfg.Region, Status: "alive",
+		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
+		Tags: map[string]string{
+			"role": "nomad", "region": s.cfg.Region, "dc": s.cfg.Datacenter, "id": s.id, "build": s.cfg.Version,
+			"raft_vsn": "3", "vsn": "1", "expect": "1", "bootstrap": "1",
+		},
+	}
+	if s.hub.Addr() != nil {
+		host, port, err := net.SplitHostPort(outward(s.hub.Addr()))
+		if n, convErr := strconv.ParseUint(port, 10, 16); err == nil && convErr == nil {
+			m.Addr, m.Port = host, uint16(n)
+			m.Tags["port"], m.Tags["rpc_addr"] = port, host
+		}
+	}
+	return m
+}
+
+func (s *self) Members(ctx context.Context) (*nomadish.ServerMembers, error) {
+	if s.server == nil {
+		way, err := (*router)(s).Server(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return askMembers(ctx, way)
+	}
+	m := s.member()
+	return &nomadish.ServerMembers{
+		ServerName: s.cfg.Name, ServerRegion: s.cfg.Region, ServerDC: s.cfg.Datacenter, Members: []*nomadish.Member{&m},
+	}, nil
+}
+
+// Self shows the agent by the names of Nomad's agent configuration.
+func (s *self) Self(context.Context) (*nomadish.AgentSelf, error) {
+	out := &nomadish.AgentSelf{
+		Config: map[string]any{
+			"Name": s.cfg.Name, "NodeName": s.cfg.Name, "Region": s.cfg.Region, "Datacenter": s.cfg.Datacenter,
+			"DataDir": s.cfg.DataDir,
+			"Server":  map[string]any{"Enabled": s.server != nil, "BootstrapExpect": 1},
+			"Client":  map[string]any{"Enabled": s.client != nil},
+			"ACL":     map[string]any{"Enabled": false},
+			"Version": map[string]any{"Version": s.cfg.Version},
+		},
+		Member: s.member(),
+		Stats:  map[string]map[string]string{"nomad": {"server": strconv.FormatBool(s.server != nil), "version": s.cfg.Version}},
+	}
+	for key, value := range s.cfg.Show {
+		out.Config[key] = value
+	}
+	if s.server != nil {
+		c, r := s.server.Consensus(), s.server.Store().Reader()
+		id, _ := c.Leader()
+		out.Stats["raft"] = map[string]string{
+			"applied_index": strconv.FormatUint(r.Index(), 10), "term": strconv.FormatUint(r.Term(), 10),
+			"state_hash": r.Hash().String(),
+		}
+		out.Stats["nomad"]["leader"] = strconv.FormatBool(c.IsLeader())
+		out.Stats["nomad"]["leader_addr"] = (*status)(s).address(id)
+		out.Stats["nomad"]["bootstrap"] = "true"
+	}
+	if s.client != nil {
+		out.Stats["client"] = map[string]string{"node_id": s.client.NodeID()}
+	}
+	return out, nil
+}

@@ -1,0 +1,235 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nomadish/nomadish/client"
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server"
+)
+
+// Ports of Nomad's agents, which are ours too.
+const (
+	DefaultHTTPPort = 4646
+	DefaultRPCPort  = 4647
+)
+
+// Config is what an agent is made of. The zero value is an agent that does nothing: name
+// what it is to be with Server and Client, and where it listens, if anywhere.
+type Config struct {
+	Name       string // default: the host's name
+	Region     string // default global
+	Datacenter string // default dc1
+	DataDir    string // required; one agent at a time uses it
+
+	Server *server.Config // a server, unless nil; ID, Dir, Region, Now and Logger come from here
+	Client *client.Config // a client node, unless nil; name, places, drivers, Now and Logger come from here
+
+	// Servers are the addresses (host:port) of servers that a client node without a server in
+	// its own agent talks to.
+	Servers []string
+	// Drivers run the client's tasks, by the name that jobs use.
+	Drivers map[string]drivers.Driver
+
+	HTTP        []string // host:port to serve the API on; none: no socket
+	RPC         string   // host:port for other agents; empty: no socket
+	Advertise   string   // host:port at which others reach HTTP; default: the first of HTTP
+	MaxConns    int      // connections of one address to HTTP; default 100, negative: no limit
+	Prometheus  bool     // serve metrics in Prometheus's format
+	ExitOnFatal bool
+
+	Version string           // of the program
+	Show    map[string]any   // what /v1/agent/self shows besides, by Nomad's names
+	Now     func() time.Time // wall clock; default time.Now
+	Logger  *slog.Logger     // default: discard
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("agent: the host's name: %w", err)
+		}
+		c.Name = name
+	}
+	c.Region = cmp.Or(c.Region, nomadish.DefaultRegion)
+	c.Datacenter = cmp.Or(c.Datacenter, "dc1")
+	c.Version = cmp.Or(c.Version, "dev")
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.DataDir == "" {
+		return c, errors.New("agent: data_dir: must be set")
+	}
+	if c.Server == nil && c.Client == nil {
+		return c, errors.New("agent: neither server nor client is enabled")
+	}
+	if c.Server == nil && len(c.Servers) == 0 {
+		return c, errors.New("agent: client.servers: must be set on an agent that is no server")
+	}
+	return c, nil
+}
+
+// Config turns what files say into a Config. What the program decides by itself (drivers,
+// logger, version) is left to the caller.
+func (f *File) Config() (Config, error) {
+	r := reading{}
+	c := Config{
+		Name: nomadish.Val(f.Name), Region: nomadish.Val(f.Region), Datacenter: nomadish.Val(f.Datacenter),
+		DataDir: nomadish.Val(f.DataDir),
+	}
+	if f.TLS != nil && (nomadish.Val(f.TLS.HTTP) || nomadish.Val(f.TLS.RPC)) {
+		r.fail("tls: encrypted connections are not supported yet; without them this agent refuses to run")
+	}
+	if f.ACL != nil && nomadish.Val(f.ACL.Enabled) {
+		r.fail("acl.enabled: access control is not supported yet; without it this agent refuses to run")
+	}
+	if f.Server != nil && f.Server.Encrypt != nil {
+		r.fail("server.encrypt: encrypted gossip is not supported yet; without it this agent refuses to run")
+	}
+	f.listeners(&c)
+	if f.Limits != nil && f.Limits.HTTPMaxConnsPerClient != nil {
+		if c.MaxConns = *f.Limits.HTTPMaxConnsPerClient; c.MaxConns == 0 {
+			c.MaxConns = -1
+		}
+	}
+	c.Prometheus = f.Telemetry != nil && nomadish.Val(f.Telemetry.PrometheusMetrics)
+	if f.Server != nil && nomadish.Val(f.Server.Enabled) {
+		c.Server = f.Server.config(&r)
+	}
+	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
+		c.Client = f.Client.config(&r)
+		c.Servers = f.Client.servers()
+	}
+	return c, errors.Join(r.errs...)
+}
+
+// listeners says where to bind, and what to tell others.
+func (f *File) listeners(c *Config) {
+	bind := cmp.Or(nomadish.Val(f.BindAddr), "0.0.0.0")
+	httpPort, rpcPort := DefaultHTTPPort, DefaultRPCPort
+	if p := f.Ports; p != nil {
+		httpPort = cmp.Or(nomadish.Val(p.HTTP), httpPort)
+		rpcPort = cmp.Or(nomadish.Val(p.RPC), rpcPort)
+	}
+	httpBind, rpcBind := bind, bind
+	if a := f.Addresses; a != nil {
+		httpBind = cmp.Or(nomadish.Val(a.HTTP), httpBind)
+		rpcBind = cmp.Or(nomadish.Val(a.RPC), rpcBind)
+	}
+	for _, addr := range strings.Fields(httpBind) {
+		c.HTTP = append(c.HTTP, net.JoinHostPort(addr, strconv.Itoa(httpPort)))
+	}
+	c.RPC = net.JoinHostPort(strings.Fields(rpcBind)[0], strconv.Itoa(rpcPort))
+	if f.Advertise != nil && f.Advertise.HTTP != nil {
+		c.Advertise = withPort(*f.Advertise.HTTP, httpPort)
+	}
+}
+
+func withPort(addr string, port int) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	return net.JoinHostPort(addr, strconv.Itoa(port))
+}
+
+// reading collects what is wrong in a file's values, each under its key.
+type reading struct{ errs []error }
+
+func (r *reading) fail(format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf(format, args...))
+}
+
+func (r *reading) duration(key string, text *string) time.Duration {
+	if text == nil {
+		return 0
+	}
+	d, err := time.ParseDuration(*text)
+	if err != nil || d < 0 {
+		r.fail("%s: %q is no duration such as \"30s\"", key, *text)
+	}
+	return d
+}
+
+func (s *ServerFile) config(r *reading) *server.Config {
+	if n := nomadish.Val(s.BootstrapExpect); n > 1 {
+		r.fail("server.bootstrap_expect: clusters of several servers are not supported yet, got %d", n)
+	}
+	c := &server.Config{}
+	c.Consensus.SnapshotThreshold = uint64(max(0, nomadish.Val(s.RaftSnapshotThreshold)))
+	c.Consensus.SnapshotInterval = r.duration("server.raft_snapshot_interval", s.RaftSnapshotInterval)
+	c.Consensus.TrailingEntries = uint64(max(0, nomadish.Val(s.RaftTrailingLogs)))
+	if m := nomadish.Val(s.RaftMultiplier); m < 0 || m > 10 {
+		r.fail("server.raft_multiplier: want 1 to 10, got %d", m)
+	} else if m > 1 {
+		c.Consensus.HeartbeatTimeout = time.Duration(m) * 300 * time.Millisecond
+	}
+	c.Evals.Workers = max(0, nomadish.Val(s.NumSchedulers))
+	c.GC.Every = r.duration("server.job_gc_interval", s.JobGCInterval)
+	c.GC.Thresholds.Job = r.duration("server.job_gc_threshold", s.JobGCThreshold)
+	c.GC.Thresholds.Eval = r.duration("server.eval_gc_threshold", s.EvalGCThreshold)
+	c.GC.Thresholds.BatchEval = r.duration("server.batch_eval_gc_threshold", s.BatchEvalGCThreshold)
+	c.GC.Thresholds.Node = r.duration("server.node_gc_threshold", s.NodeGCThreshold)
+	c.Liveness.Grace = r.duration("server.heartbeat_grace", s.HeartbeatGrace)
+	c.Liveness.MinTTL = r.duration("server.min_heartbeat_ttl", s.MinHeartbeatTTL)
+	c.Liveness.Failover = r.duration("server.failover_heartbeat_ttl", s.FailoverHeartbeatTTL)
+	c.Liveness.PerSec = nomadish.Val(s.MaxHeartbeatsPerSecond)
+	return c
+}
+
+// servers lists the servers that a client is told of, the port added where it lacks.
+func (c *ClientFile) servers() []string {
+	names := c.Servers
+	if j := c.ServerJoin; j != nil {
+		names = append(append(names[:len(names):len(names)], j.RetryJoin...), j.StartJoin...)
+	}
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = withPort(name, DefaultRPCPort)
+	}
+	return out
+}
+
+func (c *ClientFile) config(r *reading) *client.Config {
+	out := &client.Config{
+		NodeClass: nomadish.Val(c.NodeClass), NodePool: nomadish.Val(c.NodePool), Meta: c.Meta,
+		CgroupParent:   strings.TrimSuffix(nomadish.Val(c.CgroupParent), ".slice"),
+		MaxKillTimeout: r.duration("client.max_kill_timeout", c.MaxKillTimeout),
+		GCInterval:     r.duration("client.gc_interval", c.GCInterval),
+		GCMaxAllocs:    nomadish.Val(c.GCMaxAllocs),
+	}
+	f := &out.Fingerprint
+	f.NetworkInterface, f.NetworkSpeed = nomadish.Val(c.NetworkInterface), nomadish.Val(c.NetworkSpeed)
+	f.CPUTotalMHz, f.MemoryTotalMB = int64(nomadish.Val(c.CPUTotalCompute)), int64(nomadish.Val(c.MemoryTotalMB))
+	f.DiskTotalMB, f.DiskFreeMB = int64(nomadish.Val(c.DiskTotalMB)), int64(nomadish.Val(c.DiskFreeMB))
+	f.MinDynamicPort, f.MaxDynamicPort = nomadish.Val(c.MinDynamicPort), nomadish.Val(c.MaxDynamicPort)
+	if res := c.Reserved; res != nil {
+		out.Reserved = &nomadish.NodeReservedResources{
+			Cpu:      nomadish.NodeReservedCpuResources{CpuShares: uint64(max(0, nomadish.Val(res.CPU)))},
+			Memory:   nomadish.NodeReservedMemoryResources{MemoryMB: uint64(max(0, nomadish.Val(res.Memory)))},
+			Disk:     nomadish.NodeReservedDiskResources{DiskMB: uint64(max(0, nomadish.Val(res.Disk)))},
+			Networks: nomadish.NodeReservedNetworkResources{ReservedHostPorts: nomadish.Val(res.ReservedPorts)},
+		}
+	}
+	for _, v := range c.HostVolumes {
+		if nomadish.Val(v.Path) == "" {
+			r.fail("client.host_volume %q: path: must be set", v.Name)
+			continue
+		}
+		if out.HostVolumes == nil {
+			out.HostVolumes = map[string]*nomadish.HostVolumeInfo{}
+		}
+		out.HostVolumes[v.Name] = &nomadish.HostVolumeInfo{Name: v.Name, Path: *v.Path, ReadOnly: nomadish.Val(v.ReadOnly)}
+	}
+	return out
+}
