@@ -190,9 +190,7 @@ func (w *Writer) UpdateAllocation(nodeID string, said *nomadish.Allocation) erro
 	if s := said.DeploymentStatus; s != nil && s.Healthy != nil {
 		status := *s
 		status.ModifyIndex = w.txn.meta.Index
-		if old.DeploymentStatus != nil {
-			status.Canary = old.DeploymentStatus.Canary
-		}
+		status.Canary = old.DeploymentStatus != nil && old.DeploymentStatus.Canary
 		a.DeploymentStatus = &status
 	}
 	return w.putAllocation(old, &a, false)

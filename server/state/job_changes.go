@@ -147,7 +147,7 @@ func (w *Writer) finishState(c *jobChange) error {
 	j, err := w.Job(nil, c.name.namespace, c.name.id)
 	if err == nil {
 		old := nomadish.Val(j.Status)
-		status := jobStatus(j, c.counts)
+		status := jobStatus(j, c)
 		from := old
 		if c.fresh && nomadish.Val(j.CreateIndex) == w.txn.meta.Index {
 			from = "" // the job is new: no state of it was counted
@@ -193,16 +193,17 @@ func (w *Writer) finishCounts(c *jobChange) error {
 // jobStatus is the state of a job: running while an allocation of it is wanted and has not
 // ended, pending while there is something to decide, dead after that. A job that launches
 // others runs until it is stopped.
-func jobStatus(j *nomadish.Job, c *jobCounts) string {
+func jobStatus(j *nomadish.Job, c *jobChange) string {
 	stopped := nomadish.Val(j.Stop)
+	collected := c.countsChanged || nomadish.Val(j.Status) == JobDead // where nothing is left to count
 	switch {
-	case c.LiveAllocs > 0:
+	case c.counts.LiveAllocs > 0:
 		return JobRunning
 	case !stopped && launches(j):
 		return JobRunning
-	case c.OpenEvals > 0:
+	case c.counts.OpenEvals > 0:
 		return JobPending
-	case stopped, c.Allocs > 0, c.Evals > 0, nomadish.Val(j.Status) == JobDead:
+	case stopped, collected, c.counts.Allocs > 0, c.counts.Evals > 0:
 		return JobDead
 	}
 	return JobPending

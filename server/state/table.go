@@ -21,6 +21,7 @@ const (
 	TableNodePools       = "node_pools"
 	TableNamespaces      = "namespaces"
 	TableSchedulerConfig = "scheduler_config"
+	TableIdentityKeys    = "identity_keys"
 	TableRequests        = "requests"
 	TableMeta            = "meta"
 
@@ -177,6 +178,7 @@ func tables() []anyTable {
 	return []anyTable{
 		jobVersions, jobs, jobSummaries, jobSubmissions, nodes, allocations, evaluations,
 		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable,
+		identityKeys,
 	}
 }
 
