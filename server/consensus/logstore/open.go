@@ -98,6 +98,10 @@ type ending struct{ file, reason string }
 // load reads the segments, compares them with the mark, and only then drops what is behind the log.
 func (s *Store) load(bases []uint64) error {
 	end := ending{s.cfg.Dir, "its file is missing"}
+	var deleted []uint64 // files that a crash kept deleteHead from removing, maybe with gaps between them
+	for first := le.Uint64(s.mark.value); len(bases) > 1 && bases[1] <= first; bases = bases[1:] {
+		deleted = append(deleted, bases[0])
+	}
 	for len(bases) > 0 {
 		g, reason, err := s.loadSegment(bases[0])
 		if err != nil {
@@ -119,7 +123,7 @@ func (s *Store) load(bases []uint64) error {
 	if err := s.compare(end, bases); err != nil {
 		return err
 	}
-	return s.dropRest(end, bases)
+	return s.dropRest(end, append(deleted, bases...))
 }
 
 // loadSegment reads a segment as far as it is right, and says what is wrong behind that.
@@ -178,7 +182,7 @@ func (s *Store) compare(end ending, strays []uint64) error {
 	return nil
 }
 
-// dropRest removes what is behind the log: of an append that a crash interrupted, or of a deletion.
+// dropRest removes what is not of the log: of an append that a crash interrupted, or of a deletion.
 func (s *Store) dropRest(end ending, strays []uint64) error {
 	for _, base := range strays {
 		if err := s.cfg.FS.Remove(segmentName(s.cfg.Dir, base)); err != nil {
@@ -190,7 +194,7 @@ func (s *Store) dropRest(end ending, strays []uint64) error {
 			return err
 		}
 	}
-	if len(strays) > 0 || end.reason != endOfRecords {
+	if len(strays) > 0 || s.last > 0 && end.reason != endOfRecords {
 		s.cfg.Logger.Info("dropped what a crash left behind the log", "last", s.last, "file", end.file, "reason", end.reason)
 	}
 	n := len(s.segments)
