@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -166,13 +167,17 @@ func TestLargest(t *testing.T) {
 func growth(f func()) uint64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	inUse := func() uint64 {
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	before := inUse()
 	done := make(chan struct{})
 	peak := make(chan uint64)
 	go func() {
 		var most uint64
-		tick := time.NewTicker(time.Millisecond)
+		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
@@ -180,8 +185,8 @@ func growth(f func()) uint64 {
 				peak <- most
 				return
 			case <-tick.C:
-				runtime.ReadMemStats(&now)
-				most = max(most, now.HeapAlloc-min(before.HeapAlloc, now.HeapAlloc))
+				now := inUse()
+				most = max(most, now-min(before, now))
 			}
 		}
 	}()

@@ -1,0 +1,173 @@
+package jobspec_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/nomadish/nomadish/jobspec"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// FuzzParse holds that any text is read or refused in bounded time and memory,
+// that a job which was read survives JSON, and that formatting is idempotent
+// and leaves the job as it is.
+func FuzzParse(f *testing.F) {
+	for _, glob := range []string{"testdata/jobs/*.nomad.hcl", "testdata/malformed/*.hcl"} {
+		paths, err := filepath.Glob(glob)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			body, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			vars, _ := os.ReadFile(path[:len(path)-len(".nomad.hcl")] + ".vars.hcl")
+			f.Add(body, string(vars))
+		}
+	}
+	for _, body := range bombs {
+		if len(body) < 4<<10 {
+			f.Add([]byte(body), "")
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, vars string) {
+		cfg := jobspec.Config{Body: body, VarContent: vars, Now: func() time.Time { return time.Unix(0, 0) }}
+		start := time.Now()
+		var job *nomadish.Job
+		var err error
+		if peak := growth(func() { job, err = jobspec.Parse(cfg) }); peak > 64<<20 {
+			t.Errorf("memory grew by %d MiB", peak>>20)
+		}
+		if took := time.Since(start); took > hangs {
+			t.Errorf("took %s", took)
+		}
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("an error without a message")
+			}
+			return
+		}
+		text := checkJSON(t, job)
+		if !bytes.Contains(body, []byte("uuidv4")) && !bytes.Contains(body, []byte("bcrypt")) {
+			checkFormat(t, cfg, text)
+		}
+	})
+}
+
+// hangs is far above the second that a parse may take: fuzzing shares the
+// machine, and what it looks for takes minutes.
+const hangs = 10 * time.Second
+
+func checkJSON(t *testing.T, job *nomadish.Job) []byte {
+	t.Helper()
+	text, err := nomadish.EncodeJSON(job)
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	var again nomadish.Job
+	if err := nomadish.DecodeJSON(text, &again); err != nil {
+		if strings.Contains(err.Error(), "nested deeper") {
+			return text // the API's limit for JSON is below the one for HCL
+		}
+		t.Fatalf("decode: %v", err)
+	}
+	if diff := cmp.Diff(job, &again); diff != "" {
+		t.Errorf("job after JSON (-before +after):\n%s", diff)
+	}
+	return text
+}
+
+func checkFormat(t *testing.T, cfg jobspec.Config, want []byte) {
+	t.Helper()
+	once, err := jobspec.Format(cfg.Body, "input.hcl")
+	if err != nil {
+		return // JSON
+	}
+	twice, err := jobspec.Format(once, "input.hcl")
+	if err != nil {
+		t.Fatalf("format of formatted: %v\n%s", err, once)
+	}
+	if !bytes.Equal(once, twice) {
+		t.Errorf("formatting twice changes\n%s\nto\n%s", once, twice)
+	}
+	cfg.Body = once
+	job, err := jobspec.Parse(cfg)
+	if err != nil {
+		t.Fatalf("parse of formatted: %v\n%s", err, once)
+	}
+	got, err := nomadish.EncodeJSON(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("formatted job differs:\n%s", cmp.Diff(string(want), string(got)))
+	}
+}
+
+// FuzzScan holds that the check before the parser never sees less than the
+// parser will: whatever it lets pass is no deeper and has no more tokens.
+func FuzzScan(f *testing.F) {
+	paths, err := filepath.Glob("testdata/*/*.hcl")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range paths {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	for _, text := range []string{
+		"a = \"${\"${1}\"}\"", "a = <<E\n${<<F\nx\nF\n}\nE\n", "a = \"$${${1}\"", "a=\"%%{%{if x}\"", "/* ( */ (", "# (\n(", "a = \"\\\"(\" (",
+		"a = <<-E\n  (\n  E\n(", "a = \"$\"", "<<E\nE", "~}", "${", "a = \"${{}}\"", "a = \"\\${(\"", "// (", "/* (", "a\r\n=<<E\r\n(\r\nE\r\n(",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if len(text) > 64<<10 {
+			return
+		}
+		tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)
+		depth, deepest := 0, 0
+		for _, token := range tokens {
+			switch token.Type {
+			case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc,
+				hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+				depth++
+			case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc,
+				hclsyntax.TokenTemplateSeqEnd:
+				depth = max(depth-1, 0)
+			}
+			deepest = max(deepest, depth)
+		}
+		seenTokens, seenDepth := jobspec.Scan(text)
+		if seenTokens < len(tokens)-1 || seenDepth < deepest {
+			t.Errorf("saw %d tokens %d deep, there are %d tokens %d deep", seenTokens, seenDepth, len(tokens)-1, deepest)
+		}
+	})
+}
+
+// BenchmarkParse measures a job of each size in the corpus.
+func BenchmarkParse(b *testing.B) {
+	for _, id := range []string{"010", "325", "341"} {
+		cfg := config(b, "testdata/jobs/"+id+".nomad.hcl")
+		b.Run(id, func(b *testing.B) {
+			b.SetBytes(int64(len(cfg.Body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := jobspec.Parse(cfg); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
