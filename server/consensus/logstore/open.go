@@ -16,7 +16,7 @@ const (
 
 // Open opens the store in a directory, or makes an empty one there. It reads and verifies every entry,
 // and drops what a crash left of an append that was not acknowledged. Damage to anything else is a
-// *CorruptError, and then nothing has been changed.
+// *CorruptError, and then no file of the log has been changed.
 func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
