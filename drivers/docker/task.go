@@ -20,8 +20,11 @@ import (
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
 )
 
-// journalDelay is how long the journal may be behind containerd: the shim tells both at once.
-const journalDelay = 2 * time.Second
+// The journal may be a little behind: the shim writes it when all output is in its files.
+const (
+	journalDelay = 2 * time.Second        // behind containerd, which the shim tells at once
+	lostDelay    = 500 * time.Millisecond // behind the end of a shim that nobody knows any more
+)
 
 // killTimeout is how long a killed container may take to be gone.
 const killTimeout = 15 * time.Second
@@ -40,10 +43,13 @@ func (d *Driver) Recover(ctx context.Context, h *drivers.Handle) error {
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
-	if _, err = d.find(ctx, c, st); errors.Is(err, drivers.ErrTaskLost) {
-		return d.lost(ctx, h, st)
+	if _, err = d.find(ctx, c, st); !errors.Is(err, drivers.ErrTaskLost) {
+		return err
 	}
-	return err
+	if _, ended, err = d.journaled(ctx, st, lostDelay); err != nil || ended {
+		return err
+	}
+	return d.lost(ctx, h, st)
 }
 
 // find returns the container's task, or ErrTaskLost.
@@ -125,6 +131,11 @@ func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
 		return drivers.Exit{}, err
 	}
 	task, err := d.find(ctx, c, st)
+	if errors.Is(err, drivers.ErrTaskLost) {
+		if end, ok, _ := d.journaled(ctx, st, lostDelay); ok {
+			return d.exit(st, end), nil
+		}
+	}
 	if err != nil {
 		return drivers.Exit{}, err
 	}
@@ -142,7 +153,7 @@ func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
 	if err != nil {
 		return drivers.Exit{}, err
 	}
-	end, ok, err := d.journaled(ctx, st)
+	end, ok, err := d.journaled(ctx, st, journalDelay)
 	if err != nil || ok {
 		return d.exit(st, end), err
 	}
@@ -155,8 +166,8 @@ func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
 }
 
 // journaled waits a moment for the shim's own word on how a task ended.
-func (d *Driver) journaled(ctx context.Context, st state) (journal.Ending, bool, error) {
-	for until := time.Now().Add(journalDelay); ; {
+func (d *Driver) journaled(ctx context.Context, st state, limit time.Duration) (journal.Ending, bool, error) {
+	for until := time.Now().Add(limit); ; {
 		end, ok, err := journal.Read(d.l.Exits(), st.Container)
 		if ok || err != nil || time.Now().After(until) {
 			return end, ok, err

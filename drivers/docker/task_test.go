@@ -88,7 +88,7 @@ func TestTaskSeesItsWorld(t *testing.T) {
 			name: "open files and processes", config: with(run("cat", "/proc/self/oom_score_adj", "limit", "nofile"), "ulimit", []any{map[string]any{"nofile": "150"}}),
 			want: "0\n150 150\n",
 		},
-		{name: "masked files", config: run("cat", "/proc/kcore"), want: ""},
+		{name: "kernel settings are read-only", config: run("write", "/proc/sys/vm/drop_caches", "1"), want: "open /proc/sys/vm/drop_caches: read-only file system\n"},
 		{name: "first process of its namespace", config: run("status", "Pid"), want: "Pid: 1\n"},
 		{name: "image's command replaced", config: with(run("more"), "entrypoint", []any{"/task", "print"}), want: "more"},
 		{name: "its own group only", config: run("cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"), want: strconv.Itoa(64<<20) + "\n"},

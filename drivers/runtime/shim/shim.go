@@ -7,7 +7,10 @@ package shim
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
@@ -19,6 +22,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
 )
@@ -51,6 +55,11 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	remove, err := removeSocket()
+	if err != nil {
+		return nil, err
+	}
+	stop.(shutdown.Service).RegisterCallback(remove)
 	out := &outputs{files: map[string][]string{}}
 	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env), out: out}
 	tasks, err := task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
@@ -58,6 +67,23 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 		return nil, err
 	}
 	return service{TTRPCTaskService: tasks, out: out}, nil
+}
+
+// socketFD is the listening socket that the shim inherits from the process that starts it.
+const socketFD = 3
+
+// removeSocket returns what removes the shim's socket at its end. containerd's own clean-up
+// looks for one named after the container, and a group's is named after the group.
+func removeSocket() (func(context.Context) error, error) {
+	addr, err := unix.Getsockname(socketFD) // later the descriptor is another one
+	if err != nil {
+		return nil, fmt.Errorf("the shim's socket: %w", err)
+	}
+	a, ok := addr.(*unix.SockaddrUnix)
+	if !ok || !filepath.IsAbs(a.Name) {
+		return nil, errors.New("the shim's socket has no path")
+	}
+	return func(context.Context) error { return os.Remove(a.Name) }, nil
 }
 
 // journaled writes each end of a container down before it tells containerd, and not before
