@@ -2,6 +2,8 @@ package nomadish
 
 import "time"
 
+// ConsulConnect takes a service into Consul's service mesh: the task speaks its protocol itself
+// (Native), a proxy beside it does (SidecarService, SidecarTask), or it is a Gateway.
 type ConsulConnect struct {
 	Native         bool                  `hcl:"native,optional"`
 	Gateway        *ConsulGateway        `hcl:"gateway,block"`
@@ -9,6 +11,7 @@ type ConsulConnect struct {
 	SidecarTask    *SidecarTask          `hcl:"sidecar_task,block"`
 }
 
+// ConsulSidecarService is the service of the proxy.
 type ConsulSidecarService struct {
 	Tags                   []string          `hcl:"tags,optional"`
 	Port                   string            `hcl:"port,optional"`
@@ -17,20 +20,24 @@ type ConsulSidecarService struct {
 	Meta                   map[string]string `hcl:"meta,block"`
 }
 
+// ConsulProxy configures the proxy.
 type ConsulProxy struct {
-	LocalServiceAddress string                  `hcl:"local_service_address,optional"`
-	LocalServicePort    int                     `hcl:"local_service_port,optional"`
-	Expose              *ConsulExposeConfig     `hcl:"expose,block"`
-	ExposeConfig        *ConsulExposeConfig     `stored:"-"`
-	Upstreams           []*ConsulUpstream       `hcl:"upstreams,block"`
-	TransparentProxy    *ConsulTransparentProxy `hcl:"transparent_proxy,block"`
-	Config              map[string]any          `hcl:"config,block"`
+	LocalServiceAddress string              `hcl:"local_service_address,optional"`
+	LocalServicePort    int                 `hcl:"local_service_port,optional"`
+	Expose              *ConsulExposeConfig `hcl:"expose,block"`
+	// Another name of Expose; normalized away.
+	ExposeConfig     *ConsulExposeConfig     `stored:"-"`
+	Upstreams        []*ConsulUpstream       `hcl:"upstreams,block"`
+	TransparentProxy *ConsulTransparentProxy `hcl:"transparent_proxy,block"`
+	Config           map[string]any          `hcl:"config,block"`
 }
 
+// ConsulMeshGateway says which way to other datacenters: local, remote or none.
 type ConsulMeshGateway struct {
 	Mode string `hcl:"mode,optional"`
 }
 
+// ConsulUpstream is another service, which the proxy offers on a local port or socket.
 type ConsulUpstream struct {
 	DestinationName      string             `hcl:"destination_name,optional"`
 	DestinationNamespace string             `hcl:"destination_namespace,optional"`
@@ -46,6 +53,7 @@ type ConsulUpstream struct {
 	Config               map[string]any     `hcl:"config,block"`
 }
 
+// ConsulTransparentProxy leads all traffic of the group through the proxy.
 type ConsulTransparentProxy struct {
 	UID                  string   `hcl:"uid,optional"`
 	OutboundPort         uint16   `hcl:"outbound_port,optional"`
@@ -56,11 +64,15 @@ type ConsulTransparentProxy struct {
 	NoDNS                bool     `hcl:"no_dns,optional"`
 }
 
+// ConsulExposeConfig lists paths that are reached past the mesh.
 type ConsulExposeConfig struct {
 	Paths []*ConsulExposePath `hcl:"path,block"`
-	Path  []*ConsulExposePath `stored:"-"`
+	// Another name of Paths; normalized away.
+	Path []*ConsulExposePath `stored:"-"`
 }
 
+// ConsulExposePath leads from a port of the group (ListenerPort, a label) to a path of the
+// service.
 type ConsulExposePath struct {
 	Path          string `hcl:"path,optional"`
 	Protocol      string `hcl:"protocol,optional"`
@@ -68,6 +80,8 @@ type ConsulExposePath struct {
 	ListenerPort  string `hcl:"listener_port,optional"`
 }
 
+// ConsulGateway makes the service an entry to the mesh (Ingress), an exit from it (Terminating),
+// or a way between datacenters (Mesh).
 type ConsulGateway struct {
 	Proxy       *ConsulGatewayProxy           `hcl:"proxy,block"`
 	Ingress     *ConsulIngressConfigEntry     `hcl:"ingress,block"`
@@ -75,12 +89,14 @@ type ConsulGateway struct {
 	Mesh        *ConsulMeshConfigEntry        `hcl:"mesh,block"`
 }
 
+// ConsulGatewayBindAddress is an address on which a gateway listens.
 type ConsulGatewayBindAddress struct {
 	Name    string `hcl:",label"`
 	Address string `hcl:"address,optional"`
 	Port    int    `hcl:"port,optional"`
 }
 
+// ConsulGatewayProxy configures the gateway's proxy. ConnectTimeout is by default 5s.
 type ConsulGatewayProxy struct {
 	ConnectTimeout                  *time.Duration                       `hcl:"connect_timeout,optional"`
 	EnvoyGatewayBindTaggedAddresses bool                                 `hcl:"envoy_gateway_bind_tagged_addresses,optional"`
@@ -90,11 +106,13 @@ type ConsulGatewayProxy struct {
 	Config                          map[string]any                       `hcl:"config,block"`
 }
 
+// ConsulGatewayTLSSDSConfig names where certificates are fetched.
 type ConsulGatewayTLSSDSConfig struct {
 	ClusterName  string `hcl:"cluster_name,optional"`
 	CertResource string `hcl:"cert_resource,optional"`
 }
 
+// ConsulGatewayTLSConfig says how a gateway speaks TLS.
 type ConsulGatewayTLSConfig struct {
 	Enabled       bool                       `hcl:"enabled,optional"`
 	TLSMinVersion string                     `hcl:"tls_min_version,optional"`
@@ -103,12 +121,14 @@ type ConsulGatewayTLSConfig struct {
 	SDS           *ConsulGatewayTLSSDSConfig `hcl:"sds,block"`
 }
 
+// ConsulHTTPHeaderModifiers changes headers on the way.
 type ConsulHTTPHeaderModifiers struct {
 	Add    map[string]string `hcl:"add,block"`
 	Set    map[string]string `hcl:"set,block"`
 	Remove []string          `hcl:"remove,optional"`
 }
 
+// ConsulIngressService is a service that an ingress gateway offers.
 type ConsulIngressService struct {
 	Name                  string                     `hcl:"name,optional"`
 	Hosts                 []string                   `hcl:"hosts,optional"`
@@ -120,17 +140,20 @@ type ConsulIngressService struct {
 	MaxConcurrentRequests *uint32                    `hcl:"max_concurrent_requests,optional"`
 }
 
+// ConsulIngressListener is a port of an ingress gateway. Protocol is by default tcp.
 type ConsulIngressListener struct {
 	Port     int                     `hcl:"port,optional"`
 	Protocol string                  `hcl:"protocol,optional"`
 	Services []*ConsulIngressService `hcl:"service,block"`
 }
 
+// ConsulIngressConfigEntry configures an ingress gateway.
 type ConsulIngressConfigEntry struct {
 	TLS       *ConsulGatewayTLSConfig  `hcl:"tls,block"`
 	Listeners []*ConsulIngressListener `hcl:"listener,block"`
 }
 
+// ConsulLinkedService is a service outside the mesh.
 type ConsulLinkedService struct {
 	Name     string `hcl:"name,optional"`
 	CAFile   string `hcl:"ca_file,optional"`
@@ -139,13 +162,16 @@ type ConsulLinkedService struct {
 	SNI      string `hcl:"sni,optional"`
 }
 
+// ConsulTerminatingConfigEntry configures a terminating gateway.
 type ConsulTerminatingConfigEntry struct {
 	Services []*ConsulLinkedService `hcl:"service,block"`
 }
 
+// ConsulMeshConfigEntry configures a mesh gateway; it has no options.
 type ConsulMeshConfigEntry struct {
 }
 
+// SidecarTask overrides what the injected task of a proxy or gateway is by default.
 type SidecarTask struct {
 	Name          string              `hcl:"name,optional"`
 	Driver        string              `hcl:"driver,optional"`

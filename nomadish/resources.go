@@ -1,16 +1,24 @@
 package nomadish
 
+// Resources is what a task needs.
 type Resources struct {
-	CPU         *int               `hcl:"cpu,optional"`
-	Cores       *int               `hcl:"cores,optional"`
-	MemoryMB    *int               `hcl:"memory,optional"`
-	MemoryMaxMB *int               `hcl:"memory_max,optional"`
-	DiskMB      *int               `hcl:"disk,optional"`
-	Networks    []*NetworkResource `hcl:"network,block"`
-	Devices     []*RequestedDevice `hcl:"device,block"`
-	NUMA        *NUMAResource      `hcl:"numa,block"`
-	SecretsMB   *int               `hcl:"secrets,optional"`
-	IOPS        *int               `hcl:"iops,optional"`
+	// CPU in MHz, default 100; or whole cores of its own instead.
+	CPU   *int `hcl:"cpu,optional"`
+	Cores *int `hcl:"cores,optional"`
+	// Memory in MiB: what is reserved (default 300), and the limit if that may be more; a limit
+	// of -1 is none.
+	MemoryMB    *int `hcl:"memory,optional"`
+	MemoryMaxMB *int `hcl:"memory_max,optional"`
+	// Refused: the group's EphemeralDisk has it.
+	DiskMB *int `hcl:"disk,optional"`
+	// Deprecated: the group has the network.
+	Networks []*NetworkResource `hcl:"network,block"`
+	Devices  []*RequestedDevice `hcl:"device,block"`
+	NUMA     *NUMAResource      `hcl:"numa,block"`
+	// Size of the directory secrets in memory, MiB.
+	SecretsMB *int `hcl:"secrets,optional"`
+	// Without effect since long.
+	IOPS *int `hcl:"iops,optional"`
 }
 
 // How a task's cores lie to the memory (NUMAResource.Affinity).
@@ -20,11 +28,13 @@ const (
 	NUMAAffinityRequire = "require"
 )
 
+// NUMAResource says how a task's cores and devices should lie together.
 type NUMAResource struct {
 	Affinity string   `hcl:"affinity,optional"`
 	Devices  []string `hcl:"devices,optional"`
 }
 
+// RequestedDevice asks for devices of a kind: type, vendor/type or vendor/type/name.
 type RequestedDevice struct {
 	Name        string        `hcl:",label"`
 	Count       *uint64       `hcl:"count,optional"`
@@ -32,6 +42,8 @@ type RequestedDevice struct {
 	Affinities  []*Affinity   `hcl:"affinity,block"`
 }
 
+// NetworkResource is a group's network. Mode is host (default), bridge, none, or cni/ and a
+// name. ReservedPorts have a port of the host that the job names; DynamicPorts get one.
 type NetworkResource struct {
 	Mode          string     `hcl:"mode,optional" stored:"omitempty"`
 	Device        string     `hcl:"device,optional" stored:"omitempty"`
@@ -48,6 +60,9 @@ type NetworkResource struct {
 // HostNetworkDefault is the host network of ports that name none.
 const HostNetworkDefault = "default"
 
+// Port is a port of the host under a name. Value is the host's port; To is the port inside the
+// group's network (0: the same as Value, -1: the same as the dynamic one). IgnoreCollision
+// allows several tasks the same static port.
 type Port struct {
 	Label           string `hcl:",label" stored:"omitempty"`
 	Value           int    `hcl:"static,optional" stored:"omitempty"`
@@ -56,12 +71,14 @@ type Port struct {
 	IgnoreCollision bool   `hcl:"ignore_collision,optional" stored:"omitempty"`
 }
 
+// DNSConfig is what resolv.conf in the group's network says.
 type DNSConfig struct {
 	Servers  []string `hcl:"servers,optional"`
 	Searches []string `hcl:"searches,optional"`
 	Options  []string `hcl:"options,optional"`
 }
 
+// CNIConfig is handed to CNI plugins.
 type CNIConfig struct {
 	Args map[string]string `hcl:"args,optional"`
 }
