@@ -1,5 +1,8 @@
 package nomadish
 
+// BinaryMediaType is the content type of bodies in the encoding of package codec.
+const BinaryMediaType = "application/vnd.nomadish"
+
 // NodeAllocations is what a node learns of its allocations: each, and each job version
 // that they run, once.
 type NodeAllocations struct {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/codec"
 )
 
 // Client makes requests to one agent, which passes them on to where they belong.
@@ -123,8 +124,9 @@ type call struct {
 	path   string // escaped
 	query  *Query
 	params url.Values
-	in     any // body, as JSON; nil: none
-	out    any // pointer to the answer's body; nil: ignored
+	in     any  // body; nil: none
+	out    any  // pointer to the answer's body; nil: ignored
+	binary bool // bodies are in the binary encoding
 }
 
 // do makes a call and decodes its answer.
@@ -145,7 +147,12 @@ func (c *Client) do(ctx context.Context, k call) (Meta, error) {
 	if k.out == nil {
 		return meta, nil
 	}
-	if err := answerLimits.Decode(body, k.out); err != nil {
+	if d, ok := k.out.(codec.Decoder); ok && resp.Header.Get("Content-Type") == nomadish.BinaryMediaType {
+		err = codec.Unmarshal(body, d)
+	} else {
+		err = answerLimits.Decode(body, k.out)
+	}
+	if err != nil {
 		return meta, fmt.Errorf("%s %s: decode the answer: %w", k.method, k.path, err)
 	}
 	return meta, nil
@@ -170,13 +177,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 }
 
 func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
-	var body io.Reader
-	if k.in != nil {
-		b, err := nomadish.EncodeJSON(k.in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(b)
+	body, contentType, err := k.body()
+	if err != nil {
+		return nil, err
 	}
 	u := *c.base
 	target, err := u.Parse(k.path)
@@ -188,17 +191,32 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k.binary {
+		req.Header.Set("Accept", nomadish.BinaryMediaType)
+	}
 	if c.cfg.Token != "" {
 		req.Header.Set("X-Nomad-Token", c.cfg.Token)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	if c.cfg.NodeID != "" {
 		req.Header.Set("X-Nomadish-Node-Id", c.cfg.NodeID)
 		req.Header.Set("X-Nomadish-Node-Secret", c.cfg.NodeSecret)
 	}
 	return req, nil
+}
+
+// body encodes the body. No body has no content type.
+func (k call) body() (io.Reader, string, error) {
+	if k.in == nil {
+		return http.NoBody, "", nil
+	}
+	if e, ok := k.in.(codec.Appender); ok && k.binary {
+		return bytes.NewReader(codec.Marshal(e)), nomadish.BinaryMediaType, nil
+	}
+	b, err := nomadish.EncodeJSON(k.in)
+	return bytes.NewReader(b), "application/json", err
 }
 
 // values makes the query string of a call.

@@ -19,19 +19,30 @@ func (n NodeAgent) path(nodeID, rest string) string { return "/v1/internal/node/
 
 // Register makes the node known, or what has changed of it.
 func (n NodeAgent) Register(ctx context.Context, node *nomadish.Node) (*nomadish.NodeLease, error) {
-	return put[*nomadish.NodeLease](ctx, n.c, n.path(node.ID, ""), nil, node)
+	return n.renew(ctx, n.path(node.ID, ""), node)
 }
 
 // Heartbeat says that the node lives.
 func (n NodeAgent) Heartbeat(ctx context.Context, nodeID, status string) (*nomadish.NodeLease, error) {
-	return put[*nomadish.NodeLease](ctx, n.c, n.path(nodeID, "/heartbeat"), nil, struct{ Status string }{status})
+	return n.renew(ctx, n.path(nodeID, "/heartbeat"), struct{ Status string }{status})
+}
+
+func (n NodeAgent) renew(ctx context.Context, path string, in any) (*nomadish.NodeLease, error) {
+	out := &nomadish.NodeLease{}
+	_, err := n.c.do(ctx, call{method: http.MethodPut, path: path, in: in, out: out, binary: true})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // Allocations returns the node's allocations with their jobs, once their index is past
 // minIndex or a few minutes have gone by.
 func (n NodeAgent) Allocations(ctx context.Context, nodeID string, minIndex uint64) (uint64, []*nomadish.Allocation, error) {
-	q := &Query{MinIndex: minIndex, Stale: true}
-	out, meta, err := get[nomadish.NodeAllocations](ctx, n.c, n.path(nodeID, "/allocations"), q)
+	out := &nomadish.NodeAllocations{}
+	meta, err := n.c.do(ctx, call{
+		method: http.MethodGet, path: n.path(nodeID, "/allocations"), query: &Query{MinIndex: minIndex, Stale: true}, out: out, binary: true,
+	})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -43,6 +54,8 @@ func (n NodeAgent) Allocations(ctx context.Context, nodeID string, minIndex uint
 
 // UpdateAllocations reports what the node says of its allocations.
 func (n NodeAgent) UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) error {
-	_, err := n.c.do(ctx, call{method: http.MethodPut, path: n.path(nodeID, "/allocations"), in: allocs})
+	_, err := n.c.do(ctx, call{
+		method: http.MethodPut, path: n.path(nodeID, "/allocations"), in: &nomadish.NodeAllocations{Allocs: allocs}, binary: true,
+	})
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/nomadish/codec"
 	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
@@ -241,5 +242,30 @@ func TestClientOfNode(t *testing.T) {
 				t.Errorf("another node: got %v", err)
 			}
 		})
+	}
+}
+
+// Nodes and servers speak the binary encoding; a broken body in it is the node's fault.
+func TestBinaryBodies(t *testing.T) {
+	a := newCluster().api(t)
+	path := "/v1/internal/node/" + nodeID
+	identity := []string{headerNodeID, nodeID, headerNodeSecret, "node secret"}
+	binary := append([]string{"Content-Type", nomadish.BinaryMediaType, "Accept", nomadish.BinaryMediaType}, identity...)
+	got := ask(t, a, "GET", path+"/allocations", "", binary...)
+	out := &nomadish.NodeAllocations{}
+	if err := codec.Unmarshal([]byte(got.body), out); err != nil || out.Link() != nil || got.header.Get("Content-Type") != nomadish.BinaryMediaType {
+		t.Errorf("got %d %q %v, %v", got.status, got.body, got.header, err)
+	}
+	if got := ask(t, a, "PUT", path, string(codec.Marshal(&nomadish.Node{ID: nodeID})), binary...); got.status != 200 {
+		t.Errorf("register: got %d %q", got.status, got.body)
+	}
+	if got := ask(t, a, "PUT", path, "\xff\xff\xff\xff\xff", binary...); got.status != 400 || !strings.HasPrefix(got.body, "request body: codec: ") {
+		t.Errorf("a broken body: got %d %q", got.status, got.body)
+	}
+	if got := ask(t, a, "GET", path+"/allocations", "", identity...); got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("who does not ask for it: got %v", got.header)
+	}
+	if got := ask(t, a, "GET", "/v1/node/"+nodeID, "", "Accept", nomadish.BinaryMediaType); got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("other routes: got %v", got.header)
 	}
 }

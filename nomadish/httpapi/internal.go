@@ -45,11 +45,11 @@ func (a *API) watchAllocations(r *Request) (any, error) {
 }
 
 func (a *API) updateAllocations(r *Request) (any, error) {
-	var allocs []*nomadish.Allocation
-	if err := r.Decode(&allocs); err != nil {
+	req := &nomadish.NodeAllocations{}
+	if err := r.Decode(req); err != nil {
 		return nil, err
 	}
-	index, err := a.back.Server.NodeAgents.UpdateAllocations(r.Context(), r.Param("node"), allocs)
+	index, err := a.back.Server.NodeAgents.UpdateAllocations(r.Context(), r.Param("node"), req.Allocs)
 	r.SetIndex(index)
 	return nil, err
 }

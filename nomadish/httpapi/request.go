@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/codec"
 )
 
 // Request is a request as handlers see it.
@@ -87,11 +88,18 @@ func (r *Request) tooLarge() error {
 		r.route.Body, r.HTTP.Method, r.route.Path)
 }
 
-// Decode reads the body as JSON into v. An empty body is an error.
+// Decode reads the body into v: as JSON, or in the binary encoding where the route takes
+// it. An empty body is an error.
 func (r *Request) Decode(v any) error {
 	body, err := r.Body()
 	if err != nil {
 		return err
+	}
+	if d, ok := v.(codec.Decoder); ok && r.route.is(Binary) && r.HTTP.Header.Get("Content-Type") == nomadish.BinaryMediaType {
+		if err := codec.Unmarshal(body, d); err != nil {
+			return nomadish.Errorf(nomadish.KindInvalid, "request body: %w", err)
+		}
+		return nil
 	}
 	return decodeJSON(body, v)
 }

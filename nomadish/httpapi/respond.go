@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/codec"
 )
 
 // Names of headers.
@@ -61,6 +62,10 @@ func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
 		}})
 	case Streamed:
 		return stream(w, v)
+	}
+	if e, ok := value.(codec.Appender); ok && r.route.is(Binary) && r.HTTP.Header.Get("Accept") == nomadish.BinaryMediaType {
+		w.Header().Set("Content-Type", nomadish.BinaryMediaType)
+		return a.send(w, r, codec.Marshal(e))
 	}
 	body, err := encode(value, r.Query.Pretty)
 	if err != nil {

@@ -61,7 +61,7 @@ const (
 	Read     Options = 1 << iota // answers from state: consistent or stale, with index headers, may block
 	PrefixID                     // ?prefix is that of a UUID
 	CORS                         // browsers may call it from any origin
-	Stream                       // answers for as long as the caller listens
+	Binary                       // bodies may be in the binary encoding of package codec
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]

@@ -61,10 +61,10 @@ func (a *API) routes() []Route {
 
 		{get, "/v1/client/fs/ls/:alloc", PermReadFS, OnNode, CORS, 0, a.listFiles},
 		{get, "/v1/client/fs/stat/:alloc", PermReadFS, OnNode, CORS, 0, a.statFile},
-		{get, "/v1/client/fs/cat/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.catFile},
-		{get, "/v1/client/fs/readat/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.readFile},
-		{get, "/v1/client/fs/stream/:alloc", PermReadFS, OnNode, CORS | Stream, 0, a.streamFile},
-		{get, "/v1/client/fs/logs/:alloc", PermReadLogs, OnNode, CORS | Stream, 0, a.logs},
+		{get, "/v1/client/fs/cat/:alloc", PermReadFS, OnNode, CORS, 0, a.catFile},
+		{get, "/v1/client/fs/readat/:alloc", PermReadFS, OnNode, CORS, 0, a.readFile},
+		{get, "/v1/client/fs/stream/:alloc", PermReadFS, OnNode, CORS, 0, a.streamFile},
+		{get, "/v1/client/fs/logs/:alloc", PermReadLogs, OnNode, CORS, 0, a.logs},
 		{get, "/v1/client/allocation/:alloc/stats", PermReadJob, OnNode, CORS, 0, a.allocStats},
 		{get, "/v1/client/allocation/:alloc/gc", PermSubmitJob, OnNode, CORS, 0, a.collectAllocation},
 		{get, "/v1/client/stats", PermNodeRead, OnNode, CORS, 0, a.hostStats},
@@ -84,9 +84,9 @@ func (a *API) routes() []Route {
 		{write, "/v1/system/gc", PermManagement, OnLeader, 0, 0, a.collectGarbage},
 
 		{get, "/v1/internal/commit-index", PermServer, OnLeader, 0, 0, a.commitIndex},
-		{put, "/v1/internal/node/:node", PermNode, OnLeader, 0, bodyNode, a.registerNode},
-		{put, "/v1/internal/node/:node/heartbeat", PermNode, OnLeader, 0, 0, a.heartbeat},
-		{get, "/v1/internal/node/:node/allocations", PermNode, OnServer, 0, 0, a.watchAllocations},
-		{put, "/v1/internal/node/:node/allocations", PermNode, OnLeader, 0, bodyNode, a.updateAllocations},
+		{put, "/v1/internal/node/:node", PermNode, OnLeader, Binary, bodyNode, a.registerNode},
+		{put, "/v1/internal/node/:node/heartbeat", PermNode, OnLeader, Binary, 0, a.heartbeat},
+		{get, "/v1/internal/node/:node/allocations", PermNode, OnServer, Binary, 0, a.watchAllocations},
+		{put, "/v1/internal/node/:node/allocations", PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
 	}
 }
