@@ -21,6 +21,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/codec"
 )
 
 // Format is the number of the layout that this code reads and writes. A database of
@@ -77,13 +78,6 @@ type Window struct {
 type Alloc struct {
 	Alloc *nomadish.Allocation // with Job
 	Tasks map[string]*Task
-}
-
-// allocRow is an allocation as it is stored: Job apart, since an allocation's own encoding
-// leaves it out.
-type allocRow struct {
-	Alloc *nomadish.Allocation
-	Job   *nomadish.Job
 }
 
 // DB is the open database. Its methods may be called concurrently; writes that meet are
@@ -206,22 +200,30 @@ func (db *DB) Allocs() ([]*Alloc, error) {
 	return out, errors.Join(append(errs, err)...)
 }
 
+// encodeAlloc writes an allocation and behind it its job, which the allocation's own
+// encoding leaves out.
 func encodeAlloc(a *nomadish.Allocation) ([]byte, error) {
-	bare := *a
-	bare.Job = nil
-	return json.Marshal(allocRow{Alloc: &bare, Job: a.Job})
+	if a.Job == nil {
+		return nil, errors.New("it has no job")
+	}
+	row := codec.AppendBytes(nil, codec.Marshal(a))
+	return codec.AppendBytes(row, codec.Marshal(a.Job)), nil
 }
 
-func decodeAlloc(data []byte) (*Alloc, error) {
-	var row allocRow
-	if err := json.Unmarshal(data, &row); err != nil {
+func decodeAlloc(row []byte) (*Alloc, error) {
+	r := codec.NewReader(row)
+	alloc, job := r.Bytes(), r.Bytes()
+	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	if row.Alloc == nil || row.Job == nil {
-		return nil, errors.New("the record is empty")
+	a := &nomadish.Allocation{Job: &nomadish.Job{}}
+	if err := codec.Unmarshal(alloc, a); err != nil {
+		return nil, err
 	}
-	row.Alloc.Job = row.Job
-	return &Alloc{Alloc: row.Alloc, Tasks: map[string]*Task{}}, nil
+	if err := codec.Unmarshal(job, a.Job); err != nil {
+		return nil, fmt.Errorf("job: %w", err)
+	}
+	return &Alloc{Alloc: a, Tasks: map[string]*Task{}}, nil
 }
 
 func readTasks(b *bbolt.Bucket, a *Alloc) error {
