@@ -29,7 +29,8 @@ import (
 
 // Options say how a cluster is made.
 type Options struct {
-	Servers   int                     // how many; default 3
+	Servers   int                     // voters that make the cluster; default 3
+	Spares    int                     // servers besides that are not members yet
 	Seed      uint64                  // of delays and of what crashes lose
 	Delay     time.Duration           // most that a message takes; default none
 	Configure func(*consensus.Config) // changes each server's settings; default: nothing
@@ -83,7 +84,7 @@ func StartWith(t testing.TB, opts Options) *Cluster {
 		Net:  NewNetwork(rand.New(rand.NewPCG(opts.Seed, 1)), opts.Delay),
 		opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 2)),
 	}
-	for i := range opts.Servers {
+	for i := range opts.Servers + opts.Spares {
 		c.servers = append(c.servers, &Server{ID: fmt.Sprintf("s%d", i+1), disk: vfs.NewMem()})
 	}
 	t.Cleanup(func() {
@@ -102,10 +103,14 @@ func StartWith(t testing.TB, opts Options) *Cluster {
 // Servers returns all of them, s1 first.
 func (c *Cluster) Servers() []*Server { return c.servers }
 
-func (c *Cluster) ids() []string {
-	ids := make([]string, len(c.servers))
-	for i, s := range c.servers {
-		ids[i] = s.ID
+// bootstrap returns what a server knows of the cluster before it has data.
+func (c *Cluster) bootstrap(s *Server) []string {
+	if slices.Index(c.servers, s) >= c.opts.Servers {
+		return nil
+	}
+	var ids []string
+	for _, voter := range c.servers[:c.opts.Servers] {
+		ids = append(ids, voter.ID)
 	}
 	return ids
 }
@@ -169,7 +174,7 @@ func (c *Cluster) Restart(t testing.TB, s *Server) {
 		disk = vfs.WithHook(disk, s.hook)
 	}
 	cfg := consensus.Config{
-		ID: s.ID, Dir: "server", FS: disk, Bootstrap: c.ids(),
+		ID: s.ID, Dir: "server", FS: disk, Bootstrap: c.bootstrap(s),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if c.opts.Configure != nil {

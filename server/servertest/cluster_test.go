@@ -1,12 +1,19 @@
 package servertest_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/consensus"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/servertest"
 )
@@ -67,5 +74,149 @@ func TestJobSurvivesLeaderLoss(t *testing.T) {
 				converged(t, c)
 			})
 		})
+	}
+}
+
+// A server that is added gets everything, also what only a snapshot has; one that is removed gets no more.
+func TestMembership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := servertest.StartWith(t, servertest.Options{Spares: 1, Configure: func(c *consensus.Config) {
+			c.SnapshotThreshold, c.TrailingEntries, c.SnapshotInterval = 20, 5, time.Second
+			c.SegmentSize = 4 << 10
+		}})
+		leader := c.Leader(t)
+		for i := range 100 {
+			must(t, register(t, leader, fmt.Sprintf("job-%d", i)))
+		}
+		time.Sleep(5 * time.Second) // a snapshot is written
+		spare := c.Servers()[3]
+		must(t, leader.Consensus().AddNonvoter(t.Context(), spare.ID))
+		converged(t, c)
+		must(t, leader.Consensus().AddVoter(t.Context(), spare.ID))
+		must(t, leader.Consensus().TransferLeadership(t.Context(), spare.ID))
+		if next := c.Leader(t, leader); next != spare {
+			t.Errorf("leader is %s after the transfer, want %s", next.ID, spare.ID)
+		}
+		must(t, spare.Consensus().RemoveServer(t.Context(), leader.ID))
+		want := []consensus.Peer{{ID: "s1", Voter: true}, {ID: "s2", Voter: true}, {ID: "s3", Voter: true}, {ID: "s4", Voter: true}}
+		want = slices.DeleteFunc(want, func(p consensus.Peer) bool { return p.ID == leader.ID })
+		servertest.Eventually(t, "the new members", func() error {
+			if diff := cmp.Diff(spare.Consensus().Peers(), want); diff != "" {
+				return errors.New(diff)
+			}
+			return nil
+		})
+		must(t, register(t, c.Leader(t, leader), "last"))
+	})
+}
+
+// What runs under Lead ends with the leadership, and begins on the next leader with everything applied.
+func TestLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := servertest.Start(t, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		leading := map[string]uint64{} // server: term
+		var parts sync.WaitGroup
+		for _, s := range c.Servers() {
+			parts.Go(func() {
+				err := s.Consensus().Lead(ctx, func(ctx context.Context, term uint64) error {
+					mu.Lock()
+					leading[s.ID] = term
+					mu.Unlock()
+					<-ctx.Done()
+					mu.Lock()
+					delete(leading, s.ID)
+					mu.Unlock()
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		only := func(want *servertest.Server) func() error {
+			return func() error {
+				mu.Lock()
+				defer mu.Unlock()
+				if term, ok := leading[want.ID]; len(leading) != 1 || !ok || term != want.Consensus().Term() {
+					return fmt.Errorf("leading: %v, want %s only", leading, want.ID)
+				}
+				return nil
+			}
+		}
+		old := c.Leader(t)
+		servertest.Eventually(t, "the leader to lead", only(old))
+		c.Disconnect(old)
+		servertest.Eventually(t, "the next one to lead", only(c.Leader(t, old)))
+		c.Connect(old)
+		cancel()
+		parts.Wait()
+		if len(leading) > 0 {
+			t.Errorf("%v lead after the end", leading)
+		}
+	})
+}
+
+// A server that is no leader refuses, names the leader, and does nothing; a leader that is cut off
+// refuses reads, and does not know what became of writes.
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := servertest.Start(t, 3)
+		old := c.Leader(t)
+		for _, s := range c.Servers() {
+			if s == old {
+				continue
+			}
+			_, proposed := s.Propose(t.Context(), &fsm.Barrier{})
+			_, read := s.Read(t.Context())
+			for _, err := range []error{proposed, read, s.Consensus().AddVoter(t.Context(), "s9")} {
+				if nomadish.KindOf(err) != nomadish.KindNoLeader {
+					t.Errorf("%s: %v, want no leader", s.ID, err)
+				}
+			}
+		}
+		c.Disconnect(old)
+		_, err := old.Propose(t.Context(), &fsm.RegisterJob{Job: job("web", "1")})
+		if !errors.Is(err, consensus.ErrUnknownOutcome) {
+			t.Errorf("write when cut off: %v, want ErrUnknownOutcome", err)
+		}
+		if _, err := old.Read(t.Context()); nomadish.KindOf(err) != nomadish.KindNoLeader {
+			t.Errorf("read when cut off: %v, want no leader", err)
+		}
+		c.Leader(t, old)
+		c.Connect(old)
+		converged(t, c)
+	})
+}
+
+// A request that is made again is carried out once.
+func TestRequestTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := servertest.Start(t, 3)
+		command := &fsm.RegisterJob{Job: job("web", "1"), EnforceIndex: true}
+		leader := c.Leader(t).Consensus()
+		first, err := leader.ProposeRequest(t.Context(), "request", command)
+		must(t, err)
+		again, err := leader.ProposeRequest(t.Context(), "request", command)
+		must(t, err)
+		if diff := cmp.Diff(again, first); diff != "" {
+			t.Errorf("answer to the second (-got +want):\n%s", diff)
+		}
+		if _, err := leader.Propose(t.Context(), command); nomadish.KindOf(err) != nomadish.KindConflict {
+			t.Errorf("without the request's ID: %v, want a conflict", err)
+		}
+	})
+}
+
+func register(t testing.TB, s *servertest.Server, id string) error {
+	_, err := s.Propose(t.Context(), &fsm.RegisterJob{Job: job(id, "1")})
+	return err
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

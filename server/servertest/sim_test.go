@@ -16,7 +16,6 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/consensus"
-	"github.com/nomadish/nomadish/server/consensus/vfs"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/servertest"
 )
@@ -304,13 +303,4 @@ var registers = porcupine.Model{
 		}
 		return output.(string) == state.(string), state
 	},
-}
-
-// A disk that fails ends the server with an error, and the others go on.
-func TestDiskErrorEndsServer(t *testing.T) {
-	for name, op := range map[string]vfs.Op{"write": vfs.OpWrite, "sync": vfs.OpSync} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { checkDiskError(t, op) })
-		})
-	}
 }
