@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -32,6 +32,7 @@ const (
 	KindUpdateEvaluations     Kind = 16
 	KindDeleteEvaluations     Kind = 17
 	KindSetSchedulerConfig    Kind = 18
+	KindPutIdentityKey        Kind = 19
 )
 
 // Command is one change of the state.
@@ -84,6 +85,7 @@ var kinds = map[Kind]kindInfo{
 	KindUpdateEvaluations:     {"UpdateEvaluations", 1, func() command { return new(UpdateEvaluations) }, nil},
 	KindDeleteEvaluations:     {"DeleteEvaluations", 1, func() command { return new(DeleteEvaluations) }, nil},
 	KindSetSchedulerConfig:    {"SetSchedulerConfig", 1, func() command { return new(SetSchedulerConfig) }, nil},
+	KindPutIdentityKey:        {"PutIdentityKey", 1, func() command { return new(PutIdentityKey) }, nil},
 }
 
 // String returns the name of the command.

@@ -220,4 +220,3 @@ func checkStatus(t rapid.TB, job *nomadish.Job, live, open, some int) {
 		t.Errorf("job %s is %s with %d live allocations, %d open evaluations, %d rows; want %s", *job.ID, *job.Status, live, open, some, want)
 	}
 }
-

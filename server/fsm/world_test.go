@@ -25,7 +25,9 @@ func id(kind byte, n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x
 
 func nodeID(t *rapid.T) string  { return id('n', rapid.IntRange(0, someNodes-1).Draw(t, "node")) }
 func allocID(t *rapid.T) string { return id('a', rapid.IntRange(0, someAllocs-1).Draw(t, "alloc")) }
-func jobID(t *rapid.T) string   { return fmt.Sprintf("job%d", rapid.IntRange(0, someJobs-1).Draw(t, "job")) }
+func jobID(t *rapid.T) string {
+	return fmt.Sprintf("job%d", rapid.IntRange(0, someJobs-1).Draw(t, "job"))
+}
 
 func drawEval(t *rapid.T) *nomadish.Evaluation {
 	job := rapid.IntRange(0, someJobs-1).Draw(t, "job of eval")
@@ -110,7 +112,7 @@ func drawCommand(t *rapid.T) fsm.Command {
 }
 
 func drawRare(t *rapid.T) fsm.Command {
-	switch rapid.IntRange(0, 5).Draw(t, "rare command") {
+	switch rapid.IntRange(0, 6).Draw(t, "rare command") {
 	case 0:
 		return &fsm.TermStart{Term: uint64(rapid.IntRange(1, 3).Draw(t, "term")), ClusterID: id('c', 1)}
 	case 1:
@@ -121,6 +123,8 @@ func drawRare(t *rapid.T) fsm.Command {
 		return &fsm.StoreSubmission{Namespace: "default", JobID: jobID(t), Submission: &nomadish.JobSubmission{Source: "x"}}
 	case 4:
 		return &fsm.RaiseClusterLevel{Level: 1}
+	case 5:
+		return &fsm.PutIdentityKey{Key: &nomadish.IdentityKey{ID: id('k', rapid.IntRange(1, 3).Draw(t, "key")), Algorithm: nomadish.AlgorithmEdDSA, PublicKey: []byte("public")}}
 	}
 	return &fsm.Barrier{}
 }
