@@ -145,11 +145,21 @@ func (c *ConsulConnect) gateway() bool { return c != nil && c.Gateway != nil }
 func (s *Service) validateChecks(f *faults, gateway bool) {
 	for i := range s.Checks {
 		c := &s.Checks[i]
-		f.part(fmt.Sprintf("Checks[%d]", i), func(f *faults) {
-			f.check(s.PortLabel == "" && c.PortLabel == "" && c.Type != "script" && !gateway && s.Connect == nil && s.Address == "", "PortLabel",
-				"Check %s invalid: check requires a port but neither check nor service %+q have a port", c.Name, s.Name)
-			c.validate(f, s.Provider)
-		})
+		inner := f.at("Checks[%d]", i)
+		port := s.PortLabel != "" || c.PortLabel != "" || s.Address != "" || c.Type == "script" || gateway
+		inner.check(!port, "PortLabel", "check requires a port but neither check nor service %+q have a port", s.Name)
+		// The service listens on the loopback interface of its own network only.
+		sidecar := s.Connect != nil && s.Connect.SidecarService != nil
+		inner.check(c.Type == "tcp" && sidecar, "Type", "tcp checks are not valid for Connect enabled services")
+		if len(inner.list) == 0 {
+			c.validate(inner, s.Provider)
+		}
+		for _, fault := range inner.list {
+			if s.Provider != ProviderNomad {
+				fault.Message = fmt.Sprintf("Check %s invalid: %s", c.Name, fault.Message)
+			}
+			f.list = append(f.list, fault)
+		}
 	}
 }
 

@@ -47,16 +47,9 @@ func (t *Task) validate(j *Job, g *TaskGroup, f *faults) {
 		f.under(inner, "Vault validation failed: ")
 	}
 	t.validateMounts(g, f)
-	if l := t.Lifecycle; l != nil {
+	if t.Lifecycle != nil {
 		inner := f.at("Lifecycle")
-		switch l.Hook {
-		case LifecyclePrestart, LifecyclePoststart, LifecyclePoststop:
-			inner.check(l.Hook == LifecyclePoststop && l.Sidecar, "Sidecar", "poststop tasks cannot be sidecars")
-		case "":
-			inner.add("Hook", "no lifecycle hook provided")
-		default:
-			inner.add("Hook", "invalid lifecycle hook: %v", l.Hook)
-		}
+		t.Lifecycle.validate(inner)
 		f.under(inner, "Task lifecycle validation failed: ")
 	}
 	t.validateIdentities(f)
@@ -65,6 +58,16 @@ func (t *Task) validate(j *Job, g *TaskGroup, f *faults) {
 		f.check(c.ID == "", "CSIPluginConfig.ID", "CSIPluginConfig must have a non-empty PluginID")
 		f.check(!slices.Contains([]string{"node", "controller", "monolith"}, c.Type), "CSIPluginConfig.Type",
 			`CSIPluginConfig PluginType must be one of 'node', 'controller', or 'monolith', got: "%s"`, c.Type)
+	}
+}
+
+func (l *TaskLifecycle) validate(f *faults) {
+	switch l.Hook {
+	case LifecyclePrestart, LifecyclePoststart, LifecyclePoststop:
+	case "":
+		f.add("Hook", "no lifecycle hook provided")
+	default:
+		f.add("Hook", "invalid lifecycle hook: %v", l.Hook)
 	}
 }
 
@@ -144,7 +147,7 @@ func (l *LogConfig) validate(disk *EphemeralDisk, f *faults) {
 	files, size := Val(l.MaxFiles), Val(l.MaxFileSizeMB)
 	f.check(files < 1, "MaxFiles", "minimum number of files is 1; got %d", files)
 	f.check(size < 1, "MaxFileSizeMB", "minimum file size is 1MB; got %d", size)
-	if disk == nil || files < 1 || size < 1 {
+	if disk == nil || files < 1 || size < 1 || Val(l.Disabled) {
 		return
 	}
 	room := Val(disk.SizeMB)
@@ -293,7 +296,7 @@ func (w *WorkloadIdentity) validate(f *faults) {
 	}
 	switch w.ChangeMode {
 	case "", ChangeModeNoop, ChangeModeRestart:
-		f.check(w.ChangeMode != ChangeModeSignal && w.ChangeSignal != "" && w.ChangeMode != "", "ChangeSignal", "can only use change_signal=%q with change_mode=%q", w.ChangeSignal, ChangeModeSignal)
+		f.check(w.ChangeSignal != "", "ChangeSignal", "can only use change_signal=%q with change_mode=%q", w.ChangeSignal, ChangeModeSignal)
 	case ChangeModeSignal:
 		f.check(w.ChangeSignal == "", "ChangeSignal", "change_signal must be specified if change_mode=%q", ChangeModeSignal)
 	default:

@@ -121,6 +121,12 @@ func (t *Task) warn(f *faults) {
 		f.check(Val(r.IOPS) > 0, "Resources.IOPS", "IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS block.")
 		f.check(len(r.Networks) > 0, "Resources.Networks", "task network resources have been deprecated as of Nomad 0.12.0. Please configure networking via group network block.")
 	}
+	for i, id := range t.Identities {
+		field := fmt.Sprintf("Identities[%d]", i)
+		f.check(len(id.Audience) == 0, field+".Audience", "Identity %q: identities without an audience are insecure", id.Name)
+		f.check(len(id.Audience) > 1, field+".Audience", "Identity %q: while multiple audiences is allowed, it is more secure to use 1 audience per identity", id.Name)
+		f.check(id.TTL == 0, field+".TTL", "Identity %q: identities without an expiration are insecure", id.Name)
+	}
 	for i, tmpl := range t.Templates {
 		f.check(Val(tmpl.VaultGrace) != 0, fmt.Sprintf("Templates[%d].VaultGrace", i),
 			"VaultGrace has been deprecated as of Nomad 0.11 and ignored since Vault 0.5. Please remove VaultGrace / vault_grace from template block.")
