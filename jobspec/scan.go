@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Bounds on the syntax of one file. They are checked before the recursive
@@ -32,6 +33,8 @@ type scanner struct {
 	work   int
 	melt   int
 	digits int // length of the longest number
+
+	unclosed bool // there is no end of a comment in the rest of the text
 }
 
 // frame is an open bracket or template.
@@ -207,11 +210,15 @@ func (s *scanner) slashOrLess(c byte) {
 	case s.at("//"):
 		s.skipLine()
 	case s.at("/*"):
-		if end := bytes.Index(s.text[s.pos+2:], []byte("*/")); end >= 0 {
-			s.pos += end + 4
-		} else {
+		end := -1
+		if !s.unclosed {
+			end = bytes.Index(s.text[s.pos+2:], []byte("*/"))
+		}
+		if s.unclosed = end < 0; s.unclosed {
 			s.pos++ // no comment without its end
 			s.operator()
+		} else {
+			s.pos += end + 4
 		}
 	case c == '<' && s.heredoc():
 	default:
@@ -238,21 +245,28 @@ func (s *scanner) heredoc() bool {
 		return false
 	}
 	rest = bytes.TrimPrefix(rest, []byte("-"))
-	line, _, found := bytes.Cut(rest, []byte("\n"))
-	marker := bytes.TrimSuffix(line, []byte("\r"))
-	if !found || wordLength(marker) != len(marker) || len(marker) == 0 {
+	marker := rest[:wordLength(rest)]
+	end := bytes.TrimPrefix(rest[len(marker):], []byte("\r"))
+	if !bytes.HasPrefix(end, []byte("\n")) || !hclsyntax.ValidIdentifier(string(marker)) {
 		return false
 	}
-	s.pos = len(s.text) - len(rest) + len(line) + 1
+	s.pos = len(s.text) - len(end) + 1
 	s.push(inHeredoc)
 	s.top().marker = marker
 	return true
 }
 
-// word skips a name or number.
+// word skips a name, or the digits of a number, which a name may follow.
 func (s *scanner) word() {
-	n := wordLength(s.text[s.pos:])
-	s.digits = max(s.digits, numberLength(s.text[s.pos:s.pos+n]))
+	rest := s.text[s.pos:]
+	n := 0
+	for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+		n++
+	}
+	if n == 0 {
+		n = wordLength(rest)
+	}
+	s.digits = max(s.digits, numberLength(rest[:n]))
 	s.pos += max(n, 1)
 }
 
@@ -300,7 +314,7 @@ func (s *scanner) stringPiece() {
 	default:
 		n := s.plain("$%\"\n\r")
 		s.digits = max(s.digits, numberLength(s.text[s.pos:s.pos+n])) // it may be an index
-		s.pos += n
+		s.piece(n)
 	}
 }
 
@@ -342,7 +356,24 @@ func (s *scanner) heredocPiece() {
 		case rest[n] == '\n':
 			n++
 		}
-		s.pos += n
+		s.piece(n)
+	}
+}
+
+// piece skips n bytes of text, which bytes that are no UTF-8 cut into more pieces.
+func (s *scanner) piece(n int) {
+	text := s.text[s.pos : s.pos+n]
+	s.pos += n
+	if utf8.Valid(text) {
+		return
+	}
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size == 1 {
+			s.tokens += 2
+			s.top().pieces += 2
+		}
+		text = text[size:]
 	}
 }
 
