@@ -314,6 +314,9 @@ func (r *Runner) Destroy(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := nothingMounted(r.cfg.Root); err != nil {
+		return err
+	}
 	return os.RemoveAll(r.cfg.Root)
 }
 

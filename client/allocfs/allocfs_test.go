@@ -296,4 +296,3 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
-

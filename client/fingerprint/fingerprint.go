@@ -44,6 +44,7 @@ type probe struct {
 var probes = []probe{
 	{"version", version},
 	{"host", host},
+	{"signals", signals},
 	{"cgroup", cgroups},
 	{"cpu", cpu},
 	{"memory", memory},
@@ -77,6 +78,7 @@ func Detect(ctx context.Context, cfg Config, n *nomadish.Node) error {
 
 func version(_ context.Context, cfg *Config, n *nomadish.Node) error {
 	n.Attributes["nomad.version"] = CompatibleVersion
+	n.Attributes["nomad.service_discovery"] = "true"
 	n.Attributes["nomadish.version"] = cmp.Or(cfg.Version, "dev")
 	return nil
 }

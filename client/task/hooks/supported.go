@@ -35,7 +35,6 @@ func (supported) Prepare(_ context.Context, s *task.Setup) error {
 	}
 	for _, n := range s.Group.Networks {
 		add(n.Mode != "" && n.Mode != "host", fmt.Sprintf("network mode %q", n.Mode))
-		add(n.DNS != nil && n.Mode != "", "network dns")
 	}
 	if len(missing) == 0 {
 		return nil
