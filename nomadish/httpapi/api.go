@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -180,7 +181,7 @@ func (a *API) recover(w http.ResponseWriter, hr *http.Request) {
 	if fault == nil {
 		return
 	}
-	if fault == http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(fault)
 	}
 	a.cfg.Logger.Error("request panicked", "method", hr.Method, "path", hr.URL.Path, "panic", fault, "stack", string(debug.Stack()))

@@ -40,124 +40,152 @@ func TestClient(t *testing.T) {
 	c.nodes = []*nomadish.NodeListStub{{ID: nodeID}}
 	for name, cl := range clients(t, c.api(t), api.Config{}) {
 		t.Run(name, func(t *testing.T) {
-			ctx := t.Context()
-			check := func(what string, got any, want any, err error) {
-				t.Helper()
-				if err != nil || got != want {
-					t.Errorf("%s: got %v, %v; want %v", what, got, err, want)
-				}
-			}
-			jobs, meta, err := cl.Jobs().List(ctx, &api.Query{Prefix: "a", PerPage: 5})
-			check("jobs", len(jobs), 1, err)
-			if meta.Index == 0 || !meta.KnownLeader || meta.LastContact == 0 {
-				t.Errorf("meta: %+v", meta)
-			}
-			j, _, err := cl.Jobs().Job(ctx, "a/b", nil)
-			check("job", nomadish.Val(j.ID), "a/b", err)
-			versions, _, err := cl.Jobs().Versions(ctx, "a/b", nil)
-			check("versions", len(versions), 1, err)
-			sub, _, err := cl.Jobs().Submission(ctx, "a/b", 0, nil)
-			check("submission", sub.Source, "job {}", err)
-			sum, _, err := cl.Jobs().Summary(ctx, "a/b", nil)
-			check("summary", sum.JobID, "a/b", err)
-			deployment, _, err := cl.Jobs().Deployment(ctx, "a/b", nil)
-			check("deployment", deployment == nil, true, err)
-			deployments, _, err := cl.Jobs().Deployments(ctx, "a/b", nil)
-			check("deployments", len(deployments), 0, err)
-			reg, err := cl.Jobs().Register(ctx, &nomadish.JobRegisterRequest{Job: job("x/y")})
-			check("register", reg.EvalID, "e1", err)
-			dereg, err := cl.Jobs().Deregister(ctx, &nomadish.JobDeregisterRequest{JobID: "x/y", Purge: true})
-			check("deregister", dereg.EvalID, "e2", err)
-			check("purge", *c.stopped[len(c.stopped)-1], nomadish.JobDeregisterRequest{
-				JobID: "x/y", Purge: true, WriteRequest: nomadish.WriteRequest{Region: "global", Namespace: "default"},
-			}, nil)
-			val, err := cl.Jobs().Validate(ctx, &nomadish.JobValidateRequest{Job: job("x")})
-			check("validate", val.DriverConfigValidated, true, err)
-			parsed, err := cl.Jobs().Parse(ctx, &nomadish.JobsParseRequest{JobHCL: "hcl"})
-			check("parse", nomadish.Val(parsed.ID), "hcl", err)
-			eval, err := cl.Jobs().Evaluate(ctx, &nomadish.JobEvaluateRequest{JobID: "a/b", EvalOptions: nomadish.EvalOptions{ForceReschedule: true}})
-			check("evaluate", eval.EvalID, "e3 a/btrue", err)
-			evals, _, err := cl.Jobs().Evaluations(ctx, "a/b", nil)
-			check("evaluations of a job", len(evals), 1, err)
-			allocs, _, err := cl.Jobs().Allocations(ctx, "a/b", true, nil)
-			check("allocations of a job", len(allocs), 1, err)
-
-			stubs, _, err := cl.Allocations().List(ctx, &api.Query{Params: map[string]string{"resources": "true", "task_states": "false"}})
-			check("allocations", len(stubs), 1, err)
-			alloc, _, err := cl.Allocations().Allocation(ctx, allocID, nil)
-			check("allocation", alloc.ID, allocID, err)
-			stop, err := cl.Allocations().Stop(ctx, allocID, true)
-			check("stop", stop.EvalID, "e4", err)
-			stats, err := cl.Allocations().Stats(ctx, allocID, nil)
-			check("stats", stats.Timestamp, int64(1), err)
-			check("collect allocation", nil, nil, cl.Allocations().CollectGarbage(ctx, allocID))
-
-			list, _, err := cl.Evaluations().List(ctx, nil)
-			check("evaluations", len(list), 1, err)
-			one, _, err := cl.Evaluations().Evaluation(ctx, "e9", &api.Query{Params: map[string]string{"related": "true"}})
-			check("evaluation", one.ID, "e9", err)
-			count, _, err := cl.Evaluations().Count(ctx, nil)
-			check("count", count, 1, err)
-			allocs, _, err = cl.Evaluations().Allocations(ctx, "e9", nil)
-			check("allocations of an evaluation", len(allocs), 1, err)
-			deleted, err := cl.Evaluations().Delete(ctx, &nomadish.EvaluationDeleteRequest{EvalIDs: []string{"a", "b"}})
-			check("delete", deleted, 2, err)
-
-			nodes, _, err := cl.Nodes().List(ctx, &api.Query{Params: map[string]string{"resources": "true"}})
-			check("nodes", len(nodes), 1, err)
-			node, _, err := cl.Nodes().Node(ctx, nodeID, nil)
-			check("node", node.ID, nodeID, err)
-			of, _, err := cl.Nodes().Allocations(ctx, nodeID, nil)
-			check("allocations of a node", len(of), 0, err)
-			upd, err := cl.Nodes().SetEligibility(ctx, nodeID, false)
-			check("eligibility", upd.Index > 0, true, err)
-			_, err = cl.Nodes().Evaluate(ctx, nodeID)
-			check("evaluate node", nil, nil, err)
-			_, err = cl.Nodes().Purge(ctx, nodeID)
-			check("purge node", nil, nil, err)
-			host, err := cl.Nodes().Stats(ctx, nodeID)
-			check("host stats", host.Uptime, uint64(5), err)
-			check("collect node", nil, nil, cl.Nodes().CollectGarbage(ctx, nodeID))
-			pools, _, err := cl.Nodes().NodePools(ctx, nil)
-			check("pools", len(pools), 2, err)
-			pool, _, err := cl.Nodes().NodePool(ctx, "all", nil)
-			check("pool", pool.Name, "all", err)
-
-			self, err := cl.Agent().Self(ctx)
-			check("self", self.Member.Name, "a.global", err)
-			members, err := cl.Agent().Members(ctx)
-			check("members", len(members.Members), 1, err)
-			servers, err := cl.Agent().Servers(ctx)
-			check("servers", len(servers), 0, err)
-			_, err = cl.Agent().Health(ctx) // the fake's client half has no servers
-			var apiErr *api.Error
-			if !errors.As(err, &apiErr) || apiErr.StatusCode != 500 || !strings.Contains(apiErr.Body, `"message":"no servers"`) {
-				t.Errorf("health: got %v", err)
-			}
-			leader, err := cl.Status().Leader(ctx)
-			check("leader", leader, "10.0.0.1:4647", err)
-			peers, err := cl.Status().Peers(ctx)
-			check("peers", len(peers), 1, err)
-			regions, err := cl.Status().Regions(ctx)
-			check("regions", regions[0], "global", err)
-			spaces, _, err := cl.Namespaces().List(ctx, nil)
-			check("namespaces", spaces[0].Name, "default", err)
-			space, _, err := cl.Namespaces().Namespace(ctx, "default", nil)
-			check("namespace", space.Name, "default", err)
-			updated, err := cl.Operator().SetSchedulerConfig(ctx, &nomadish.SchedulerConfiguration{SchedulerAlgorithm: "spread"}, nil)
-			check("set scheduler", updated, true, err)
-			config, _, err := cl.Operator().SchedulerConfig(ctx, nil)
-			check("scheduler", config.SchedulerAlgorithm, "spread", err)
-			updated, err = cl.Operator().SetSchedulerConfig(ctx, config, nomadish.Ptr(uint64(99)))
-			check("set scheduler at an old index", updated, false, err)
-			check("gc", nil, nil, cl.Operator().CollectGarbage(ctx))
-
-			_, _, err = cl.Jobs().Job(ctx, "nope", nil)
+			checkJobs(t, c, cl)
+			checkAllocations(t, cl)
+			checkEvaluations(t, cl)
+			checkNodes(t, cl)
+			checkAgent(t, cl)
+			_, _, err := cl.Jobs().Job(t.Context(), "nope", nil)
 			if !errors.Is(err, nomadish.ErrNotFound) || nomadish.KindOf(err) != nomadish.KindNotFound {
 				t.Errorf("a missing job: got %v", err)
 			}
 		})
 	}
+}
+
+// checker returns what compares the results of a call.
+func checker(t *testing.T) func(what string, got, want any, err error) {
+	return func(what string, got, want any, err error) {
+		t.Helper()
+		if err != nil || got != want {
+			t.Errorf("%s: got %v, %v; want %v", what, got, err, want)
+		}
+	}
+}
+
+func checkJobs(t *testing.T, c *cluster, cl *api.Client) {
+	t.Helper()
+	ctx, check := t.Context(), checker(t)
+	jobs, meta, err := cl.Jobs().List(ctx, &api.Query{Prefix: "a", PerPage: 5})
+	check("jobs", len(jobs), 1, err)
+	if meta.Index == 0 || !meta.KnownLeader || meta.LastContact == 0 {
+		t.Errorf("meta: %+v", meta)
+	}
+	j, _, err := cl.Jobs().Job(ctx, "a/b", nil)
+	check("job", nomadish.Val(j.ID), "a/b", err)
+	versions, _, err := cl.Jobs().Versions(ctx, "a/b", nil)
+	check("versions", len(versions), 1, err)
+	sub, _, err := cl.Jobs().Submission(ctx, "a/b", 0, nil)
+	check("submission", sub.Source, "job {}", err)
+	sum, _, err := cl.Jobs().Summary(ctx, "a/b", nil)
+	check("summary", sum.JobID, "a/b", err)
+	deployment, _, err := cl.Jobs().Deployment(ctx, "a/b", nil)
+	check("deployment", deployment == nil, true, err)
+	deployments, _, err := cl.Jobs().Deployments(ctx, "a/b", nil)
+	check("deployments", len(deployments), 0, err)
+	reg, err := cl.Jobs().Register(ctx, &nomadish.JobRegisterRequest{Job: job("x/y")})
+	check("register", reg.EvalID, "e1", err)
+	dereg, err := cl.Jobs().Deregister(ctx, &nomadish.JobDeregisterRequest{JobID: "x/y", Purge: true})
+	check("deregister", dereg.EvalID, "e2", err)
+	check("purge", *c.stopped[len(c.stopped)-1], nomadish.JobDeregisterRequest{
+		JobID: "x/y", Purge: true, WriteRequest: nomadish.WriteRequest{Region: "global", Namespace: "default"},
+	}, nil)
+	val, err := cl.Jobs().Validate(ctx, &nomadish.JobValidateRequest{Job: job("x")})
+	check("validate", val.DriverConfigValidated, true, err)
+	parsed, err := cl.Jobs().Parse(ctx, &nomadish.JobsParseRequest{JobHCL: "hcl"})
+	check("parse", nomadish.Val(parsed.ID), "hcl", err)
+	eval, err := cl.Jobs().Evaluate(ctx, &nomadish.JobEvaluateRequest{JobID: "a/b", EvalOptions: nomadish.EvalOptions{ForceReschedule: true}})
+	check("evaluate", eval.EvalID, "e3 a/btrue", err)
+	evals, _, err := cl.Jobs().Evaluations(ctx, "a/b", nil)
+	check("evaluations of a job", len(evals), 1, err)
+	allocs, _, err := cl.Jobs().Allocations(ctx, "a/b", true, nil)
+	check("allocations of a job", len(allocs), 1, err)
+}
+
+func checkAllocations(t *testing.T, cl *api.Client) {
+	t.Helper()
+	ctx, check := t.Context(), checker(t)
+	stubs, _, err := cl.Allocations().List(ctx, &api.Query{Params: map[string]string{"resources": "true", "task_states": "false"}})
+	check("allocations", len(stubs), 1, err)
+	alloc, _, err := cl.Allocations().Allocation(ctx, allocID, nil)
+	check("allocation", alloc.ID, allocID, err)
+	stop, err := cl.Allocations().Stop(ctx, allocID, true)
+	check("stop", stop.EvalID, "e4", err)
+	stats, err := cl.Allocations().Stats(ctx, allocID, nil)
+	check("stats", stats.Timestamp, int64(1), err)
+	check("collect allocation", nil, nil, cl.Allocations().CollectGarbage(ctx, allocID))
+}
+
+func checkEvaluations(t *testing.T, cl *api.Client) {
+	t.Helper()
+	ctx, check := t.Context(), checker(t)
+	list, _, err := cl.Evaluations().List(ctx, nil)
+	check("evaluations", len(list), 1, err)
+	one, _, err := cl.Evaluations().Evaluation(ctx, "e9", &api.Query{Params: map[string]string{"related": "true"}})
+	check("evaluation", one.ID, "e9", err)
+	count, _, err := cl.Evaluations().Count(ctx, nil)
+	check("count", count, 1, err)
+	allocs, _, err := cl.Evaluations().Allocations(ctx, "e9", nil)
+	check("allocations of an evaluation", len(allocs), 1, err)
+	deleted, err := cl.Evaluations().Delete(ctx, &nomadish.EvaluationDeleteRequest{EvalIDs: []string{"a", "b"}})
+	check("delete", deleted, 2, err)
+}
+
+func checkNodes(t *testing.T, cl *api.Client) {
+	t.Helper()
+	ctx, check := t.Context(), checker(t)
+	nodes, _, err := cl.Nodes().List(ctx, &api.Query{Params: map[string]string{"resources": "true"}})
+	check("nodes", len(nodes), 1, err)
+	node, _, err := cl.Nodes().Node(ctx, nodeID, nil)
+	check("node", node.ID, nodeID, err)
+	of, _, err := cl.Nodes().Allocations(ctx, nodeID, nil)
+	check("allocations of a node", len(of), 0, err)
+	upd, err := cl.Nodes().SetEligibility(ctx, nodeID, false)
+	check("eligibility", upd.Index > 0, true, err)
+	_, err = cl.Nodes().Evaluate(ctx, nodeID)
+	check("evaluate node", nil, nil, err)
+	_, err = cl.Nodes().Purge(ctx, nodeID)
+	check("purge node", nil, nil, err)
+	host, err := cl.Nodes().Stats(ctx, nodeID)
+	check("host stats", host.Uptime, uint64(5), err)
+	check("collect node", nil, nil, cl.Nodes().CollectGarbage(ctx, nodeID))
+	pools, _, err := cl.Nodes().NodePools(ctx, nil)
+	check("pools", len(pools), 2, err)
+	pool, _, err := cl.Nodes().NodePool(ctx, "all", nil)
+	check("pool", pool.Name, "all", err)
+}
+
+func checkAgent(t *testing.T, cl *api.Client) {
+	t.Helper()
+	ctx, check := t.Context(), checker(t)
+	self, err := cl.Agent().Self(ctx)
+	check("self", self.Member.Name, "a.global", err)
+	members, err := cl.Agent().Members(ctx)
+	check("members", len(members.Members), 1, err)
+	servers, err := cl.Agent().Servers(ctx)
+	check("servers", len(servers), 0, err)
+	_, err = cl.Agent().Health(ctx) // the fake's client half has no servers
+	var apiErr *api.Error
+	if !errors.As(err, &apiErr) || apiErr.StatusCode != 500 || !strings.Contains(apiErr.Body, `"message":"no servers"`) {
+		t.Errorf("health: got %v", err)
+	}
+	leader, err := cl.Status().Leader(ctx)
+	check("leader", leader, "10.0.0.1:4647", err)
+	peers, err := cl.Status().Peers(ctx)
+	check("peers", len(peers), 1, err)
+	regions, err := cl.Status().Regions(ctx)
+	check("regions", regions[0], "global", err)
+	spaces, _, err := cl.Namespaces().List(ctx, nil)
+	check("namespaces", spaces[0].Name, "default", err)
+	space, _, err := cl.Namespaces().Namespace(ctx, "default", nil)
+	check("namespace", space.Name, "default", err)
+	updated, err := cl.Operator().SetSchedulerConfig(ctx, &nomadish.SchedulerConfiguration{SchedulerAlgorithm: "spread"}, nil)
+	check("set scheduler", updated, true, err)
+	config, _, err := cl.Operator().SchedulerConfig(ctx, nil)
+	check("scheduler", config.SchedulerAlgorithm, "spread", err)
+	updated, err = cl.Operator().SetSchedulerConfig(ctx, config, nomadish.Ptr(uint64(99)))
+	check("set scheduler at an old index", updated, false, err)
+	check("gc", nil, nil, cl.Operator().CollectGarbage(ctx))
 }
 
 // Files and logs come through the client as they are read.

@@ -187,7 +187,9 @@ func (h *pageHeap[T]) Less(i, j int) bool {
 	return h.pager.compare(h.pager.order.at(h.rows[i]), h.pager.order.at(h.rows[j])) > 0
 }
 func (h *pageHeap[T]) Swap(i, j int) { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
-func (h *pageHeap[T]) Push(x any)    { h.rows = append(h.rows, x.(T)) }
+
+// Push is there for heap.Interface.
+func (h *pageHeap[T]) Push(x any) { h.rows = append(h.rows, x.(T)) }
 
 // Pop is there for heap.Interface; a page never shrinks.
 func (h *pageHeap[T]) Pop() any {

@@ -255,6 +255,9 @@ func TestForwarding(t *testing.T) {
 	if got.status != 200 || got.header.Get(headerIndex) != "11" || len(there.registers) != 1 || len(c.registers) != 0 {
 		t.Fatalf("got %d %q %v", got.status, got.body, got.header)
 	}
+	if vary := got.header.Values("Vary"); len(vary) != 1 {
+		t.Errorf("headers are there twice: %v", got.header)
+	}
 	if ns := there.registers[0].Namespace; ns != "prod" {
 		t.Errorf("namespace %q, want prod", ns)
 	}

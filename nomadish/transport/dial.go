@@ -137,6 +137,7 @@ type anyOf struct {
 	last string
 }
 
+// RoundTrip makes a request to one of the agents.
 func (a *anyOf) RoundTrip(r *http.Request) (*http.Response, error) {
 	var err error = nomadish.Errorf(nomadish.KindNoLeader, "no server is known")
 	for _, addr := range a.candidates() {

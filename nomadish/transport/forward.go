@@ -40,6 +40,12 @@ func Forward(w http.ResponseWriter, r *http.Request, to http.RoundTripper) error
 				p.Out.Header.Set(headerDeadline, strconv.FormatInt(ms, 10))
 			}
 		},
+		ModifyResponse: func(resp *http.Response) error {
+			for name := range resp.Header { // the answer's headers replace ours, they don't join them
+				w.Header().Del(name)
+			}
+			return nil
+		},
 		Transport:     to,
 		FlushInterval: -1, // at once
 		ErrorLog:      log.New(io.Discard, "", 0),

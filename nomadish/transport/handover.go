@@ -36,6 +36,7 @@ func (h *handover) give(ctx context.Context, c net.Conn) error {
 	}
 }
 
+// Accept returns the next connection that is given.
 func (h *handover) Accept() (net.Conn, error) { return h.accept(context.Background()) }
 
 func (h *handover) accept(ctx context.Context) (net.Conn, error) {
@@ -49,6 +50,7 @@ func (h *handover) accept(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// Close ends Accept. Closing twice is no error.
 func (h *handover) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,4 +61,5 @@ func (h *handover) Close() error {
 	return nil
 }
 
+// Addr returns the address of the listener that gives.
 func (h *handover) Addr() net.Addr { return h.addr }

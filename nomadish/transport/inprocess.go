@@ -22,6 +22,7 @@ type inProcess struct {
 	peer    Peer
 }
 
+// RoundTrip calls the handler.
 func (p *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	in := r.Clone(WithOrigin(ctx, Origin{Peer: p.peer}))
@@ -87,8 +88,10 @@ func (w *inProcessWriter) run(h http.Handler, in *http.Request) {
 	h.ServeHTTP(w, in)
 }
 
+// Header returns the answer's header.
 func (w *inProcessWriter) Header() http.Header { return w.header }
 
+// WriteHeader lets the caller have the answer, whose body follows.
 func (w *inProcessWriter) WriteHeader(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,6 +162,7 @@ type inProcessBody struct {
 	cancel context.CancelFunc
 }
 
+// Close ends the request.
 func (b *inProcessBody) Close() error {
 	b.cancel()
 	return b.PipeReader.Close()
@@ -178,6 +182,7 @@ type closeBoth struct {
 	c net.Conn
 }
 
+// Close ends the connection.
 func (b *closeBoth) Close() error {
 	return errors.Join(b.ReadCloser.Close(), b.c.Close())
 }

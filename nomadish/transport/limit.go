@@ -88,6 +88,7 @@ func limitListener(l net.Listener, lim *limiter, refuse func(net.Conn, error)) *
 	return &limitedListener{Listener: l, limiter: lim, refuse: refuse, slots: make(chan struct{}, maxRefusing)}
 }
 
+// Accept returns the next connection that is within the limits.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -120,6 +121,7 @@ func (l *limitedListener) turnAway(c net.Conn, reason error) {
 	_ = c.Close()
 }
 
+// Close returns when nobody is being refused any more.
 func (l *limitedListener) Close() error {
 	err := l.Listener.Close()
 	l.wg.Wait()
@@ -155,6 +157,7 @@ func (c *limitedConn) trust() {
 	}
 }
 
+// Close gives the place back.
 func (c *limitedConn) Close() error {
 	c.mu.Lock()
 	closed := c.closed

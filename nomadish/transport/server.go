@@ -139,6 +139,7 @@ type sessionListener struct {
 	peer    Peer
 }
 
+// Accept returns the peer's next stream.
 func (l *sessionListener) Accept() (net.Conn, error) {
 	c, err := l.session.Accept()
 	if err != nil {
@@ -147,11 +148,15 @@ func (l *sessionListener) Accept() (net.Conn, error) {
 	return &peerConn{Conn: c, peer: l.peer}, nil
 }
 
-func (l *sessionListener) Close() error   { return l.session.Close() }
+// Close ends the session.
+func (l *sessionListener) Close() error { return l.session.Close() }
+
+// Addr returns where the peer is.
 func (l *sessionListener) Addr() net.Addr { return sessionAddr(l.peer.Addr) }
 
 // sessionAddr is the address of a peer.
 type sessionAddr string
 
+// Network says that it is no address of the operating system.
 func (a sessionAddr) Network() string { return "session" }
 func (a sessionAddr) String() string  { return string(a) }

@@ -54,6 +54,7 @@ func newMuxed(conn net.Conn, dialled bool) (Session, error) {
 	return &muxed{y: y}, nil
 }
 
+// Open makes a stream.
 func (m *muxed) Open(ctx context.Context) (net.Conn, error) {
 	type result struct {
 		stream *yamux.Stream
@@ -81,6 +82,7 @@ func (m *muxed) Open(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// Accept waits for a stream of the peer.
 func (m *muxed) Accept() (net.Conn, error) {
 	s, err := m.y.AcceptStream()
 	if err != nil {
@@ -89,7 +91,10 @@ func (m *muxed) Accept() (net.Conn, error) {
 	return &muxedConn{s}, nil
 }
 
-func (m *muxed) Close() error          { return m.y.Close() }
+// Close ends the session.
+func (m *muxed) Close() error { return m.y.Close() }
+
+// Done is closed with the session.
 func (m *muxed) Done() <-chan struct{} { return m.y.CloseChan() }
 
 // closedError adds net.ErrClosed to an error of a session that has ended.
@@ -103,6 +108,7 @@ func (m *muxed) closedError(err error) error {
 // muxedConn is a stream that behaves as sockets do: a close wakes its readers and writers.
 type muxedConn struct{ *yamux.Stream }
 
+// Close ends the stream.
 func (c *muxedConn) Close() error {
 	err := c.Stream.Close()
 	_ = c.Stream.SetDeadline(time.Unix(1, 0)) // fails for no time
@@ -131,6 +137,7 @@ func Pipe() (Session, Session) {
 	return a, b
 }
 
+// Open makes a stream.
 func (m *memory) Open(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	there := m.other.track(far)
@@ -152,6 +159,7 @@ func (m *memory) Open(ctx context.Context) (net.Conn, error) {
 	return nil, fmt.Errorf("open stream in memory: %w", net.ErrClosed)
 }
 
+// Accept waits for a stream of the other end.
 func (m *memory) Accept() (net.Conn, error) {
 	select {
 	case <-m.done:
@@ -165,8 +173,10 @@ func (m *memory) Accept() (net.Conn, error) {
 	return nil, fmt.Errorf("accept stream in memory: %w", net.ErrClosed)
 }
 
+// Done is closed with the session.
 func (m *memory) Done() <-chan struct{} { return m.done }
 
+// Close ends the session at both ends.
 func (m *memory) Close() error {
 	m.end()
 	for _, side := range []*memory{m, m.other} {
@@ -199,6 +209,7 @@ type memoryConn struct {
 	session *memory
 }
 
+// Close ends the stream.
 func (c *memoryConn) Close() error {
 	c.session.mu.Lock()
 	delete(c.session.streams, c.Conn)
