@@ -62,16 +62,19 @@ func image(tag string) func(*nomadish.Job) {
 	return func(j *nomadish.Job) { j.TaskGroups[0].Tasks[0].Config = map[string]any{"image": tag} }
 }
 
-// What Schedule does to existing allocations; the nodes of new ones are left out here.
-func TestScheduleReconciles(t *testing.T) {
+// reconcileCase is a world, and what Schedule does to its allocations.
+type reconcileCase struct {
+	name  string
+	world func() *world
+	nodes func([]*nomadish.Node)
+	want  []string
+	later []time.Duration // follow-ups, from now
+}
+
+// casesOfFate are about allocations that are too many, too few, lost, moved or failed.
+func casesOfFate() []reconcileCase {
 	down := func(n *nomadish.Node) { n.Status = nomadish.NodeStatusDown }
-	for _, tt := range []struct {
-		name  string
-		world func() *world
-		nodes func([]*nomadish.Node)
-		want  []string
-		later []time.Duration // follow-ups, from now
-	}{
+	return []reconcileCase{
 		{name: "nothing to do", world: func() *world { return running("service", 3) }},
 		{name: "count lowered stops the highest", world: func() *world {
 			w := running("service", 4)
@@ -142,6 +145,12 @@ func TestScheduleReconciles(t *testing.T) {
 			w.bump(image("web:2"))
 			return w
 		}, want: []string{"+app[0]", "-app[0]@n0 " + descRescheduled}},
+	}
+}
+
+// casesOfChange are about batch jobs, and about new versions of jobs.
+func casesOfChange() []reconcileCase {
+	return []reconcileCase{
 		{name: "batch: what is complete stays so", world: func() *world {
 			w := running("batch", 2)
 			end(w.allocs[0], nomadish.AllocClientComplete, epoch)
@@ -209,7 +218,12 @@ func TestScheduleReconciles(t *testing.T) {
 			w.allocs = append(w.allocs, &twin)
 			return w
 		}, want: []string{"-app[0]@n0 " + descNotNeeded}},
-	} {
+	}
+}
+
+// What Schedule does to existing allocations; the nodes of new ones are left out here.
+func TestScheduleReconciles(t *testing.T) {
+	for _, tt := range slices.Concat(casesOfFate(), casesOfChange()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := tt.world()
 			nodes := testNodes(6)
