@@ -29,9 +29,12 @@ const (
 
 // Whatever happens to network, disks and servers: every acknowledged write is kept, on every server, in
 // the order of its index, and reads see the newest one. NOMADISH_SIM_SEEDS sets the number of schedules,
-// NOMADISH_SIM_SEED runs one of them.
+// NOMADISH_SIM_SEED runs one of them, NOMADISH_SOAK=1 runs 500.
 func TestSimulation(t *testing.T) {
-	first, n := uint64(0), envInt(t, "NOMADISH_SIM_SEEDS", 8)
+	first, n := uint64(0), envInt(t, "NOMADISH_SIM_SEEDS", 6)
+	if os.Getenv("NOMADISH_SOAK") != "" {
+		n = envInt(t, "NOMADISH_SIM_SEEDS", 500)
+	}
 	if testing.Short() {
 		n = min(n, 2)
 	}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -15,15 +14,15 @@ import (
 	"github.com/nomadish/nomadish/server/consensus/vfs"
 )
 
-func envInt(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return otherwise
+// rounds is how often a test tries: NOMADISH_SOAK=1 makes it many times.
+func rounds(usual, soak int) int {
+	switch {
+	case os.Getenv("NOMADISH_SOAK") != "":
+		return soak
+	case testing.Short():
+		return usual / 10
 	}
-	n, err := strconv.Atoi(v)
-	must(t, err)
-	return n
+	return usual
 }
 
 // filled returns a disk with a log of several files whose head was deleted and whose tail was replaced,
@@ -45,12 +44,12 @@ func filled(t *testing.T) (*vfs.Mem, []*raft.Log) {
 }
 
 // Whatever is done to one page of one file, the store opens with everything that was acknowledged, or says
-// that it is damaged. NOMADISH_MUTATIONS sets how much is tried.
+// that it is damaged.
 func TestMutate(t *testing.T) {
 	disk, want := filled(t)
 	names, err := disk.ReadDir(dir)
 	must(t, err)
-	n := envInt(t, "NOMADISH_MUTATIONS", 1000)
+	n := rounds(1000, 20000)
 	detected := 0
 	for i := range n {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
@@ -132,7 +131,7 @@ func TestMutateOpen(t *testing.T) {
 	disk, want := filled(t)
 	names, err := disk.ReadDir(dir)
 	must(t, err)
-	for i := range envInt(t, "NOMADISH_MUTATIONS", 1000) / 5 {
+	for i := range rounds(200, 4000) {
 		rng := rand.New(rand.NewPCG(uint64(i), 4))
 		damaged := disk.Clone()
 		s := open(t, damaged)
@@ -162,9 +161,8 @@ func TestMutateOpen(t *testing.T) {
 
 // Whenever the power is cut, and whatever is lost of what was not synced: acknowledged entries are there,
 // deleted ones are not asked for, and term and vote are those set last, or those being set.
-// NOMADISH_POWER_CUTS sets how often.
 func TestPowerCut(t *testing.T) {
-	for seed := range uint64(envInt(t, "NOMADISH_POWER_CUTS", 300)) {
+	for seed := range uint64(rounds(300, 10000)) {
 		p := powerCut{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 5)), disk: vfs.NewMem(), term: 1}
 		for range 4 {
 			p.live()
