@@ -74,11 +74,8 @@ func (r Reader) AllocationsByEval(ws memdb.WatchSet, evalID string) iter.Seq[*no
 
 // PlaceAllocation stores what the scheduler decided: a new allocation, or new decisions
 // about one that exists. What the node has said of it stays, but for a client state that
-// the scheduler sets itself (lost, unknown). Node and job version have to exist.
+// the scheduler sets itself (lost, unknown). CheckPlacement has to have found nothing wrong.
 func (w *Writer) PlaceAllocation(decided *nomadish.Allocation) error {
-	if err := w.CheckPlacement(decided); err != nil {
-		return err
-	}
 	a := *decided
 	a.Job = nil
 	node, err := w.Node(nil, a.NodeID)
@@ -87,8 +84,8 @@ func (w *Writer) PlaceAllocation(decided *nomadish.Allocation) error {
 	}
 	a.NodeName = node.Name
 	a.DesiredStatus = cmp.Or(a.DesiredStatus, nomadish.AllocDesiredRun)
-	old, err := w.Allocation(nil, a.ID)
-	if err != nil {
+	old := find(w.Reader, nil, allocations, a.ID)
+	if old == nil {
 		a.ClientStatus = cmp.Or(a.ClientStatus, nomadish.AllocClientPending)
 		a.CreateTime = w.time
 		if err := w.linkPrevious(&a); err != nil {
@@ -111,12 +108,12 @@ func (w *Writer) CheckPlacement(a *nomadish.Allocation) error {
 	if _, err := w.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion); err != nil {
 		return err
 	}
-	if _, err := idKey(a.ID); err != nil {
+	if _, err := nomadish.ParseID(a.ID); err != nil {
 		return err
 	}
-	old, err := w.Allocation(nil, a.ID)
+	old := find(w.Reader, nil, allocations, a.ID)
 	switch {
-	case err != nil:
+	case old == nil:
 		return nil
 	case a.Namespace != old.Namespace || a.JobID != old.JobID || a.NodeID != old.NodeID:
 		return nomadish.Errorf(nomadish.KindConflict, "alloc %q can't change its job or its node", a.ID)
@@ -147,8 +144,8 @@ func (w *Writer) linkPrevious(a *nomadish.Allocation) error {
 	if a.PreviousAllocation == "" {
 		return nil
 	}
-	old, err := w.Allocation(nil, a.PreviousAllocation)
-	if err != nil {
+	old := find(w.Reader, nil, allocations, a.PreviousAllocation)
+	if old == nil {
 		return nil // it is gone already
 	}
 	prev := *old
@@ -175,8 +172,8 @@ func (w *Writer) ChangeAllocation(id string, change func(a *nomadish.Allocation)
 // health. An allocation that has ended stays so. What is told of an allocation that is
 // unknown, or on another node, is dropped.
 func (w *Writer) UpdateAllocation(nodeID string, said *nomadish.Allocation) error {
-	old, err := w.Allocation(nil, said.ID)
-	if err != nil || old.NodeID != nodeID {
+	old := find(w.Reader, nil, allocations, said.ID)
+	if old == nil || old.NodeID != nodeID {
 		return nil
 	}
 	a := *old
@@ -231,8 +228,8 @@ func (w *Writer) putAllocation(old, a *nomadish.Allocation, byServer bool) error
 // DeleteAllocation removes an allocation that is Terminal; others stay. Deleting what is
 // not there is no error.
 func (w *Writer) DeleteAllocation(id string) error {
-	old, err := w.Allocation(nil, id)
-	if err != nil || !old.Terminal() {
+	old := find(w.Reader, nil, allocations, id)
+	if old == nil || !old.Terminal() {
 		return nil
 	}
 	key, err := idKey(id)

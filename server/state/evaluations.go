@@ -53,10 +53,9 @@ func (r Reader) EvaluationsByJob(ws memdb.WatchSet, namespace, id string) iter.S
 // PutEvaluation stores an evaluation.
 func (w *Writer) PutEvaluation(eval *nomadish.Evaluation) error {
 	e := *eval
-	old, err := w.Evaluation(nil, e.ID)
+	old := find(w.Reader, nil, evaluations, e.ID)
 	var created uint64
-	if err != nil {
-		old = nil
+	if old == nil {
 		e.CreateTime = w.time
 	} else {
 		created = old.CreateIndex
@@ -86,8 +85,8 @@ func (w *Writer) PutEvaluation(eval *nomadish.Evaluation) error {
 // DeleteEvaluation removes an evaluation that is Terminal; others stay. Deleting what is
 // not there is no error.
 func (w *Writer) DeleteEvaluation(id string) error {
-	old, err := w.Evaluation(nil, id)
-	if err != nil || !old.Terminal() {
+	old := find(w.Reader, nil, evaluations, id)
+	if old == nil || !old.Terminal() {
 		return nil
 	}
 	key, err := idKey(id)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // listNamed lists rows whose key is a namespace and an ID: those of one namespace, or of
@@ -44,14 +46,20 @@ func listByID[T any](r Reader, ws memdb.WatchSet, t *table[T], prefix string) (i
 
 // byID returns the row whose key is a UUID.
 func byID[T any](r Reader, ws memdb.WatchSet, t *table[T], noun, id string) (*T, error) {
-	key, err := idKey(id)
-	if err != nil {
-		return nil, missing(noun, id) // no row has such an ID
-	}
-	if v, ok := first(r, ws, t, key); ok {
+	if v := find(r, ws, t, id); v != nil {
 		return v, nil
 	}
 	return nil, missing(noun, id)
+}
+
+// find returns the row whose key is a UUID, or nil. No row has an ID that is no UUID.
+func find[T any](r Reader, ws memdb.WatchSet, t *table[T], id string) *T {
+	key, err := nomadish.ParseID(id)
+	if err != nil {
+		return nil
+	}
+	v, _ := first(r, ws, t, key[:])
+	return v
 }
 
 // collect takes a list out of an iterator, so that the table may be changed meanwhile.

@@ -34,7 +34,9 @@ func first[T any](r Reader, ws memdb.WatchSet, t *table[T], key []byte) (*T, boo
 func (r Reader) row(ws memdb.WatchSet, table string, number byte, key []byte) any {
 	txn := r.txn
 	if r.write != nil {
-		if rw, ok := r.write.touched[rowName(number, key)]; ok {
+		var few [128]byte // spares the look-up an allocation
+		name := append(append(few[:0], number), key...)
+		if rw, ok := r.write.touched[string(name)]; ok {
 			return rw
 		}
 		// What this transaction has not touched is as it was before. Reading there
