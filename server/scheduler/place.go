@@ -40,7 +40,7 @@ func (p *placer) count(slot int, group string, n int, r *ranking) {
 		return
 	}
 	r.countAt(slot, group, n)
-	if i, ok := r.bySlot[slot]; ok {
+	if i, ok := r.at(slot); ok {
 		r.assess(i)
 	}
 }
@@ -196,7 +196,7 @@ func (r *ranking) sticky(want placement) (int32, float64, bool) {
 	if !ok {
 		return 0, 0, false
 	}
-	i, ok := r.bySlot[slot]
+	i, ok := r.at(slot)
 	if !ok || r.nodes[i].heap < 0 {
 		return 0, 0, false
 	}

@@ -18,7 +18,7 @@ type ranking struct {
 	demand     *capacity.Demand
 	count      int
 	nodes      []candidate
-	bySlot     map[int]int32
+	bySlot     []int32 // candidate in each slot, from 1; 0: none
 	properties []*property
 	spreads    int
 	tuples     []tuple
@@ -69,7 +69,7 @@ func (p *placer) rank(tg *nomadish.TaskGroup, f *feasibility) *ranking {
 		p: p, group: tg, name: name, feasible: f,
 		demand:     capacity.Asked(tg, p.config.MemoryOversubscriptionEnabled),
 		count:      nomadish.Val(tg.Count),
-		bySlot:     make(map[int]int32, len(p.field.slots)),
+		bySlot:     make([]int32, p.draft.Len()),
 		nodes:      make([]candidate, 0, len(p.field.slots)),
 		properties: properties(p.job, tg),
 		tupleIDs:   map[string]int32{},
@@ -107,8 +107,14 @@ func (r *ranking) add(slot int, affinity *affinities) {
 	} else if len(r.tuples) == 0 {
 		r.tuples = append(r.tuples, tuple{})
 	}
-	r.bySlot[slot] = int32(len(r.nodes))
 	r.nodes = append(r.nodes, c)
+	r.bySlot[slot] = int32(len(r.nodes))
+}
+
+// at returns the candidate in a slot.
+func (r *ranking) at(slot int) (int32, bool) {
+	i := r.bySlot[slot]
+	return i - 1, i > 0
 }
 
 func (r *ranking) tupleOf(n *nomadish.Node) int32 {
@@ -156,7 +162,7 @@ func (r *ranking) countAt(slot int, group string, n int) {
 			r.tuples[i].stale = true
 		}
 	}
-	if i, ok := r.bySlot[slot]; ok && group == r.name {
+	if i, ok := r.at(slot); ok && group == r.name {
 		r.nodes[i].others += int32(n)
 	}
 }
@@ -238,7 +244,7 @@ func hostRuleOf(job *nomadish.Job, tg *nomadish.TaskGroup) hostRule {
 func (r *ranking) choose(avoid []int) (best int32, score float64, ok bool) {
 	var avoided []int32
 	for _, slot := range avoid {
-		if i, known := r.bySlot[slot]; known && r.nodes[i].heap >= 0 {
+		if i, known := r.at(slot); known && r.nodes[i].heap >= 0 {
 			r.remove(i)
 			avoided = append(avoided, i)
 		}

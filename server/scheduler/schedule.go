@@ -58,6 +58,8 @@ func Schedule(snap Snapshot, eval *nomadish.Evaluation) (*Outcome, error) {
 		job = purged(eval)
 	} else if err != nil {
 		return nil, fmt.Errorf("evaluation %s: %w", eval.ID, err)
+	} else if launches(job) {
+		job = purged(eval) // its launches are jobs of their own
 	}
 	allocs, err := snap.State.AllocationsByJob(eval.Namespace, eval.JobID)
 	if err != nil {
@@ -79,6 +81,11 @@ func refuse(snap Snapshot, eval *nomadish.Evaluation) *Outcome {
 	end.StatusDescription = fmt.Sprintf("jobs of type %q are not supported", eval.Type)
 	end.SnapshotIndex, end.ModifyTime = snap.Index, snap.Now.UnixNano()
 	return &Outcome{Eval: &end}
+}
+
+// launches says that a job only launches others: by the clock, or when it is dispatched.
+func launches(job *nomadish.Job) bool {
+	return job.Periodic != nil || job.ParameterizedJob != nil && !job.Dispatched
 }
 
 // purged stands in for a job that is no more: nothing of it is wanted.
