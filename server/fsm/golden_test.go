@@ -3,14 +3,19 @@ package fsm
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/codec/codectest"
+	"github.com/nomadish/nomadish/server/state"
 )
 
 // The encoding of every command and of every result stays as it is.
@@ -91,5 +96,29 @@ func TestEntryGolden(t *testing.T) {
 				t.Errorf("the decoded command is encoded as\n%x, want\n%x (error %v)", again, got, err)
 			}
 		})
+	}
+}
+
+// panicking is a command with a fault.
+type panicking struct{ Barrier }
+
+func (panicking) Apply(*state.Writer) (any, error) { panic("a fault") }
+
+// A command that panics stops the FSM and not the program.
+func TestPanic(t *testing.T) {
+	was := kinds[KindBarrier]
+	t.Cleanup(func() { kinds[KindBarrier] = was })
+	kinds[KindBarrier] = kindInfo{"Barrier", 1, func() command { return new(panicking) }, nil}
+	f := New(state.New(), Config{})
+	b, err := Encode(&Barrier{}, "", time.Unix(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := f.Apply(&raft.Log{Index: 1, Type: raft.LogCommand, Data: b}).(Result)
+	if !errors.Is(result.Err, ErrStopped) || !strings.Contains(f.Err().Error(), "a fault") {
+		t.Errorf("result %v, FSM %v; want that it has stopped", result.Err, f.Err())
+	}
+	if f.Store().Reader().Index() != 0 {
+		t.Error("something was applied")
 	}
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"iter"
+	"maps"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -180,7 +181,7 @@ func (w *Writer) UpdateAllocation(nodeID string, said *nomadish.Allocation) erro
 	if saidByClient(said.ClientStatus) && (!old.ClientTerminal() || said.ClientTerminal()) {
 		a.ClientStatus, a.ClientDescription = said.ClientStatus, said.ClientDescription
 	}
-	a.TaskStates = said.TaskStates
+	a.TaskStates = boundedEvents(said.TaskStates)
 	if said.NetworkStatus != nil {
 		a.NetworkStatus = said.NetworkStatus
 	}
@@ -191,6 +192,20 @@ func (w *Writer) UpdateAllocation(nodeID string, said *nomadish.Allocation) erro
 		a.DeploymentStatus = &status
 	}
 	return w.putAllocation(old, &a, false)
+}
+
+// boundedEvents returns task states with no more than MaxTaskEvents events each.
+func boundedEvents(states map[string]*nomadish.TaskState) map[string]*nomadish.TaskState {
+	for name, s := range states {
+		if s == nil || len(s.Events) <= nomadish.MaxTaskEvents {
+			continue
+		}
+		states = maps.Clone(states)
+		newest := *s
+		newest.Events = s.Events[len(s.Events)-nomadish.MaxTaskEvents:]
+		states[name] = &newest
+	}
+	return states
 }
 
 // saidByClient says that a node may report this state.

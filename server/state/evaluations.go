@@ -66,11 +66,6 @@ func (w *Writer) PutEvaluation(eval *nomadish.Evaluation) error {
 	}
 	e.ModifyTime = w.time
 	w.stamp(&e.CreateIndex, &e.ModifyIndex, created)
-	if e.TriggeredBy == nomadish.EvalTriggerJobRegister && e.JobModifyIndex == 0 {
-		if j, err := w.Job(nil, e.Namespace, e.JobID); err == nil {
-			e.JobModifyIndex = nomadish.Val(j.JobModifyIndex)
-		}
-	}
 	if err := put(w.txn, evaluations, &e); err != nil {
 		return err
 	}

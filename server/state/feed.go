@@ -10,8 +10,8 @@ import (
 var ErrLagged = errors.New("state: follower lost changes and must start again")
 
 const (
-	maxFeedBatches = 8192    // commands that a follower may lag behind
-	maxFeedChanges = 131_072 // rows that those may have changed
+	maxFeedBatches = 8192   // commands that a follower may lag behind
+	maxFeedChanges = 32_768 // rows that those may have changed; the feed keeps their old values
 )
 
 // Changes is what one command changed.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-memdb"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/state"
@@ -319,6 +321,7 @@ func TestUpdateAllocation(t *testing.T) {
 	s := withAllocs(t, 1)
 	said := &nomadish.Allocation{
 		ID: id(0), ClientStatus: "running", DesiredStatus: "stop", JobID: "other", NodeID: id(9),
+		TaskStates:       map[string]*nomadish.TaskState{"task": {Events: events(25)}},
 		DeploymentStatus: &nomadish.AllocDeploymentStatus{Healthy: nomadish.Ptr(true), Canary: true},
 	}
 	write(t, s, 7, func(w *state.Writer) error { return w.UpdateAllocation(id(9), said) })
@@ -333,9 +336,44 @@ func TestUpdateAllocation(t *testing.T) {
 	want := alloc(0)
 	want.NodeName, want.DesiredStatus, want.ClientStatus = "node", "run", "running"
 	want.DeploymentStatus = &nomadish.AllocDeploymentStatus{Healthy: nomadish.Ptr(true), ModifyIndex: 8}
+	want.TaskStates = map[string]*nomadish.TaskState{"task": {Events: events(25)[15:]}}
 	want.CreateIndex, want.AllocModifyIndex, want.ModifyIndex = 2, 2, 8
 	want.CreateTime, want.ModifyTime = start.Add(2*time.Second).UnixNano(), start.Add(8*time.Second).UnixNano()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+func events(n int) []*nomadish.TaskEvent {
+	var list []*nomadish.TaskEvent
+	for i := range n {
+		list = append(list, &nomadish.TaskEvent{Time: int64(i)})
+	}
+	return list
+}
+
+// A Reader may be used by many goroutines, while commands write.
+func TestReaderIsShared(t *testing.T) {
+	s := withAllocs(t, 50)
+	r := s.Reader()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				ws := memdb.NewWatchSet()
+				if n := len(names(r.AllocationsByJob(ws, "default", "web"), allocName)); n != 50 {
+					t.Errorf("%d allocations, want 50", n)
+				}
+				if a, err := r.Allocation(ws, id(7)); err != nil || a.ClientStatus != "pending" {
+					t.Errorf("allocation %+v (error %v)", a, err)
+				}
+			}
+		})
+	}
+	for i := range uint64(20) {
+		write(t, s, 3+i, func(w *state.Writer) error {
+			return w.UpdateAllocation(id(1), &nomadish.Allocation{ID: id(7), ClientStatus: "running"})
+		})
+	}
+	wg.Wait()
 }
