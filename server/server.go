@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -21,6 +22,7 @@ import (
 	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/leader/gc"
 	"github.com/nomadish/nomadish/server/leader/liveness"
+	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/state"
 )
 
@@ -38,6 +40,10 @@ type Config struct {
 	Liveness  liveness.Config
 	Schemas   map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 
+	// AskLeader asks the leader, where that is another server, for its CommitIndex. Without it
+	// only the leader answers consistent reads.
+	AskLeader func(ctx context.Context) (uint64, error)
+
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
 }
@@ -50,7 +56,7 @@ type Server struct {
 	endpoint  *endpoint.Endpoint
 	leases    *liveness.Leases
 	reaper    *gc.Reaper
-	evals     *evals.Manager
+	evals     *evals.Evals
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
@@ -94,14 +100,31 @@ func (s *Server) Run(ctx context.Context) error {
 // lead runs what only the leader does, for one term.
 func (s *Server) lead(ctx context.Context, term uint64) error {
 	s.cfg.Logger.Info("this server leads", "term", term)
-	if err := s.publishKey(ctx); err != nil && ctx.Err() == nil {
+	if err := s.publishKey(ctx); err != nil {
 		return err
 	}
 	return lifecycle.Run(ctx,
-		func(ctx context.Context) error { return s.evals.Run(ctx, term) },
+		s.evals.Run,
 		s.reaper.Run,
 		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
 	)
+}
+
+// publishKey puts the public half of this server's signing key into the state.
+func (s *Server) publishKey(ctx context.Context) error {
+	key, err := secrets.New(filepath.Join(s.cfg.Dir, "keyring")).Active(s.cfg.Now().UnixNano())
+	if err != nil {
+		return err
+	}
+	for known := range s.store.Reader().IdentityKeys(nil) {
+		if known.ID == key.ID {
+			return nil
+		}
+	}
+	if _, err = s.consensus.Propose(ctx, &fsm.PutIdentityKey{Key: key}); nomadish.KindOf(err) == nomadish.KindNoLeader {
+		return nil // the next leader publishes its own
+	}
+	return err
 }
 
 func (s *Server) upNodes() []string {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nomadish/nomadish/client"
@@ -219,7 +220,7 @@ func (a *Agent) Client() *api.Client {
 // started has ended; tasks go on unless the client's configuration says otherwise.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.lock.release()
-	parts := []lifecycle.Part{a.hub.Run}
+	parts := append(slices.Clone(a.cfg.Parts), a.hub.Run)
 	if a.server != nil {
 		parts = append(parts, a.server.Run)
 	}

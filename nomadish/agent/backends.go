@@ -2,12 +2,10 @@ package agent
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
 
-	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 )
@@ -24,7 +22,7 @@ func (a *Agent) backends() httpapi.Backends {
 		}
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: files{a.client}, Usage: a.client}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client}
 	}
 	return b
 }
@@ -37,21 +35,6 @@ func (open) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Ca
 }
 
 func (open) Authorize(context.Context, nomadish.Caller, string, string) error { return nil }
-
-// files gives a client's requests the form that routes use.
-type files struct{ *client.Client }
-
-func (f files) Read(ctx context.Context, req nomadish.FileRequest) (io.ReadCloser, error) {
-	return f.Client.Read(ctx, &req)
-}
-
-func (f files) Stream(ctx context.Context, req nomadish.FileRequest, emit func(*nomadish.StreamFrame) error) error {
-	return f.Client.Stream(ctx, &req, emit)
-}
-
-func (f files) Logs(ctx context.Context, req nomadish.LogRequest, emit func(*nomadish.StreamFrame) error) error {
-	return f.Client.Logs(ctx, &req, emit)
-}
 
 // router finds the way to the agent that has to answer.
 type router Agent

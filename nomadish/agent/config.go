@@ -14,6 +14,7 @@ import (
 	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/server"
 )
 
@@ -39,13 +40,14 @@ type Config struct {
 	Servers []string
 	// Drivers run the client's tasks, by the name that jobs use.
 	Drivers map[string]drivers.Driver
+	// Parts run as long as the agent does, and longer than its client: what drivers need.
+	Parts []lifecycle.Part
 
-	HTTP        []string // host:port to serve the API on; none: no socket
-	RPC         string   // host:port for other agents; empty: no socket
-	Advertise   string   // host:port at which others reach HTTP; default: the first of HTTP
-	MaxConns    int      // connections of one address to HTTP; default 100, negative: no limit
-	Prometheus  bool     // serve metrics in Prometheus's format
-	ExitOnFatal bool
+	HTTP       []string // host:port to serve the API on; none: no socket
+	RPC        string   // host:port for other agents; empty: no socket
+	Advertise  string   // host:port at which others reach HTTP; default: the first of HTTP
+	MaxConns   int      // connections of one address to HTTP; default 100, negative: no limit
+	Prometheus bool     // serve metrics in Prometheus's format
 
 	Version string           // of the program
 	Show    map[string]any   // what /v1/agent/self shows besides, by Nomad's names

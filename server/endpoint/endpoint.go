@@ -186,5 +186,14 @@ func (e *Endpoint) SetSchedulerConfig(ctx context.Context, c *nomadish.Scheduler
 	return err == nil, index, err
 }
 
+// Keys returns the public keys of workload identities.
+func (e *Endpoint) Keys(context.Context) (*nomadish.KeySet, error) {
+	set := &nomadish.KeySet{Keys: []map[string]any{}}
+	for k := range e.store.Reader().IdentityKeys(nil) {
+		set.Keys = append(set.Keys, k.JWK())
+	}
+	return set, nil
+}
+
 // CollectGarbage removes all that has ended.
 func (e *Endpoint) CollectGarbage(ctx context.Context) error { return e.collector.Collect(ctx) }

@@ -16,17 +16,25 @@ import (
 // without credentials of a node or a server may do everything.
 func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
 	switch {
-	case c.PeerKind == nomadish.CallerServer:
-		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
+	case c.PeerKind != nomadish.CallerAnonymous:
+		return nomadish.Caller{Kind: c.PeerKind, ID: c.PeerID, Addr: c.Addr}, nil
 	case c.NodeID != "":
-		node, err := e.store.Reader().Node(nil, c.NodeID)
-		if err == nil && subtle.ConstantTimeCompare([]byte(node.SecretID), []byte(c.NodeSecret)) != 1 {
-			return nomadish.Caller{}, nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+		if err := e.CheckNode(c.NodeID, c.NodeSecret); err != nil {
+			return nomadish.Caller{}, err
 		}
-		// A node that is not registered is who it says; registering binds its id to its secret.
 		return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil
 	}
 	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
+}
+
+// CheckNode says whether the secret is that of the node. A node that is not registered is who
+// it says: registering binds its ID to its secret.
+func (e *Endpoint) CheckNode(id, secret string) error {
+	node, err := e.store.Reader().Node(nil, id)
+	if err == nil && subtle.ConstantTimeCompare([]byte(node.SecretID), []byte(secret)) != 1 {
+		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	}
+	return nil
 }
 
 // Authorize checks a route's permission.

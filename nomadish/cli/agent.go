@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/agent"
+)
+
+// many is a flag that may be given several times.
+type many []string
+
+func (m *many) String() string     { return strings.Join(*m, ",") }
+func (m *many) Set(s string) error { *m = append(*m, s); return nil }
+
+// agentFlags are the flags of the agent command.
+type agentFlags struct {
+	configs, servers, meta many
+	dev, logJSON           bool
+	server, client         bool
+	node, region, dc, dir  string
+	bind, logLevel         string
+	nodeClass, nodePool    string
+	bootstrapExpect        int
+}
+
+func agentCommand() command {
+	return command{
+		words: "agent", summary: "Run an agent: a server, a client node, or both",
+		help: `  With -dev it is both, keeps its data in a directory that it removes at the end, and
+  listens on loopback alone. Otherwise configuration files say what it is; flags win over them.`,
+		run: runAgent,
+	}
+}
+
+func (f *agentFlags) register(c *call) {
+	c.flags.Var(&f.configs, "config", "configuration `file` or directory, HCL or JSON; may be repeated")
+	c.flags.BoolVar(&f.dev, "dev", false, "run a server and a client that last until the agent ends")
+	c.flags.StringVar(&f.node, "node", "", "the agent's `name`; default: the host's")
+	c.flags.StringVar(&f.region, "region", "", "the agent's region; default global")
+	c.flags.StringVar(&f.dc, "dc", "", "the agent's datacenter; default dc1")
+	c.flags.StringVar(&f.dir, "data-dir", "", "where data is kept; required without -dev")
+	c.flags.StringVar(&f.bind, "bind", "", "`address` to listen on; default 0.0.0.0")
+	c.flags.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error; default info")
+	c.flags.BoolVar(&f.logJSON, "log-json", false, "write the log as JSON")
+	c.flags.BoolVar(&f.server, "server", false, "be a server")
+	c.flags.BoolVar(&f.client, "client", false, "be a client node")
+	c.flags.IntVar(&f.bootstrapExpect, "bootstrap-expect", 0, "servers to wait for before the first election")
+	c.flags.Var(&f.servers, "servers", "`address` of a server for the client; may be repeated")
+	c.flags.StringVar(&f.nodeClass, "node-class", "", "class of the client node")
+	c.flags.StringVar(&f.nodePool, "node-pool", "", "pool of the client node")
+	c.flags.Var(&f.meta, "meta", "`key=value` of the client node; may be repeated")
+}
+
+// apply puts the flags over what files say.
+func (f *agentFlags) apply(file *agent.File) error {
+	set := func(field **string, value string) {
+		if value != "" {
+			*field = &value
+		}
+	}
+	set(&file.Name, f.node)
+	set(&file.Region, f.region)
+	set(&file.Datacenter, f.dc)
+	set(&file.DataDir, f.dir)
+	set(&file.BindAddr, f.bind)
+	set(&file.LogLevel, f.logLevel)
+	if f.logJSON {
+		file.LogJSON = nomadish.Ptr(true)
+	}
+	if f.server || f.bootstrapExpect > 0 || f.dev {
+		file.Server = or(file.Server)
+		file.Server.Enabled = nomadish.Ptr(true)
+		if f.bootstrapExpect > 0 {
+			file.Server.BootstrapExpect = &f.bootstrapExpect
+		}
+	}
+	if f.client || f.dev {
+		file.Client = or(file.Client)
+		file.Client.Enabled = nomadish.Ptr(true)
+	}
+	if file.Client == nil {
+		return nil
+	}
+	file.Client.Servers = append(file.Client.Servers, f.servers...)
+	set(&file.Client.NodeClass, f.nodeClass)
+	set(&file.Client.NodePool, f.nodePool)
+	for _, pair := range f.meta {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return fmt.Errorf("-meta: want key=value, got %q", pair)
+		}
+		if file.Client.Meta == nil {
+			file.Client.Meta = map[string]string{}
+		}
+		file.Client.Meta[key] = value
+	}
+	return nil
+}
+
+// or makes the block where no file has it.
+func or[T any](block *T) *T {
+	if block == nil {
+		return new(T)
+	}
+	return block
+}
+
+func runAgent(ctx context.Context, c *call) error {
+	f := &agentFlags{}
+	f.register(c)
+	if err := c.parse(0, 0); err != nil {
+		return err
+	}
+	file, warnings, err := agent.Load(f.configs)
+	if err != nil {
+		return err
+	}
+	if err := f.apply(file); err != nil {
+		return err
+	}
+	logger, err := newLogger(c.Stderr, nomadish.Val(file.LogLevel), nomadish.Val(file.LogJSON))
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		logger.Warn("configuration", "warning", w)
+	}
+	if f.dev {
+		remove, err := devDefaults(file)
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
+	cfg, err := agentConfig(c, file, f.dev, logger)
+	if err != nil {
+		return err
+	}
+	a, err := agent.New(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Stdout, "==> nomadish %s: API at http://%s\n", c.Version, a.Addr())
+	err = a.Run(ctx)
+	logger.Info("agent ended")
+	return err
+}
+
+// devDefaults fills in what -dev means where files and flags do not say.
+func devDefaults(file *agent.File) (remove func(), err error) {
+	if file.BindAddr == nil {
+		file.BindAddr = nomadish.Ptr("127.0.0.1")
+	}
+	if file.DataDir != nil {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "nomadish-dev-")
+	if err != nil {
+		return nil, err
+	}
+	file.DataDir = &dir
+	return func() { _ = os.RemoveAll(dir) }, nil // what cannot be removed lies in the system's temporary directory
+}
+
+func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agent.Config, error) {
+	cfg, err := file.Config()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.DataDir == "" {
+		return cfg, errors.New("data_dir: must be set: -data-dir, or data_dir in a configuration file")
+	}
+	cfg.Version, cfg.Logger = c.Version, logger
+	cfg.Show = shown(file)
+	if cfg.Client == nil {
+		return cfg, nil
+	}
+	if dev {
+		cfg.Client.StopTasksOnShutdown = true
+		cfg.Client.Fingerprint.Loopback = true
+	}
+	cfg.Drivers, cfg.Parts, err = c.Drivers(cfg.DataDir, file.Plugins, dev, logger)
+	return cfg, err
+}
+
+// shown is what /v1/agent/self tells of the configuration besides what every agent knows.
+func shown(file *agent.File) map[string]any {
+	return map[string]any{
+		"LogLevel": nomadish.Val(file.LogLevel), "BindAddr": nomadish.Val(file.BindAddr),
+		"EnableDebug": nomadish.Val(file.EnableDebug),
+	}
+}
+
+func newLogger(w io.Writer, level string, asJSON bool) (*slog.Logger, error) {
+	levels := map[string]slog.Level{
+		"": slog.LevelInfo, "trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+		"warn": slog.LevelWarn, "error": slog.LevelError, "off": slog.LevelError + 4,
+	}
+	l, ok := levels[strings.ToLower(level)]
+	if !ok {
+		return nil, fmt.Errorf("log_level: %q is none of trace, debug, info, warn, error, off", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	if asJSON {
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}

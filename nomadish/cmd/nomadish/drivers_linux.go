@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/docker"
+	"github.com/nomadish/nomadish/drivers/mock"
+	"github.com/nomadish/nomadish/drivers/rawexec"
+	"github.com/nomadish/nomadish/drivers/runtime"
+	"github.com/nomadish/nomadish/drivers/runtime/engine"
+	"github.com/nomadish/nomadish/nomadish/agent"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
+)
+
+// subProgram runs what this program starts itself as: containerd, shims, runc, supervisors.
+func subProgram(args []string) (handled bool, code int) {
+	if len(args) > 1 && args[1] == rawexec.Subcommand {
+		if err := rawexec.Supervise(context.Background(), args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return true, 1
+		}
+		return true, 0
+	}
+	return runtime.Dispatch(args)
+}
+
+// standardDrivers makes the drivers of the released program.
+func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
+	config := map[string]drivers.Options{rawexec.Name: drivers.NewOptions(nil), docker.Name: drivers.NewOptions(nil)}
+	for _, p := range plugins {
+		values, err := p.Values()
+		if err != nil {
+			return nil, nil, fmt.Errorf("plugin %q: %w", p.Name, err)
+		}
+		config[p.Name] = drivers.NewOptions(values)
+	}
+	dataDir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := map[string]drivers.Driver{}
+	if dev || config[rawexec.Name].Bool("enabled") {
+		raw, err := rawexec.New(rawexec.Config{Dir: filepath.Join(dataDir, "runtime", rawexec.Name)})
+		if err != nil {
+			return nil, nil, err
+		}
+		all[rawexec.Name] = raw
+	}
+	if dev {
+		all[mock.Name] = mock.New(nil)
+	}
+	e, err := engine.New(engine.Config{DataDir: dataDir, Ephemeral: dev, Logger: logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	o := config[docker.Name]
+	containers, err := docker.New(docker.Config{
+		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
+		ImageArchives: o.Strings("image_archives"), PlainHTTP: o.Strings("plain_http"), PidsLimit: o.Int("pids_limit"),
+		Seccomp: runtime.Seccomp(), Logger: logger,
+	}, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range []string{docker.Name, "containerd", "containerd-driver"} {
+		all[name] = containers
+	}
+	for name, o := range config {
+		if err := o.Err(); err != nil {
+			return nil, nil, fmt.Errorf("plugin %q: %w", name, err)
+		}
+	}
+	return all, []lifecycle.Part{e.Run}, nil
+}
