@@ -73,6 +73,10 @@ var bombs = map[string]string{
 	"try hides nothing":     within(`region = try(join("", [for a in range(1024) : join("", [for b in range(1024) : "xxxxxxxxxxxxxxxx"])]), "x")`),
 	"can hides nothing":     within(`region = can([for a in range(1024) : [for b in range(1024) : 1]]) ? "a" : "b"`),
 
+	"errors in loops": within(`region = length([for a in range(1024) : [for b in range(1024) : a.x]])`),
+	"errors in calls": within(`region = length([for a in range(1024) : [for b in range(1024) : upper([])]])`),
+	"hidden errors":   within(`region = try([for a in range(1024) : try([for b in range(1024) : a.x], 1)], "x")`),
+
 	"attributes":        within("meta {\n" + many(" a%d = 1\n", 80_000) + "}"),
 	"parentheses":       within("region = " + strings.Repeat("(", 20_000) + "1" + strings.Repeat(")", 20_000)),
 	"brackets":          within("region = " + strings.Repeat("[", 400_000)),

@@ -14,6 +14,7 @@ const (
 	maxSteps    = 1 << 18  // values made or looked at; some are charged more than one
 	maxBytes    = 16 << 20 // bytes of the strings among them
 	stepsNumber = 8        // steps that a number is charged; writing one is slow
+	stepsError  = 64       // steps that an error is charged, which is kept with its context
 	maxExponent = 1 << 14  // binary exponent of a number
 	maxDigits   = 1 << 14  // digits of a number in a text; reading one takes the square of them
 )

@@ -196,12 +196,16 @@ func (ev *evaluator) explain(diags hcl.Diagnostics) hcl.Diagnostics {
 	if ev.budget.err == nil {
 		return diags
 	}
+	because := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: costSummary, Detail: sentence(ev.budget.err)}
 	for _, diag := range diags {
 		if diag.Summary == costSummary {
 			return hcl.Diagnostics{diag}
 		}
+		if because.Subject == nil {
+			because.Subject = diag.Subject
+		}
 	}
-	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: costSummary, Detail: sentence(ev.budget.err)}}
+	return hcl.Diagnostics{because}
 }
 
 const costSummary = "Expression too costly"

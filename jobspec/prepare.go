@@ -172,6 +172,9 @@ func (m metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	}
 	v, diags := m.Expression.Value(ctx)
 	if diags.HasErrors() {
+		if err := m.budget.spend(stepsError, 0); err != nil { // a loop goes on after an error
+			return cty.DynamicVal, hcl.Diagnostics{costDiagnostic(err, m.Range())}
+		}
 		return v, diags
 	}
 	if err := m.budget.charge(v); err != nil {

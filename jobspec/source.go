@@ -3,6 +3,7 @@ package jobspec
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -58,6 +59,13 @@ func (s sources) syntax(name string, text []byte) (hcl.Body, hcl.Diagnostics) {
 	}
 	if diags.HasErrors() {
 		return nil, diags
+	}
+	if !utf8.Valid(text) { // the parser lets some pass
+		return nil, hcl.Diagnostics{{
+			Severity: hcl.DiagError,
+			Summary:  "Invalid character encoding",
+			Detail:   name + " is not encoded in UTF-8.",
+		}}
 	}
 	return file.Body, diags
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
@@ -276,6 +277,9 @@ func (ev *evaluator) assign(v *variable, value cty.Value, fault string, at hcl.R
 // assignText sets a variable from the text of an option or environment
 // variable: the string itself, or an expression where the type is a structure.
 func (ev *evaluator) assignText(v *variable, text, from string) hcl.Diagnostics {
+	if !utf8.ValidString(text) {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Invalid character encoding", Detail: from + " is not encoded in UTF-8."}}
+	}
 	value := cty.StringVal(text)
 	at := hcl.Range{Filename: fmt.Sprintf("<value for var.%s from %s>", v.name, from), Start: hcl.InitialPos, End: hcl.InitialPos}
 	switch {
