@@ -175,3 +175,41 @@ func checkVerdict(t *testing.T, row []string, err error) {
 		t.Errorf("%s: got %s\nwant %s", row[0], got, want)
 	}
 }
+
+// TestFaultsPointIntoTheFile: the path of a fault is one of the places that a job file's
+// reader knows.
+func TestFaultsPointIntoTheFile(t *testing.T) {
+	for file, want := range map[string]string{
+		"b041__count-negative.hcl":               "group.g.count",
+		"b015__dup-task.hcl":                     "group.g.task.t",
+		"b067__duration-negative.hcl":            "group.g.task.t.kill_timeout",
+		"b155__check-http-no-path.hcl":           "group.g.service.check.path",
+		"b161__update-max-parallel-negative.hcl": "group.g.update.max_parallel",
+		"b203__artifact-escape.hcl":              "group.g.task.t.artifact.destination",
+		"b211__ephemeral-disk-negative.hcl":      "group.g.ephemeral_disk.size",
+	} {
+		text, err := os.ReadFile(filepath.Join(jobFiles, "malformed", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := jobspec.Load(jobspec.Config{Body: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.Job.Admit()
+		var invalid *nomadish.ValidationError
+		if !errors.As(spec.Job.Validate(), &invalid) {
+			t.Fatalf("%s: valid", file)
+		}
+		for f := range invalid.Leaves() {
+			path := spec.Job.FilePath(f.Path)
+			if path != want {
+				t.Errorf("%s: got %s, want %s", file, path, want)
+			}
+			if _, ok := spec.Positions.Find(path); !ok {
+				t.Errorf("%s: %s has no place in the file", file, path)
+			}
+			break
+		}
+	}
+}

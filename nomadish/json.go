@@ -52,10 +52,7 @@ func (l JSONLimits) Decode(data []byte, v any) error {
 		return fmt.Errorf("decode JSON into %T: not a pointer", v)
 	}
 	d := jsonDecoder{data: data, limits: l.withDefaults()}
-	if err := d.document(target.Elem()); err != nil {
-		return err
-	}
-	return nil
+	return d.document(target.Elem())
 }
 
 // EncodeJSON writes v as the API shows it. It does what encoding/json does, with two

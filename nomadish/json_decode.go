@@ -177,10 +177,15 @@ func (d *jsonDecoder) mapping(v reflect.Value) error {
 		return fmt.Errorf("decode JSON into a %s: keys are no strings", t)
 	}
 	m := reflect.MakeMap(t)
+	slot := 16 + int(t.Elem().Size()) // of a key and its value
 	err := d.object("an object", func(key []byte) error {
 		name := string(key)
 		d.path = append(d.path, jsonStep{key: name})
-		if err := d.charge(len(name) + int(t.Elem().Size()) + 48); err != nil {
+		cost := len(name) + 3*slot
+		if m.Len() == 0 {
+			cost += 8 * slot // the first slots come together
+		}
+		if err := d.charge(cost); err != nil {
 			return err
 		}
 		elem := reflect.New(t.Elem()).Elem()
@@ -211,17 +216,14 @@ func (d *jsonDecoder) list(v reflect.Value) error {
 	if elem.Kind() == reflect.Uint8 {
 		return d.bytes(v)
 	}
-	list := reflect.MakeSlice(v.Type(), 0, 0)
 	hold := reflect.New(v.Type()).Elem()
-	hold.Set(list)
+	hold.Set(reflect.MakeSlice(v.Type(), 0, 0))
 	n := 0
 	err := d.array(func() error {
 		d.path = append(d.path, jsonStep{index: n})
-		if err := d.charge(int(elem.Size())); err != nil {
+		if err := d.grow(hold, n+1); err != nil {
 			return err
 		}
-		hold.Grow(1)
-		hold.SetLen(n + 1)
 		if err := d.element(hold.Index(n)); err != nil {
 			return err
 		}
@@ -233,6 +235,22 @@ func (d *jsonDecoder) list(v reflect.Value) error {
 		v.Set(hold)
 	}
 	return err
+}
+
+// grow makes list n long. It counts the memory of every copy on the way, since the last
+// two live at once and the garbage collector may be late.
+func (d *jsonDecoder) grow(list reflect.Value, n int) error {
+	if n > list.Cap() {
+		capacity := n + n/4 + 1
+		if err := d.charge(capacity * int(list.Type().Elem().Size())); err != nil {
+			return err
+		}
+		larger := reflect.MakeSlice(list.Type(), n-1, capacity)
+		reflect.Copy(larger, list)
+		list.Set(larger)
+	}
+	list.SetLen(n)
+	return nil
 }
 
 func (d *jsonDecoder) bytes(v reflect.Value) error {
@@ -305,12 +323,18 @@ func (d *jsonDecoder) anything(v reflect.Value) error {
 	var x any
 	switch c := d.peek(); {
 	case c == '{':
+		if err := d.charge(96); err != nil { // the empty map
+			return err
+		}
 		m := map[string]any{}
 		if err := d.mapping(reflect.ValueOf(&m).Elem()); err != nil {
 			return err
 		}
 		x = m
 	case c == '[':
+		if err := d.charge(64); err != nil { // the empty list
+			return err
+		}
 		l := []any{}
 		if err := d.list(reflect.ValueOf(&l).Elem()); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -160,7 +161,7 @@ func (e *jsonEncoder) mapping(v reflect.Value) error {
 		return nil
 	}
 	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmpString(a.String(), b.String()) })
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	sep := byte('{')
 	for _, k := range keys {
 		e.out = append(appendJSONString(append(e.out, sep), k.String()), ':')
@@ -213,16 +214,6 @@ func (e *jsonEncoder) list(v reflect.Value) error {
 	}
 	e.out = append(e.out, ']')
 	return nil
-}
-
-func cmpString(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // appendJSONString appends s in quotes. What is not UTF-8 becomes U+FFFD.

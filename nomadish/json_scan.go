@@ -146,8 +146,8 @@ func (d *jsonDecoder) skip() error {
 	return err
 }
 
-// numberText reads a number and returns it as it is written.
-func (d *jsonDecoder) numberText() (string, error) {
+// numberText reads a number and returns it as it is written, as a part of the input.
+func (d *jsonDecoder) numberText() ([]byte, error) {
 	d.space()
 	start := d.pos
 	if d.at('-') {
@@ -158,13 +158,13 @@ func (d *jsonDecoder) numberText() (string, error) {
 		d.pos++
 	case d.digits() == 0:
 		if d.pos >= len(d.data) {
-			return "", d.syntax("it ends too early")
+			return nil, d.syntax("it ends too early")
 		}
-		return "", d.syntax("unexpected %q", d.data[d.pos])
+		return nil, d.syntax("unexpected %q", d.data[d.pos])
 	}
 	if d.at('.') {
 		if d.pos++; d.digits() == 0 {
-			return "", d.syntax("a number ends in a point")
+			return nil, d.syntax("a number ends in a point")
 		}
 	}
 	if d.at('e') || d.at('E') {
@@ -173,10 +173,10 @@ func (d *jsonDecoder) numberText() (string, error) {
 			d.pos++
 		}
 		if d.digits() == 0 {
-			return "", d.syntax("a number has no exponent")
+			return nil, d.syntax("a number has no exponent")
 		}
 	}
-	return string(d.data[start:d.pos]), nil
+	return d.data[start:d.pos], nil
 }
 
 func (d *jsonDecoder) at(c byte) bool { return d.pos < len(d.data) && d.data[d.pos] == c }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -153,16 +154,29 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// TestDecodeIsBounded: a small body can't take much memory.
+// TestDecodeIsBounded: a body of 8 MiB can't take more than 32 MiB while it is refused.
 func TestDecodeIsBounded(t *testing.T) {
+	const n = 2 << 20
 	for _, body := range []string{
-		`{"TaskGroups":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`,
-		`{"TaskGroups":[{"Tasks":[{"Config":{"a":[` + strings.Repeat(`0,`, 1<<20) + `0]}}]}]}`,
-		`{"TaskGroups":[{"Tasks":[{"Config":{"a":[` + strings.Repeat(`{},`, 1<<20) + `0]}}]}]}`,
+		`{"TaskGroups":[` + strings.Repeat(`{},`, n) + `{}]}`,
+		`{"TaskGroups":[` + strings.Repeat(`{"Tasks":[{},{},{}]},`, n/8) + `{}]}`,
+		`{"TaskGroups":[{"Tasks":[{"Config":{"a":[` + strings.Repeat(`0,`, 2*n) + `0]}}]}]}`,
+		`{"TaskGroups":[{"Tasks":[{"Config":{"a":[` + strings.Repeat(`{},`, n) + `0]}}]}]}`,
+		`{"TaskGroups":[{"Tasks":[{"Config":{"a":[` + strings.Repeat(`{"b":[]},`, n/2) + `0]}}]}]}`,
+		`{"Datacenters":[` + strings.Repeat(`"",`, n) + `""]}`,
+		`{"Datacenters":[` + strings.Repeat(`"a\n",`, n) + `""]}`,
 	} {
+		data := []byte(body)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		var job Job
-		if err := DecodeJSON([]byte(body), &job); KindOf(err) != KindTooLarge {
+		err := DecodeJSON(data, &job)
+		runtime.ReadMemStats(&after)
+		if KindOf(err) != KindTooLarge {
 			t.Errorf("%.60s…: %v, want KindTooLarge", body, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 24<<20 {
+			t.Errorf("%.60s…: took %d MiB", body, took>>20)
 		}
 	}
 }
