@@ -79,7 +79,7 @@ func New(cfg Config, store *state.Store, proposer Proposer) *Evals {
 }
 
 // restartPause is the time between two tries to begin from the state.
-const restartPause = time.Second
+const restartPause = 250 * time.Millisecond
 
 // Run works on evaluations until ctx ends. When it loses track, of the state's changes or of
 // what became of a plan, it begins again from the state.

@@ -118,14 +118,25 @@ func (s *session) allocationChanged(change state.Change, r *room, now int64) {
 
 // unblock lets those blocked evaluations go that may find room now.
 func (s *session) unblock(r *room) {
-	for _, eval := range s.blocked.Unblock(r.index, slices.Sorted(maps.Keys(r.classes))...) {
+	s.release(s.blocked.Unblock(r.index, slices.Sorted(maps.Keys(r.classes))...))
+	clear(r.classes)
+	r.flushed = time.Now()
+}
+
+// unblockAll lets all blocked evaluations go: no class in particular got room.
+func (s *session) unblockAll() {
+	view := s.table.View()
+	s.release(s.blocked.Unblock(view.Index(), ""))
+}
+
+// release offers evaluations that were blocked.
+func (s *session) release(evals []*nomadish.Evaluation) {
+	for _, eval := range evals {
 		if err := s.broker.Enqueue(eval); err != nil {
 			s.missed.Store(true)
 			s.cfg.Logger.Warn("evaluation waits in the state alone", "eval_id", eval.ID, "err", err)
 		}
 	}
-	clear(r.classes)
-	r.flushed = time.Now()
 }
 
 // progress is an index that only grows, and that may be waited for.

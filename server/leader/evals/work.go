@@ -81,11 +81,12 @@ func (s *session) answer(ctx context.Context, d *broker.Delivery) error {
 func (s *session) schedule(eval *nomadish.Evaluation) (*scheduler.Outcome, error) {
 	started := time.Now()
 	// The view first: an allocation that ended in between then still counts in the view,
-	// which costs a little room. The other way round its room would be given away twice.
+	// which costs a little room. The other way round its room would be given away twice. The
+	// view's index is what counts, so that room that comes up now is seen as newer.
 	view := s.table.View()
 	reader := s.store.Reader()
 	out, err := scheduler.Schedule(scheduler.Snapshot{
-		State: reading{reader}, Index: reader.Index(), Capacity: view,
+		State: reading{reader}, Index: view.Index(), Capacity: view,
 		Config: schedulerConfig(reader, eval), Now: s.cfg.Now(), Excluded: s.planner.Excluded(),
 	}, eval)
 	if err == nil {
@@ -147,6 +148,7 @@ func (s *session) submit(ctx context.Context, d *broker.Delivery, out *scheduler
 	if err == nil {
 		return result, nil
 	}
+	s.unblockAll() // what the plan had booked is free again, and no change of the state tells so
 	var known *nomadish.Error
 	if errors.As(err, &known) && known.Kind == nomadish.KindConflict {
 		// The state has moved on: look again.
