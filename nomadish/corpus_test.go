@@ -213,3 +213,34 @@ func TestFaultsPointIntoTheFile(t *testing.T) {
 		}
 	}
 }
+
+// TestDriverWarnings: a task whose driver, or whose driver's options, the cluster doesn't
+// know is accepted with a warning.
+func TestDriverWarnings(t *testing.T) {
+	admission := nomadish.Admission{Drivers: map[string]nomadish.ConfigSchema{"raw_exec": {
+		"command": {Type: nomadish.ConfigString, Required: true},
+		"args":    {Type: nomadish.ConfigStringList},
+	}}}
+	for file, want := range map[string]string{
+		"b029__unknown-task-config-key.hcl": `Task "g.t" driver "raw_exec": unknown option "`,
+		"b213__driver-nonexistent.hcl":      ` is not known here`,
+		"b215__config-missing-command.hcl":  `Task "g.t" driver "raw_exec": option "command" is required`,
+		"b217__config-command-list.hcl":     `Task "g.t" driver "raw_exec": option "command": want a string`,
+	} {
+		text, err := os.ReadFile(filepath.Join(jobFiles, "malformed", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := jobspec.Parse(jobspec.Config{Body: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.Admit()
+		if err := admission.Validate(job); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if got := admission.Warnings(job); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s: got %q, want %q", file, got, want)
+		}
+	}
+}

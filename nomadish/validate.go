@@ -137,8 +137,7 @@ type Admission struct {
 	NamespaceExists        func(name string) bool // default: all do
 	NodePoolExists         func(name string) bool // default: all do
 	MemoryOversubscription bool                   // tasks may use more than they reserve
-	// Drivers are the config schemas of the task drivers that some node has; a driver that
-	// is not here is not checked.
+	// Drivers are the config schemas of the known task drivers; default: nothing is checked.
 	Drivers map[string]ConfigSchema
 }
 

@@ -42,9 +42,18 @@ func (a Admission) Warnings(j *Job) Warnings {
 				"Update the Scheduler Configuration to allow oversubscription.", Val(g.Name), t.Name))
 		}
 	}
+	return append(w, a.driverWarnings(j)...)
+}
+
+// driverWarnings are about what a task's driver won't understand.
+func (a Admission) driverWarnings(j *Job) (w Warnings) {
 	for g, t := range j.AllTasks() {
+		if a.Drivers == nil || t.injected() {
+			continue
+		}
 		schema, ok := a.Drivers[t.Driver]
-		if !ok || t.injected() {
+		if !ok {
+			w = append(w, fmt.Sprintf("Task \"%s.%s\" driver %q is not known here", Val(g.Name), t.Name, t.Driver))
 			continue
 		}
 		for _, m := range CheckConfig(schema, t.Config) {
