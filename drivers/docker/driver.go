@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -18,6 +19,8 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/sirupsen/logrus"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
@@ -104,6 +107,7 @@ type Driver struct {
 	tasks  keyed // one start or removal per container at a time
 	images keyed // one download per image at a time
 	users  users
+	quiet  *log.Entry
 
 	mu          sync.Mutex
 	snapshotter string // once known
@@ -116,7 +120,12 @@ func New(cfg Config, e Engine) (*Driver, error) {
 	if err != nil && !errors.Is(err, cgroup.ErrUnavailable) {
 		return nil, err
 	}
-	return &Driver{cfg: cfg, engine: e, l: e.Layout(), groups: groups, snapshotter: cfg.Snapshotter}, nil
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	return &Driver{
+		cfg: cfg, engine: e, l: e.Layout(), groups: groups, snapshotter: cfg.Snapshotter,
+		quiet: logrus.NewEntry(quiet),
+	}, nil
 }
 
 // Run keeps the driver's containerd until ctx ends. Where containerd ends with it, so do all
@@ -174,7 +183,8 @@ func (d *Driver) Fingerprint(ctx context.Context) (drivers.Fingerprint, error) {
 
 // client returns a client, and ctx for its calls.
 func (d *Driver) client(ctx context.Context) (*client.Client, context.Context, error) {
-	ctx = namespaces.WithNamespace(ctx, namespace)
+	// containerd's client logs what it returns as errors as well: once is enough.
+	ctx = log.WithLogger(namespaces.WithNamespace(ctx, namespace), d.quiet)
 	c, err := d.engine.Client(ctx)
 	return c, ctx, err
 }

@@ -66,7 +66,7 @@ func waiting(t *testing.T, d *docker.Driver, h *drivers.Handle) <-chan ending {
 // notice nothing, and new ones start.
 func TestContainerdKilled(t *testing.T) {
 	d := newDriver(t)
-	spec := drivertest.Spec(t, run("trap", "12", "21"))
+	spec := taskSpec(t, run("trap", "12", "21"))
 	h := start(t, d, spec)
 	ready(t, spec)
 	end := waiting(t, d, h)
@@ -83,7 +83,7 @@ func TestContainerdKilled(t *testing.T) {
 	if err != nil || again.PID != h.PID {
 		t.Errorf("starting it again gives %+v, %v; want process %d", again, err, h.PID)
 	}
-	if got := output(t, d, drivertest.Spec(t, run("print", "new"))); got != "new" {
+	if got := output(t, d, taskSpec(t, run("print", "new"))); got != "new" {
 		t.Errorf("a new task prints %q", got)
 	}
 	if err := d.Signal(testContext(t), h, "SIGUSR2"); err != nil {
@@ -96,7 +96,7 @@ func TestContainerdKilled(t *testing.T) {
 
 // A task that ends while neither agent nor containerd lives is reported with its exit code.
 func TestExitSeenByNobody(t *testing.T) {
-	spec := drivertest.Spec(t, run("print", "ready", "after", "300ms", "print", " done", "exit", "9"))
+	spec := taskSpec(t, run("print", "ready", "after", "300ms", "print", " done", "exit", "9"))
 	h := start(t, newDriver(t), spec)
 	ready(t, spec)
 	killContainerd(t)
@@ -117,8 +117,8 @@ func TestExitSeenByNobody(t *testing.T) {
 // allocation does.
 func TestShimKilled(t *testing.T) {
 	d := newDriver(t)
-	other := start(t, d, drivertest.Spec(t, run("sleep")))
-	spec := drivertest.Spec(t, run("children", "2", "print", "ready", "sleep"))
+	other := start(t, d, taskSpec(t, run("sleep")))
+	spec := taskSpec(t, run("children", "2", "print", "ready", "sleep"))
 	h := start(t, d, spec)
 	ready(t, spec)
 	end := waiting(t, d, h)
@@ -142,7 +142,7 @@ func TestShimKilled(t *testing.T) {
 // A shim killed while containerd is dead leaves nothing running either.
 func TestShimAndContainerdKilled(t *testing.T) {
 	d := newDriver(t)
-	spec := drivertest.Spec(t, run("children", "2", "print", "ready", "sleep"))
+	spec := taskSpec(t, run("children", "2", "print", "ready", "sleep"))
 	h := start(t, d, spec)
 	ready(t, spec)
 	shim := parent(t, h.PID)
@@ -163,7 +163,7 @@ func TestShimAndContainerdKilled(t *testing.T) {
 // Tasks of one allocation share a shim.
 func TestOneShimPerAllocation(t *testing.T) {
 	d := newDriver(t)
-	first, second := drivertest.Spec(t, run("sleep")), drivertest.Spec(t, run("sleep"))
+	first, second := taskSpec(t, run("sleep")), taskSpec(t, run("sleep"))
 	second.AllocID, second.ID = first.AllocID, first.AllocID+"/other/0"
 	a, b := start(t, d, first), start(t, d, second)
 	if x, y := parent(t, a.PID), parent(t, b.PID); x != y {
@@ -181,18 +181,21 @@ func TestOneShimPerAllocation(t *testing.T) {
 // files.
 func TestNothingIsLeft(t *testing.T) {
 	d := newDriver(t)
-	h := start(t, d, drivertest.Spec(t, run("exit", "0"))) // the image is here from now on
+	h := start(t, d, taskSpec(t, run("exit", "0"))) // the image is here from now on
 	wait(t, d, h)
 	if err := d.Remove(testContext(t), h); err != nil {
 		t.Fatal(err)
 	}
-	var before count
+	before, calm := census(t), 0
 	eventually(t, "earlier tests' garbage is collected", func() bool {
-		before = census(t)
-		return before.files == 0 && before.snapshots == 1
+		if now := census(t); now != before {
+			before, calm = now, 0
+		}
+		calm++
+		return calm > 100
 	})
 	for i := range 6 {
-		spec := drivertest.Spec(t, run("children", "2", "deaf"))
+		spec := taskSpec(t, run("children", "2", "deaf"))
 		if i%3 == 1 {
 			spec.Config = run("exit", "1")
 		}
@@ -259,7 +262,7 @@ func census(t *testing.T) count {
 
 // A start that its agent's death cut short is done again from scratch.
 func TestStartAgainAfterInterruption(t *testing.T) {
-	spec := drivertest.Spec(t, run("print", "once"))
+	spec := taskSpec(t, run("print", "once"))
 	ctx, cancel := context.WithCancel(context.Background())
 	d := newDriver(t)
 	for i := range 8 { // each try is cut at another point

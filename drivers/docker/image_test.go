@@ -82,7 +82,7 @@ func TestPull(t *testing.T) {
 	push(t, host+"/app:latest", first, "")
 	prints := func(config map[string]any, want string) {
 		t.Helper()
-		if got := output(t, d, drivertest.Spec(t, config)); got != want {
+		if got := output(t, d, taskSpec(t, config)); got != want {
 			t.Errorf("%v prints %q, want %q", config, got, want)
 		}
 	}
@@ -131,13 +131,13 @@ func TestPullFails(t *testing.T) {
 		{name: "no name", config: map[string]any{"image": "UPPER CASE"}, want: "image:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := d.Start(testContext(t), drivertest.Spec(t, tt.config))
+			_, err := d.Start(testContext(t), taskSpec(t, tt.config))
 			if err == nil || !strings.Contains(err.Error(), tt.want) || drivers.IsRecoverable(err) != tt.again {
 				t.Errorf("error %v (recoverable: %v), want %q (%v)", err, drivers.IsRecoverable(err), tt.want, tt.again)
 			}
 		})
 	}
-	if got := output(t, d, drivertest.Spec(t, auth("secret"))); got != "private" {
+	if got := output(t, d, taskSpec(t, auth("secret"))); got != "private" {
 		t.Errorf("with the right credentials: %q", got)
 	}
 }
@@ -200,7 +200,7 @@ func TestLoad(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			spec := drivertest.Spec(t, map[string]any{"image": tt.image, "load": tt.load})
+			spec := taskSpec(t, map[string]any{"image": tt.image, "load": tt.load})
 			if tt.write != nil {
 				tt.write(t, filepath.Join(spec.Dir.Task, tt.file))
 			}
@@ -224,7 +224,7 @@ func TestLoadedImageStaysApart(t *testing.T) {
 	host := hub(t, "")
 	push(t, host+"/app:1", image(t, "registry"), "")
 	ref := host + "/app:1"
-	spec := drivertest.Spec(t, map[string]any{"image": ref, "load": "a.tar"})
+	spec := taskSpec(t, map[string]any{"image": ref, "load": "a.tar"})
 	for _, text := range []string{"mine", "changed"} {
 		f, err := os.Create(filepath.Join(spec.Dir.Local, "a.tar"))
 		if err != nil {
@@ -244,7 +244,7 @@ func TestLoadedImageStaysApart(t *testing.T) {
 			t.Errorf("the archive's task prints %q, want %q", got, text)
 		}
 	}
-	if got := output(t, d, drivertest.Spec(t, map[string]any{"image": ref})); got != "registry" {
+	if got := output(t, d, taskSpec(t, map[string]any{"image": ref})); got != "registry" {
 		t.Errorf("the registry's task prints %q", got)
 	}
 }
@@ -256,7 +256,7 @@ func TestLoadIsBounded(t *testing.T) {
 	if err := shared.writeImage(path, "big:1", archive.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	spec := drivertest.Spec(t, map[string]any{"image": "big:1", "load": "big.tar"})
+	spec := taskSpec(t, map[string]any{"image": "big:1", "load": "big.tar"})
 	if err := os.Rename(path, filepath.Join(spec.Dir.Local, "big.tar")); err != nil {
 		t.Fatal(err)
 	}
@@ -269,14 +269,14 @@ func TestLoadIsBounded(t *testing.T) {
 // again is not counted.
 func BenchmarkStart(b *testing.B) {
 	d := newDriver(b)
-	h := start(b, d, drivertest.Spec(b, run("sleep")))
+	h := start(b, d, taskSpec(b, run("sleep")))
 	if !drivertest.Alive(h.PID) {
 		b.Fatal("the first task does not run")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		spec := drivertest.Spec(b, run("sleep"))
+		spec := taskSpec(b, run("sleep"))
 		b.StartTimer()
 		h, err := d.Start(testContext(b), spec)
 		if err != nil {

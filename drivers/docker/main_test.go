@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
@@ -90,7 +91,7 @@ func inWorld(m *testing.M) int {
 	if err == nil {
 		err = end.Run(ended)
 	}
-	err = errors.Join(err, shared.leftovers(), os.RemoveAll(dir))
+	err = errors.Join(err, shared.leftovers(), removeGroups(), os.RemoveAll(dir))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "left after all tests:", err)
 		if code == 0 {
@@ -205,6 +206,19 @@ func with(config map[string]any, option string, value any) map[string]any {
 	return config
 }
 
+// taskSpec is a specification whose control group is below the tests' own.
+func taskSpec(t testing.TB, config map[string]any) *drivers.TaskSpec {
+	t.Helper()
+	spec := drivertest.Spec(t, config)
+	spec.Cgroup = groupOf(spec)
+	return spec
+}
+
+// testGroup holds the control groups of this run's tasks.
+func testGroup() string { return fmt.Sprintf("nomadish-docker-test-%d", os.Getpid()) }
+
+func groupOf(spec *drivers.TaskSpec) string { return testGroup() + "/" + spec.Key() }
+
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), drivertest.Patience)
 	t.Cleanup(cancel)
@@ -282,11 +296,11 @@ func (w *world) leftovers() error {
 	return errors.Join(append(errs, groups())...)
 }
 
-// groups finds control groups of containers.
+// groups finds control groups of tasks.
 func groups() error {
 	var errs []error
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), "nmd-") {
+		if err == nil && e.IsDir() && filepath.Base(filepath.Dir(path)) == testGroup() {
 			errs = append(errs, fmt.Errorf("control group %s", path))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -295,6 +309,15 @@ func groups() error {
 		return err
 	})
 	return errors.Join(append(errs, err)...)
+}
+
+// removeGroups removes the group of all tests, which is nobody else's.
+func removeGroups() error {
+	sys, err := cgroup.Detect("/")
+	if err != nil {
+		return err
+	}
+	return sys.Group(testGroup()).Remove()
 }
 
 // processes returns the executable of each process by pid, as the process itself sees it.

@@ -6,13 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
@@ -41,7 +44,7 @@ func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
 			errs = append(errs, d.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, d.reapSnapshots(ctx, c, kept), d.reapFiles(ctx, kept), d.reapViews())
+	errs = append(errs, d.reapSnapshots(ctx, c, kept), d.reapFiles(ctx, kept), d.reapViews(), d.reapSockets())
 	return errors.Join(errs...)
 }
 
@@ -116,6 +119,30 @@ func (d *Driver) reapViews() error {
 	for _, v := range views {
 		path := filepath.Join(dir, v.Name())
 		errs = append(errs, mount.UnmountAll(path, 0), os.Remove(path))
+	}
+	return errors.Join(errs...)
+}
+
+// reapSockets removes those of shims that were killed: nobody listens there any more.
+func (d *Driver) reapSockets() error {
+	entries, err := os.ReadDir(d.l.ShimSockets())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		path := filepath.Join(d.l.ShimSockets(), e.Name())
+		info, err := e.Info()
+		if err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue // one that is being made refuses as well
+		}
+		conn, err := net.Dial("unix", path)
+		switch {
+		case err == nil:
+			errs = append(errs, conn.Close())
+		case errors.Is(err, unix.ECONNREFUSED):
+			errs = append(errs, os.Remove(path))
+		}
 	}
 	return errors.Join(errs...)
 }

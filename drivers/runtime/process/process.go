@@ -51,17 +51,20 @@ func (id ID) Alive() bool {
 
 // Kill ends the process if it is still the same one, and waits up to grace for it to be gone.
 func (id ID) Kill(signal unix.Signal, grace time.Duration) error {
+	if !id.Alive() {
+		return nil
+	}
 	fd, err := unix.PidfdOpen(id.PID, 0)
-	if errors.Is(err, unix.ESRCH) || err == nil && !id.Alive() {
-		if err == nil {
-			return unix.Close(fd)
-		}
+	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("process %d: %w", id.PID, err)
 	}
 	defer unix.Close(fd)
+	if !id.Alive() {
+		return nil // it ended meanwhile, and the pid may be another's
+	}
 	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("process %d: %w", id.PID, err)
 	}
