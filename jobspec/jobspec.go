@@ -29,7 +29,7 @@ type Config struct {
 	Vars       []string         // values of variables, "name=value", as given with -var
 	VarFiles   []string         // paths of files with values of variables
 	VarContent string           // text of such a file, as the HTTP API takes it
-	Envs       []string         // environment, "NAME=value"; NOMAD_VAR_name sets a variable
+	Envs       []string         // environment, "NAME=value"; NOMAD_VAR_name and NOMADISH_VAR_name set a variable
 	Strict     bool             // a value for a variable that the file does not declare is an error
 	Now        func() time.Time // clock of the function timestamp; default time.Now
 }

@@ -132,33 +132,38 @@ func (d *decoder) freeMap(b block, path string) (map[string]any, hcl.Diagnostics
 		}
 		values[attr.Name] = native
 	}
+	return values, append(diags, d.freeBlocks(c.blocks, values, path)...)
+}
+
+// freeBlocks adds the blocks in a free block to its values.
+func (d *decoder) freeBlocks(blocks []block, values map[string]any, path string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	arguments := maps.Clone(values)
 	count := make(map[string]int)
-	for _, inner := range c.blocks {
-		if err := d.ev.budget.spend(1+len(inner.Labels), 0); err != nil {
-			return values, diags.Append(costDiagnostic(err, inner.DefRange))
+	for _, b := range blocks {
+		if err := d.ev.budget.spend(1+len(b.Labels), 0); err != nil {
+			return diags.Append(costDiagnostic(err, b.DefRange))
 		}
-		innerPath := d.blockPath(path, inner, count)
-		d.place(innerPath, inner.DefRange)
-		m, more := d.freeMap(inner, innerPath)
+		at := d.blockPath(path, b, count)
+		d.place(at, b.DefRange)
+		m, more := d.freeMap(b, at)
 		diags = append(diags, more...)
-		for _, label := range slices.Backward(inner.Labels) {
+		for _, label := range slices.Backward(b.Labels) {
 			m = map[string]any{label: []any{m}}
 		}
-		switch before := values[inner.Type].(type) {
-		case nil:
-			values[inner.Type] = []any{m}
-		case []any:
-			values[inner.Type] = append(before, m)
-		default:
+		if _, taken := arguments[b.Type]; taken {
 			diags = diags.Append(&hcl.Diagnostic{
 				Severity: hcl.DiagError,
 				Summary:  "Duplicate argument",
-				Detail:   fmt.Sprintf("There is an argument %q as well as a block of that name.", inner.Type),
-				Subject:  &inner.DefRange,
+				Detail:   fmt.Sprintf("There is an argument %q as well as a block of that name.", b.Type),
+				Subject:  &b.DefRange,
 			})
+			continue
 		}
+		before, _ := values[b.Type].([]any)
+		values[b.Type] = append(before, m)
 	}
-	return values, diags
+	return diags
 }
 
 // plain makes a Go value of v with the types that JSON has; whole numbers are int64.

@@ -49,14 +49,25 @@ func (ev *evaluator) declare(cfg Config, r *root) hcl.Diagnostics {
 		return diags
 	}
 	// The environment is the weakest source and the command line the strongest.
-	for _, env := range cfg.Envs {
-		if name, value, ok := strings.Cut(env, "="); ok && strings.HasPrefix(name, "NOMAD_VAR_") {
-			if v := vars[strings.TrimPrefix(name, "NOMAD_VAR_")]; v != nil {
+	for _, prefix := range []string{"NOMAD_VAR_", "NOMADISH_VAR_"} {
+		for _, env := range cfg.Envs {
+			name, value, _ := strings.Cut(env, "=")
+			if v := vars[strings.TrimPrefix(name, prefix)]; v != nil && strings.HasPrefix(name, prefix) {
 				diags = append(diags, ev.assignText(v, value, "the environment variable "+name)...)
 			}
 		}
 	}
 	diags = append(diags, ev.variableFiles(cfg, vars)...)
+	diags = append(diags, ev.variableOptions(cfg, vars)...)
+	if diags.HasErrors() {
+		return diags
+	}
+	return ev.define(vars, r.locals)
+}
+
+// variableOptions reads the values that were given as options.
+func (ev *evaluator) variableOptions(cfg Config, vars map[string]*variable) hcl.Diagnostics {
+	var diags hcl.Diagnostics
 	for _, arg := range cfg.Vars {
 		name, value, ok := strings.Cut(arg, "=")
 		switch v := vars[name]; {
@@ -72,10 +83,7 @@ func (ev *evaluator) declare(cfg Config, r *root) hcl.Diagnostics {
 			diags = diags.Append(undeclared(name, vars, nil))
 		}
 	}
-	if diags.HasErrors() {
-		return diags
-	}
-	return ev.define(vars, r.locals)
+	return diags
 }
 
 // define checks that each variable has a good value, and evaluates the locals.

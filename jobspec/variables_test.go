@@ -26,6 +26,7 @@ func TestVariables(t *testing.T) {
 		"null default":        {"default = null", jobspec.Config{}, "null"},
 		"no value":            {"", jobspec.Config{}, `!<nil>: Unset variable "v"`},
 		"environment":         {"default = \"a\"", jobspec.Config{Envs: []string{"X=1", "NOMAD_VAR_v=env", "NOMAD_VAR_other=1"}, Strict: true}, `"env"`},
+		"our environment":     {"", jobspec.Config{Envs: []string{"NOMADISH_VAR_v=ours", "NOMAD_VAR_v=env"}}, `"ours"`},
 		"content over env":    {"", jobspec.Config{Envs: []string{"NOMAD_VAR_v=env"}, VarContent: "v = \"text\""}, `"text"`},
 		"JSON content":        {"", jobspec.Config{VarContent: `{"v": {"a": [1]}}`}, `{"a":[1]}`},
 		"file over env":       {"", jobspec.Config{Envs: []string{"NOMAD_VAR_v=env"}, VarFiles: []string{file}}, `"file"`},
