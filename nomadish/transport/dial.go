@@ -14,12 +14,12 @@ import (
 // dialTimeout is how long it may take to connect to another agent and to set up a session.
 const dialTimeout = 5 * time.Second
 
-// dialTCP connects with what finds a dead peer within seconds.
+// keepAlive finds a dead peer within seconds.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
+
+// dialTCP connects to another agent.
 func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
-	d := net.Dialer{
-		Timeout:         dialTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3},
-	}
+	d := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}
 	return d.DialContext(ctx, "tcp", addr)
 }
 
@@ -113,16 +113,23 @@ func (d *dialled) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{session: s, peer: Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: d.addr}, client: Client(s)}
-	d.mu.Lock()
-	d.link = l
-	d.mu.Unlock()
+	l := newLink(s, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: d.addr})
 	// The session works in both directions: the other agent may ask us, too.
-	if !d.hub.spawn(func() { _ = d.hub.answer(l) }) {
+	if !d.hub.add(l) || !d.hub.spawn(func() { d.answer(l) }) {
 		_ = s.Close() // the hub has ended
 		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, net.ErrClosed)
 	}
+	d.mu.Lock()
+	d.link = l
+	d.mu.Unlock()
 	return l, nil
+}
+
+// answer serves what the other agent asks on the session.
+func (d *dialled) answer(l *link) {
+	if err := d.hub.answer(l); err != nil {
+		d.hub.cfg.Logger.Debug("session with an agent ended", "addr", d.addr, "err", err)
+	}
 }
 
 // Any returns the way to one of several agents: the last that worked, or the first that

@@ -38,9 +38,9 @@ func (c HubConfig) withDefaults() HubConfig {
 	return c
 }
 
-// Hub holds an agent's sessions with other agents: those that it dialled, by address, and
-// those that others set up, by their ID. Every session works in both directions: requests
-// that come in on it go to the hub's handler.
+// Hub holds an agent's sessions with other agents, whoever dialled: by the other's ID, and
+// those that this agent dialled also by address. Every session works in both directions:
+// requests that come in on it go to the hub's handler.
 type Hub struct {
 	cfg      HubConfig
 	http     *http.Server
@@ -74,7 +74,8 @@ func NewHub(cfg HubConfig, h http.Handler) (*Hub, error) {
 		joined:  map[string]*link{},
 	}
 	if cfg.Listen != "" {
-		l, err := net.Listen("tcp", cfg.Listen)
+		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+		l, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
 		if err != nil {
 			return nil, fmt.Errorf("listen for agents: %w", err)
 		}
@@ -118,6 +119,10 @@ func (h *Hub) Run(ctx context.Context) error {
 	return err
 }
 
+// hubGrace is how long requests of peers may go on after the hub was told to stop. Their
+// contexts have ended then.
+const hubGrace = 3 * time.Second
+
 // end closes all sessions and waits for what serves them.
 func (h *Hub) end() {
 	h.mu.Lock()
@@ -135,7 +140,11 @@ func (h *Hub) end() {
 	for _, l := range links {
 		_ = l.session.Close() // closing is all that is wanted
 	}
-	_ = h.http.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), hubGrace)
+	defer cancel()
+	if h.http.Shutdown(ctx) != nil {
+		_ = h.http.Close() // requests that do not end in time
+	}
 	h.wg.Wait()
 }
 
@@ -204,38 +213,42 @@ func (h *Hub) sort(ctx context.Context, c net.Conn) error {
 		if lc, ok := c.(*limitedConn); ok {
 			lc.trust()
 		}
-		return h.serve(session, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: c.RemoteAddr().String()})
+		return h.serve(newLink(session, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: c.RemoteAddr().String()}))
 	}
 	return fmt.Errorf("unknown protocol %q", first[0])
 }
 
+func newLink(s Session, peer Peer) *link { return &link{session: s, peer: peer, client: Client(s)} }
+
 // serve answers the requests that come in on a session until it ends. Meanwhile the peer
-// can be reached by its ID; its newest session counts.
-func (h *Hub) serve(s Session, peer Peer) error {
-	l := &link{session: s, peer: peer, client: Client(s)}
-	key := peerKey(peer.Kind, peer.ID)
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return s.Close()
+// can be reached by its ID.
+func (h *Hub) serve(l *link) error {
+	if !h.add(l) {
+		return l.session.Close()
 	}
-	h.joined[key] = l
-	h.mu.Unlock()
-	defer func() {
-		h.mu.Lock()
-		if h.joined[key] == l {
-			delete(h.joined, key)
-		}
-		h.mu.Unlock()
-	}()
 	return h.answer(l)
 }
 
-// answer runs the HTTP server on a session.
+// add makes a peer known; its newest session counts. It returns false if the hub has ended.
+func (h *Hub) add(l *link) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.joined[peerKey(l.peer.Kind, l.peer.ID)] = l
+	}
+	return !h.closed
+}
+
+// answer runs the HTTP server on a session, and then forgets it.
 func (h *Hub) answer(l *link) error {
 	defer l.client.CloseIdleConnections()
 	err := h.http.Serve(&sessionListener{session: l.session, peer: l.peer})
 	_ = l.session.Close() // Serve returns for that reason or another; either way it is over
+	h.mu.Lock()
+	if key := peerKey(l.peer.Kind, l.peer.ID); h.joined[key] == l {
+		delete(h.joined, key)
+	}
+	h.mu.Unlock()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -247,15 +260,15 @@ func peerKey(kind nomadish.CallerKind, id string) string { return kind.String() 
 // Join serves a session in memory, as if peer had dialled, until it ends.
 func (h *Hub) Join(s Session, peer Peer) error {
 	<-h.started
-	return h.serve(s, peer)
+	return h.serve(newLink(s, peer))
 }
 
-// Node returns the way to a node over the session that it keeps with this agent.
+// Node returns the way to a node over the session with it.
 func (h *Hub) Node(id string) (http.RoundTripper, error) {
 	return h.reach(nomadish.CallerNode, id, "No path to node")
 }
 
-// Server returns the way to a server over the session that it keeps with this agent.
+// Server returns the way to a server over the session with it.
 func (h *Hub) Server(id string) (http.RoundTripper, error) {
 	return h.reach(nomadish.CallerServer, id, "No path to server")
 }
@@ -269,7 +282,7 @@ func (h *Hub) reach(kind nomadish.CallerKind, id, missing string) (http.RoundTri
 	return nil, nomadish.Errorf(nomadish.KindInternal, "%s", missing)
 }
 
-// Nodes returns the IDs of the nodes that keep a session with this agent, in no order.
+// Nodes returns the IDs of the nodes that have a session with this agent, in no order.
 func (h *Hub) Nodes() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

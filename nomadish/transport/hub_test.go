@@ -73,6 +73,11 @@ func TestSessionWorksBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, back, "server s1 hops=0 deadline=false")
+	again, err := node.Server("s1") // who dialled knows the other by its ID, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, again, "node n1 hops=0 deadline=false")
 	if _, err := server.Node("n2"); err == nil || err.Error() != "No path to node" {
 		t.Errorf("unknown node: got %v", err)
 	}
