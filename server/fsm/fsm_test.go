@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/codec"
@@ -20,7 +21,7 @@ import (
 var start = time.Unix(1_700_000_000, 0)
 
 // entry makes a log entry of a command.
-func entry(t testing.TB, index uint64, request string, at time.Time, c fsm.Command) *raft.Log {
+func entry(t rapid.TB, index uint64, request string, at time.Time, c fsm.Command) *raft.Log {
 	t.Helper()
 	b, err := fsm.Encode(c, request, at)
 	if err != nil {

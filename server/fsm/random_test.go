@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 }
 
 func newFSM(t rapid.TB) *fsm.FSM {
-	return fsm.New(state.New(), fsm.Config{OnFatal: func(err error) { t.Errorf("%v: %v", errFatal, err) }})
+	return fsm.New(state.New(), fsm.Config{OnFatal: func(err error) { t.Errorf("the state machine has stopped: %v", err) }})
 }
 
 func snapshot(t rapid.TB, r state.Reader) []byte {

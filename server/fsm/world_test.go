@@ -1,7 +1,6 @@
 package fsm_test
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -54,7 +53,7 @@ func drawPlan(t *rapid.T) *fsm.ApplyPlan {
 	for range rapid.IntRange(0, 3).Draw(t, "placements") {
 		part.Placed = append(part.Placed, &nomadish.Allocation{
 			ID: allocID(t), Namespace: "default", JobID: job, TaskGroup: "group", NodeID: nodeID(t), EvalID: id('e', 0),
-			JobVersion:    uint64(rapid.IntRange(0, 3).Draw(t, "version")),
+			JobVersion:    rapid.SampledFrom([]uint64{0, 0, 0, 1, 2}).Draw(t, "version"),
 			DesiredStatus: "run", ClientStatus: rapid.SampledFrom([]string{"", "pending", "lost"}).Draw(t, "client status"),
 		})
 	}
@@ -63,7 +62,7 @@ func drawPlan(t *rapid.T) *fsm.ApplyPlan {
 			ID: allocID(t), DesiredStatus: "stop", ClientStatus: rapid.SampledFrom([]string{"running", "lost", "unknown"}).Draw(t, "client status"),
 		})
 	}
-	return fsm.NewApplyPlan(uint64(rapid.IntRange(0, 3).Draw(t, "term")), part)
+	return fsm.NewApplyPlan(rapid.SampledFrom([]uint64{1, 2, 3, 3, 3}).Draw(t, "term"), part)
 }
 
 func drawReport(t *rapid.T) *fsm.UpdateAllocsFromNode {
@@ -129,23 +128,29 @@ func drawRare(t *rapid.T) fsm.Command {
 	return &fsm.Barrier{}
 }
 
-// drawLog draws a log of commands; index and time grow, but the time not always.
+// drawLog draws a log: all nodes and jobs are registered, and then any commands follow.
+// Index and time grow, but the time not always.
 func drawLog(t *rapid.T) []*raft.Log {
 	var logs []*raft.Log
-	at := time.Unix(1_700_000_000, 0)
-	for i := range rapid.IntRange(1, 60).Draw(t, "commands") {
+	at := start
+	add := func(request string, c fsm.Command) {
+		logs = append(logs, entry(t, uint64(10+len(logs)), request, at, c))
+	}
+	for i := range someNodes {
+		add("", &fsm.RegisterNode{Node: &nomadish.Node{ID: id('n', i), Name: "node", SecretID: "a"}})
+	}
+	for i := range someJobs {
+		job := drawJob(t)
+		job.ID, job.Stop = nomadish.Ptr(fmt.Sprintf("job%d", i)), nomadish.Ptr(false)
+		add("", &fsm.RegisterJob{Job: job})
+	}
+	for range rapid.IntRange(1, 60).Draw(t, "commands") {
 		at = at.Add(time.Duration(rapid.IntRange(-60, 200).Draw(t, "seconds")) * time.Second)
 		request := ""
-		if n := rapid.IntRange(0, 9).Draw(t, "request"); n < 3 {
+		if n := rapid.IntRange(0, 20).Draw(t, "request"); n < 3 {
 			request = fmt.Sprint("request ", n)
 		}
-		b, err := fsm.Encode(drawCommand(t), request, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		logs = append(logs, &raft.Log{Index: uint64(10 + i), Type: raft.LogCommand, Data: b})
+		add(request, drawCommand(t))
 	}
 	return logs
 }
-
-var errFatal = errors.New("the state machine has stopped")
