@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -375,4 +377,32 @@ func TestForwardCancel(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	<-ended
+}
+
+// When Run has returned, nothing of the hub is left: 50 times over.
+func TestNothingStays(t *testing.T) {
+	ignore := goleak.IgnoreCurrent()
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		server, err := NewHub(HubConfig{Self: Hello{Kind: "server", ID: "s1"}, Listen: "127.0.0.1:0"}, whoami)
+		if err != nil {
+			t.Fatal(err)
+		}
+		node, err := NewHub(HubConfig{Self: Hello{Kind: "node", ID: "n1"}}, whoami)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 2)
+		for _, hub := range []*Hub{server, node} {
+			go func() { done <- hub.Run(ctx) }()
+		}
+		expect(t, node.Dial(server.Addr().String()), "node n1 hops=0 deadline=false")
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	goleak.VerifyNone(t, ignore)
 }
