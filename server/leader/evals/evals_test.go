@@ -18,6 +18,7 @@ type cluster struct {
 	store *state.Store
 	mu    sync.Mutex
 	index uint64
+	bytes int                     // of all log entries
 	fail  func(fsm.Command) error // before a command is applied; may be nil
 }
 
@@ -36,9 +37,11 @@ func (c *cluster) Propose(_ context.Context, cmd fsm.Command) (uint64, any, erro
 			return 0, nil, err
 		}
 	}
-	if _, err := fsm.Encode(cmd, "", time.Now()); err != nil {
+	entry, err := fsm.Encode(cmd, "", time.Now())
+	if err != nil {
 		return 0, nil, err
 	}
+	c.bytes += len(entry)
 	c.index++
 	txn := c.store.Begin()
 	w, err := txn.Writer(c.index, time.Now())
