@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -140,16 +139,4 @@ func (b *Blocked) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.byJob)
-}
-
-// All lists the evaluations that wait for room, by namespace and job.
-func (b *Blocked) All() []*nomadish.Evaluation {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.SortedFunc(maps.Values(b.byJob), func(x, y *nomadish.Evaluation) int {
-		if c := slices.Compare([]string{x.Namespace, x.JobID}, []string{y.Namespace, y.JobID}); c != 0 {
-			return c
-		}
-		return 0
-	})
 }

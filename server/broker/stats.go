@@ -1,7 +1,5 @@
 package broker
 
-import "slices"
-
 // Stats counts evaluations by where they are.
 type Stats struct {
 	Ready     int // to be handed out now, failed ones included
@@ -31,16 +29,4 @@ func (b *Broker) Stats() Stats {
 	}
 	s.Waiting = len(b.entries) - s.Ready - s.Delivered - s.Delayed
 	return s
-}
-
-// Waiting lists the evaluations held, in the order of their ids.
-func (b *Broker) Waiting() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ids := make([]string, 0, len(b.entries))
-	for id := range b.entries {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
