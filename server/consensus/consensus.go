@@ -78,13 +78,13 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	if c.ID == "" {
-		errs = append(errs, errors.New("ID: missing"))
+		errs = append(errs, errors.New("no ID is given"))
 	}
 	if c.Dir == "" {
-		errs = append(errs, errors.New("Dir: missing"))
+		errs = append(errs, errors.New("no Dir is given"))
 	}
 	if c.ProposalLimit < 1 || c.ReadLimit < 1 {
-		errs = append(errs, errors.New("ProposalLimit, ReadLimit: below 1"))
+		errs = append(errs, errors.New("a limit is below 1: ProposalLimit, ReadLimit"))
 	}
 	return errors.Join(append(errs, raft.ValidateConfig(c.raft()))...)
 }

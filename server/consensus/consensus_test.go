@@ -2,6 +2,7 @@ package consensus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -36,15 +37,17 @@ func single(t testing.TB, dir string) (c *consensus.Consensus, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	leading := make(chan struct{})
-	go c.Lead(ctx, func(ctx context.Context, _ uint64) error {
-		close(leading)
-		<-ctx.Done()
-		return nil
-	})
+	leading, led := make(chan struct{}), make(chan error, 1)
+	go func() {
+		led <- c.Lead(ctx, func(ctx context.Context, _ uint64) error {
+			close(leading)
+			<-ctx.Done()
+			return nil
+		})
+	}()
 	stop = func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := errors.Join(<-ended, <-led); err != nil {
 			t.Error(err)
 		}
 	}

@@ -34,6 +34,7 @@ func level(l hclog.Level) slog.Level {
 	}
 }
 
+// Log implements hclog.Logger.
 func (s slogger) Log(l hclog.Level, msg string, args ...any) {
 	if !s.log.Enabled(context.Background(), level(l)) {
 		return
@@ -45,36 +46,62 @@ func (s slogger) Log(l hclog.Level, msg string, args ...any) {
 		}
 		formatted[i] = a
 	}
-	s.log.Log(context.Background(), level(l), msg, formatted...)
+	s.log.Log(context.Background(), level(l), msg, formatted...) //nolint:sloglint // raft has the message
 }
 
+// Trace implements hclog.Logger.
 func (s slogger) Trace(msg string, args ...any) { s.Log(hclog.Trace, msg, args...) }
+
+// Debug implements hclog.Logger.
 func (s slogger) Debug(msg string, args ...any) { s.Log(hclog.Debug, msg, args...) }
-func (s slogger) Info(msg string, args ...any)  { s.Log(hclog.Info, msg, args...) }
-func (s slogger) Warn(msg string, args ...any)  { s.Log(hclog.Warn, msg, args...) }
+
+// Info implements hclog.Logger.
+func (s slogger) Info(msg string, args ...any) { s.Log(hclog.Info, msg, args...) }
+
+// Warn implements hclog.Logger.
+func (s slogger) Warn(msg string, args ...any) { s.Log(hclog.Warn, msg, args...) }
+
+// Error implements hclog.Logger.
 func (s slogger) Error(msg string, args ...any) { s.Log(hclog.Error, msg, args...) }
 
 func (s slogger) enabled(l hclog.Level) bool { return s.log.Enabled(context.Background(), level(l)) }
 
+// IsTrace implements hclog.Logger.
 func (s slogger) IsTrace() bool { return s.enabled(hclog.Trace) }
+
+// IsDebug implements hclog.Logger.
 func (s slogger) IsDebug() bool { return s.enabled(hclog.Debug) }
-func (s slogger) IsInfo() bool  { return s.enabled(hclog.Info) }
-func (s slogger) IsWarn() bool  { return s.enabled(hclog.Warn) }
+
+// IsInfo implements hclog.Logger.
+func (s slogger) IsInfo() bool { return s.enabled(hclog.Info) }
+
+// IsWarn implements hclog.Logger.
+func (s slogger) IsWarn() bool { return s.enabled(hclog.Warn) }
+
+// IsError implements hclog.Logger.
 func (s slogger) IsError() bool { return s.enabled(hclog.Error) }
 
+// ImpliedArgs implements hclog.Logger.
 func (s slogger) ImpliedArgs() []any { return s.args }
 
+// With implements hclog.Logger.
 func (s slogger) With(args ...any) hclog.Logger {
 	return slogger{log: s.log.With(args...), name: s.name, args: append(s.args[:len(s.args):len(s.args)], args...)}
 }
 
-func (s slogger) Name() string                        { return s.name }
-func (s slogger) Named(name string) hclog.Logger      { s.name += "." + name; return s }
+// Name implements hclog.Logger.
+func (s slogger) Name() string { return s.name }
+
+// Named implements hclog.Logger.
+func (s slogger) Named(name string) hclog.Logger { s.name += "." + name; return s }
+
+// ResetNamed implements hclog.Logger.
 func (s slogger) ResetNamed(name string) hclog.Logger { s.name = name; return s }
 
 // SetLevel does nothing: the slog.Logger has the level.
 func (slogger) SetLevel(hclog.Level) {}
 
+// GetLevel implements hclog.Logger.
 func (s slogger) GetLevel() hclog.Level {
 	for _, l := range []hclog.Level{hclog.Debug, hclog.Info, hclog.Warn} {
 		if s.enabled(l) {
@@ -84,10 +111,12 @@ func (s slogger) GetLevel() hclog.Level {
 	return hclog.Error
 }
 
+// StandardLogger implements hclog.Logger.
 func (s slogger) StandardLogger(*hclog.StandardLoggerOptions) *log.Logger {
 	return slog.NewLogLogger(s.log.Handler(), slog.LevelInfo)
 }
 
+// StandardWriter implements hclog.Logger.
 func (s slogger) StandardWriter(o *hclog.StandardLoggerOptions) io.Writer {
 	return s.StandardLogger(o).Writer()
 }

@@ -14,8 +14,10 @@ type machine struct {
 	stop func(error)
 }
 
+// Apply implements raft.BatchingFSM.
 func (m machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
 
+// ApplyBatch implements raft.BatchingFSM.
 func (m machine) ApplyBatch(logs []*raft.Log) []any {
 	results := m.FSM.ApplyBatch(logs)
 	if err := m.Err(); err != nil {

@@ -79,7 +79,7 @@ func (s *streams) drain() {
 	s.conns = map[*stream]struct{}{}
 	s.mu.Unlock()
 	for c := range open {
-		c.Conn.Close() //nolint:errcheck // nobody is left to be told
+		c.Conn.Close() // nobody is left to be told
 	}
 	s.readers.Wait()
 }
@@ -89,7 +89,10 @@ func (s *streams) Addr() net.Addr { return address(s.id) }
 
 type address string
 
-func (address) Network() string  { return "raft" }
+// Network implements net.Addr.
+func (address) Network() string { return "raft" }
+
+// String implements net.Addr.
 func (a address) String() string { return string(a) }
 
 // stream leaves the set of open connections when raft closes it.
@@ -100,6 +103,7 @@ type stream struct {
 	done func()
 }
 
+// Close implements net.Conn.
 func (c *stream) Close() error {
 	c.once.Do(func() {
 		c.set.mu.Lock()

@@ -158,8 +158,10 @@ type snapshotSink struct {
 	ended bool
 }
 
+// ID implements raft.SnapshotSink.
 func (k *snapshotSink) ID() string { return k.id }
 
+// Write implements raft.SnapshotSink.
 func (k *snapshotSink) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -322,6 +324,7 @@ func (r *snapshotReader) next(limit uint64) error {
 	return nil
 }
 
+// Read implements io.ReadCloser.
 func (r *snapshotReader) Read(p []byte) (int, error) {
 	for len(r.part) == 0 {
 		if r.end {
@@ -337,4 +340,5 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Close implements io.ReadCloser.
 func (r *snapshotReader) Close() error { return r.f.Close() }

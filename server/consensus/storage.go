@@ -35,6 +35,7 @@ func (s *storage) stop(err error) {
 	}
 }
 
+// GetLog implements raft.LogStore.
 func (s *storage) GetLog(index uint64, out *raft.Log) error {
 	if s.cached(index, out) {
 		return nil
@@ -56,8 +57,10 @@ func (s *storage) cached(index uint64, out *raft.Log) bool {
 	return true
 }
 
+// StoreLog implements raft.LogStore.
 func (s *storage) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
+// StoreLogs implements raft.LogStore.
 func (s *storage) StoreLogs(logs []*raft.Log) error {
 	if err := s.Store.StoreLogs(logs); err != nil {
 		if !errors.Is(err, logstore.ErrFull) {
@@ -80,6 +83,7 @@ func (s *storage) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
+// DeleteRange implements raft.LogStore.
 func (s *storage) DeleteRange(from, to uint64) error {
 	s.mu.Lock()
 	s.recent, s.bytes = nil, 0
@@ -91,6 +95,7 @@ func (s *storage) DeleteRange(from, to uint64) error {
 	return err
 }
 
+// Set implements raft.StableStore.
 func (s *storage) Set(key, value []byte) error {
 	err := s.Store.Set(key, value)
 	if err != nil {
@@ -99,6 +104,7 @@ func (s *storage) Set(key, value []byte) error {
 	return err
 }
 
+// SetUint64 implements raft.StableStore.
 func (s *storage) SetUint64(key []byte, value uint64) error {
 	err := s.Store.SetUint64(key, value)
 	if err != nil {

@@ -14,7 +14,10 @@ const sendBuffer = 1 << 20
 // conn is one end of a connection.
 type conn struct{ in, out *pipe }
 
-func (c *conn) Read(p []byte) (int, error)  { return c.in.read(p) }
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) { return c.in.read(p) }
+
+// Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // Close ends both directions; the other side still reads what is under way.
@@ -25,20 +28,26 @@ func (c *conn) Close() error {
 	return nil
 }
 
-func (c *conn) LocalAddr() net.Addr  { return addr(c.out.link.from) }
+// LocalAddr implements net.Conn.
+func (c *conn) LocalAddr() net.Addr { return addr(c.out.link.from) }
+
+// RemoteAddr implements net.Conn.
 func (c *conn) RemoteAddr() net.Addr { return addr(c.out.link.to) }
 
+// SetDeadline implements net.Conn.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.in.setReadDeadline(t)
 	c.out.setWriteDeadline(t)
 	return nil
 }
 
+// SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.in.setReadDeadline(t)
 	return nil
 }
 
+// SetWriteDeadline implements net.Conn.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.out.setWriteDeadline(t)
 	return nil
@@ -46,7 +55,10 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 
 type addr string
 
-func (addr) Network() string  { return "memory" }
+// Network implements net.Addr.
+func (addr) Network() string { return "memory" }
+
+// String implements net.Addr.
 func (a addr) String() string { return string(a) }
 
 // pipe is one direction of a connection.

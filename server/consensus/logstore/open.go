@@ -136,16 +136,13 @@ func (s *Store) loadSegment(base uint64) (g *segment, reason string, err error) 
 		err = g.readHeader()
 	}
 	if err == nil {
-		reason, err = g.scan()
+		err = g.scan()
 	}
 	var damage *CorruptError
 	if errors.As(err, &damage) {
 		return g, damage.Reason, nil
 	}
-	if err != nil {
-		return nil, "", errors.Join(err, g.close())
-	}
-	return g, reason, nil
+	return nil, "", errors.Join(err, g.close())
 }
 
 // continues says whether a segment's first entry comes right behind the last one so far.

@@ -142,34 +142,31 @@ func (g *segment) readHeader() error {
 	return nil
 }
 
-// scan reads records as long as they are right, and returns why the next one is not.
-func (g *segment) scan() (reason string, err error) {
-	r := io.NewSectionReader(g.f, segmentHeader, g.allocated-segmentHeader)
+// scan reads records as long as they are right. It always ends with an error: a *CorruptError says why the
+// next one is not.
+func (g *segment) scan() error {
+	in := bufio.NewReaderSize(io.NewSectionReader(g.f, segmentHeader, g.allocated-segmentHeader), 256<<10)
 	g.size = segmentHeader
 	sum, buf, entry := g.prev, make([]byte, recordHeader, 64<<10), raft.Log{}
-	in := bufio.NewReaderSize(r, 256<<10)
 	for {
 		buf = buf[:recordHeader]
 		if _, err := io.ReadFull(in, buf); err != nil {
-			return endReason(err)
+			return g.ended(err)
 		}
 		if !slices.ContainsFunc(buf, func(b byte) bool { return b != 0 }) {
-			return endOfRecords, nil
+			return g.damaged(endOfRecords)
 		}
 		size := parseSize(buf)
-		if size > EntryLimit {
-			return "its length is beyond the limit", nil
-		}
-		if size > g.allocated-g.size {
-			return "its length is beyond the end of the file", nil
+		if size > min(EntryLimit, g.allocated-g.size) {
+			return g.damaged("its length is beyond the limit or the end of the file")
 		}
 		buf = append(buf, make([]byte, size-recordHeader)...)
 		if _, err := io.ReadFull(in, buf[recordHeader:]); err != nil {
-			return endReason(err)
+			return g.ended(err)
 		}
 		next, err := parseRecord(buf, g.next(), sum, &entry)
 		if err != nil {
-			return err.Error(), nil
+			return g.damaged(err.Error())
 		}
 		g.recs = append(g.recs, record{sum: next, off: uint32(g.size), typ: entry.Type})
 		g.size += size
@@ -180,12 +177,17 @@ func (g *segment) scan() (reason string, err error) {
 // endOfRecords is the reason where nothing was ever written.
 const endOfRecords = "it is missing"
 
-func endReason(err error) (string, error) {
+// ended says what the end of the file means where a record should be.
+func (g *segment) ended(err error) error {
 	if errors.Is(err, io.EOF) {
-		return endOfRecords, nil
+		return g.damaged(endOfRecords)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return "its file ends within it", nil
+		return g.damaged("its file ends within it")
 	}
-	return "", err
+	return err
+}
+
+func (g *segment) damaged(reason string) error {
+	return &CorruptError{File: g.name, Index: g.next(), Reason: reason}
 }

@@ -48,10 +48,10 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	if c.FS == nil {
-		errs = append(errs, errors.New("FS: missing"))
+		errs = append(errs, errors.New("no FS is given"))
 	}
 	if c.Dir == "" {
-		errs = append(errs, errors.New("Dir: missing"))
+		errs = append(errs, errors.New("no Dir is given"))
 	}
 	if c.SegmentSize < 0 || c.SegmentSize > 1<<30 {
 		errs = append(errs, fmt.Errorf("SegmentSize: %d is not within 1 byte and 1 GiB", c.SegmentSize))

@@ -181,8 +181,12 @@ func TestLastOfType(t *testing.T) {
 		typ         raft.LogType
 		index, want uint64
 	}{
-		{raft.LogCommand, 100, 20}, {raft.LogCommand, 20, 20}, {raft.LogCommand, 14, 13},
-		{raft.LogNoop, 20, 14}, {raft.LogNoop, 6, 0}, {raft.LogCommand, 0, 0},
+		{raft.LogCommand, 100, 20},
+		{raft.LogCommand, 20, 20},
+		{raft.LogCommand, 14, 13},
+		{raft.LogNoop, 20, 14},
+		{raft.LogNoop, 6, 0},
+		{raft.LogCommand, 0, 0},
 	} {
 		if got := s.LastOfType(tt.typ, tt.index); got != tt.want {
 			t.Errorf("type %v up to %d: %d, want %d", tt.typ, tt.index, got, tt.want)

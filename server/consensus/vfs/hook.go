@@ -40,6 +40,7 @@ func (h hookFS) fail(op Op, verb, name string) error {
 	return nil
 }
 
+// OpenFile implements FS.
 func (h hookFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err := h.fail(OpOpen, "open", name); err != nil {
 		return nil, err
@@ -51,6 +52,7 @@ func (h hookFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) 
 	return hookFile{f, h, name}, nil
 }
 
+// Remove implements FS.
 func (h hookFS) Remove(name string) error {
 	if err := h.fail(OpRemove, "remove", name); err != nil {
 		return err
@@ -58,6 +60,7 @@ func (h hookFS) Remove(name string) error {
 	return h.fs.Remove(name)
 }
 
+// Rename implements FS.
 func (h hookFS) Rename(oldname, newname string) error {
 	if err := h.fail(OpRename, "rename", oldname); err != nil {
 		return err
@@ -65,6 +68,7 @@ func (h hookFS) Rename(oldname, newname string) error {
 	return h.fs.Rename(oldname, newname)
 }
 
+// MkdirAll implements FS.
 func (h hookFS) MkdirAll(dir string, perm fs.FileMode) error {
 	if err := h.fail(OpMkdir, "mkdir", dir); err != nil {
 		return err
@@ -72,6 +76,7 @@ func (h hookFS) MkdirAll(dir string, perm fs.FileMode) error {
 	return h.fs.MkdirAll(dir, perm)
 }
 
+// ReadDir implements FS.
 func (h hookFS) ReadDir(dir string) ([]string, error) {
 	if err := h.fail(OpReadDir, "readdir", dir); err != nil {
 		return nil, err
@@ -79,6 +84,7 @@ func (h hookFS) ReadDir(dir string) ([]string, error) {
 	return h.fs.ReadDir(dir)
 }
 
+// SyncDir implements FS.
 func (h hookFS) SyncDir(dir string) error {
 	if err := h.fail(OpSyncDir, "syncdir", dir); err != nil {
 		return err
@@ -92,6 +98,7 @@ type hookFile struct {
 	name string
 }
 
+// ReadAt implements File.
 func (f hookFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.fs.fail(OpRead, "read", f.name); err != nil {
 		return 0, err
@@ -99,6 +106,7 @@ func (f hookFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.File.ReadAt(p, off)
 }
 
+// WriteAt implements File.
 func (f hookFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fs.fail(OpWrite, "write", f.name); err != nil {
 		return 0, err
@@ -106,6 +114,7 @@ func (f hookFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
+// Truncate implements File.
 func (f hookFile) Truncate(size int64) error {
 	if err := f.fs.fail(OpTruncate, "truncate", f.name); err != nil {
 		return err
@@ -113,6 +122,7 @@ func (f hookFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
+// Allocate implements File.
 func (f hookFile) Allocate(size int64) error {
 	if err := f.fs.fail(OpAllocate, "allocate", f.name); err != nil {
 		return err
@@ -120,6 +130,7 @@ func (f hookFile) Allocate(size int64) error {
 	return f.File.Allocate(size)
 }
 
+// Sync implements File.
 func (f hookFile) Sync() error {
 	if err := f.fs.fail(OpSync, "sync", f.name); err != nil {
 		return err

@@ -302,6 +302,7 @@ func (f *memFile) write(op string, fn func(n *inode) error) error {
 	})
 }
 
+// ReadAt implements File.
 func (f *memFile) ReadAt(p []byte, off int64) (n int, err error) {
 	err = f.use("read", func(node *inode) error {
 		if off < 0 {
@@ -318,6 +319,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// WriteAt implements File.
 func (f *memFile) WriteAt(p []byte, off int64) (n int, err error) {
 	err = f.write("write", func(node *inode) error {
 		if off < 0 {
@@ -331,6 +333,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// Truncate implements File.
 func (f *memFile) Truncate(size int64) error {
 	return f.write("truncate", func(node *inode) error {
 		node.resize(size)
@@ -338,6 +341,7 @@ func (f *memFile) Truncate(size int64) error {
 	})
 }
 
+// Allocate implements File.
 func (f *memFile) Allocate(size int64) error {
 	return f.write("allocate", func(node *inode) error {
 		node.resize(max(size, int64(len(node.data))))
@@ -357,6 +361,7 @@ func (n *inode) resize(size int64) {
 	n.touch(old, size)
 }
 
+// Sync implements File.
 func (f *memFile) Sync() error {
 	return f.use("sync", func(node *inode) error {
 		node.sync()
@@ -364,6 +369,7 @@ func (f *memFile) Sync() error {
 	})
 }
 
+// Size implements File.
 func (f *memFile) Size() (size int64, err error) {
 	err = f.use("stat", func(node *inode) error {
 		size = int64(len(node.data))
@@ -372,6 +378,7 @@ func (f *memFile) Size() (size int64, err error) {
 	return size, err
 }
 
+// Close implements File.
 func (f *memFile) Close() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

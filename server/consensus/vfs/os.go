@@ -43,6 +43,7 @@ func (OS) ReadDir(dir string) ([]string, error) {
 
 type osFile struct{ *os.File }
 
+// Size implements File.
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -51,6 +52,7 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// Sync implements File.
 func (f osFile) Sync() error { return syncData(f.File) }
 
 // extend makes a file at least that big without reserving the space.
