@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/nomadish/nomadish/nomadish"
@@ -212,3 +213,10 @@ func suggestion(diag *hcl.Diagnostic) string {
 
 // suggested is put into a diagnostic whose text may not change.
 type suggested string
+
+// sentence makes a sentence of an error.
+func sentence(err error) string {
+	text := err.Error()
+	first, n := utf8.DecodeRuneInString(text)
+	return strings.ToUpper(string(first)) + text[n:] + "."
+}

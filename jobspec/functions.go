@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
@@ -297,12 +296,3 @@ var sumFunction = function.New(&function.Spec{
 		return total, nil
 	},
 })
-
-// sentence makes a sentence of an error.
-func sentence(err error) string {
-	text := err.Error()
-	first, n := utf8.DecodeRuneInString(text)
-	return strings.ToUpper(string(first)) + text[n:] + "."
-}
-
-var errNoFiles = errors.New("filesystem function disabled")

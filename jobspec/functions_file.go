@@ -20,6 +20,8 @@ import (
 // maxFile bounds a file that an expression reads.
 const maxFile = 8 << 20
 
+var errNoFiles = errors.New("filesystem function disabled")
+
 // disk is what file functions see: paths are looked up beside the job file
 // first, then in the working directory. Over the API it is closed.
 type disk struct {

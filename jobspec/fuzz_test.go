@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	for _, body := range bombs {
-		if len(body) < 4<<10 {
+		if len(body) < 4<<10 && !strings.Contains(body, "bcrypt") { // slow by design
 			f.Add([]byte(body), "")
 		}
 	}
