@@ -37,7 +37,9 @@ func (c *Client) restore() error {
 			c.log.Error("restore an allocation", "alloc", k.Alloc.ID, "err", err)
 			continue
 		}
+		c.mu.Lock()
 		c.allocs[k.Alloc.ID] = &entry{runner: r}
+		c.mu.Unlock()
 	}
 	return nil
 }
@@ -89,25 +91,21 @@ func (c *Client) entries() map[string]*entry {
 	return out
 }
 
-// runAllocs starts what is in the table and not started, and removes what has ended and is
-// no longer wanted. When ctx ends the tasks go on, unless they are to stop with the client.
+// runAllocs starts what is in the table and not started. When ctx ends the tasks go on,
+// unless they are to stop with the client.
 func (c *Client) runAllocs(ctx context.Context) error {
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	c.reap(ctx)
-	tick := time.NewTicker(c.cfg.GCInterval)
-	defer tick.Stop()
 	for ctx.Err() == nil {
 		for _, e := range c.unstarted() {
 			wg.Go(func() { c.runAlloc(runCtx, e) })
 		}
-		c.collect(ctx)
 		select {
 		case <-ctx.Done():
 		case <-c.allocDirty:
-		case <-tick.C:
 		}
 	}
 	if c.cfg.StopTasksOnShutdown {
@@ -140,7 +138,7 @@ func (c *Client) runAlloc(ctx context.Context, e *entry) {
 	e.ended, e.endedAt = true, c.cfg.Now()
 	c.mu.Unlock()
 	notify(c.report)
-	notify(c.allocDirty)
+	notify(c.garbage)
 }
 
 // stopAll ends all tasks and waits for their ends.
@@ -159,8 +157,22 @@ func (c *Client) stopAll(wg *sync.WaitGroup) {
 	}
 }
 
-// collect removes ended allocations: those that the servers no longer list, and the oldest
-// of those whose end they have taken down, beyond the limit.
+// collectGarbage removes ended allocations: those that the servers no longer list, and the
+// oldest of those whose end they have taken down, beyond the limit.
+func (c *Client) collectGarbage(ctx context.Context) error {
+	tick := time.NewTicker(c.cfg.GCInterval)
+	defer tick.Stop()
+	for {
+		c.collect(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.garbage:
+		case <-tick.C:
+		}
+	}
+}
+
 func (c *Client) collect(ctx context.Context) {
 	for _, e := range c.removable(c.cfg.GCMaxAllocs) {
 		if err := c.remove(ctx, e); err != nil {
@@ -275,6 +287,7 @@ func (c *Client) apply(wanted []*nomadish.Allocation) {
 	}
 	c.mu.Unlock()
 	notify(c.allocDirty)
+	notify(c.garbage)
 }
 
 // add takes over a new allocation. One that is not to run any more is only reported as ended.

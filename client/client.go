@@ -37,7 +37,8 @@ type Client struct {
 
 	registered chan struct{} // closed once the servers know the node
 	nodeDirty  chan struct{}
-	allocDirty chan struct{} // an allocation is to be started or looked at
+	allocDirty chan struct{} // an allocation is to be started
+	garbage    chan struct{} // an allocation may be removed
 	report     chan struct{} // an allocation has something to report
 
 	mu       sync.Mutex
@@ -73,7 +74,7 @@ func New(cfg Config, server Server) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, server: server, log: cfg.Logger, dir: filepath.Join(cfg.DataDir, "client"),
-		registered: make(chan struct{}), nodeDirty: make(chan struct{}, 1), allocDirty: make(chan struct{}, 1),
+		registered: make(chan struct{}), nodeDirty: make(chan struct{}, 1), allocDirty: make(chan struct{}, 1), garbage: make(chan struct{}, 1),
 		report: make(chan struct{}, 1), allocs: map[string]*entry{}, refused: map[string]*nomadish.Allocation{},
 		open: func(path string) (store, error) { return localstate.Open(path) },
 	}
@@ -149,7 +150,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("client: %w", err)
 	}
 	// Stopped in reverse: the tasks' output is collected to the very end.
-	return lifecycle.Run(ctx, c.collector.Run, c.runAllocs, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
+	return lifecycle.Run(ctx, c.collector.Run, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
 }
 
 // notify wakes who reads a channel.

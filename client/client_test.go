@@ -317,16 +317,17 @@ func TestAllocationHealth(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		config map[string]any
+		min    time.Duration
 		want   bool
 	}{
-		{"running long enough", nil, true},
-		{"failed", map[string]any{"exits": 1.0}, false},
+		{"running long enough", nil, 20 * time.Millisecond, true},
+		{"failed", map[string]any{"exits": 1.0}, time.Hour, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, server := newWorld(), newFakeServer()
 			start(t, testConfig(t.TempDir(), w), server, nil)
 			job := newJob("service", newTask("t", tt.config))
-			job.TaskGroups[0].Update = &nomadish.UpdateStrategy{MinHealthyTime: nomadish.Ptr(20 * time.Millisecond)}
+			job.TaskGroups[0].Update = &nomadish.UpdateStrategy{MinHealthyTime: &tt.min}
 			a := newAlloc(job)
 			a.DeploymentID = nomadish.NewID()
 			server.place(a)

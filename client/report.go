@@ -127,6 +127,6 @@ func (c *Client) acknowledge(batch []*nomadish.Allocation) {
 	}
 	c.mu.Unlock()
 	if ended {
-		notify(c.allocDirty)
+		notify(c.garbage)
 	}
 }

@@ -22,12 +22,14 @@ type fakeServer struct {
 	beats   int
 	down    bool
 	changed chan struct{}
+
+	reported chan struct{}
 }
 
 func newFakeServer() *fakeServer {
 	return &fakeServer{
 		nodes: map[string]*nomadish.Node{}, allocs: map[string]*nomadish.Allocation{},
-		reports: map[string]*nomadish.Allocation{}, changed: make(chan struct{}),
+		reports: map[string]*nomadish.Allocation{}, changed: make(chan struct{}), reported: make(chan struct{}),
 	}
 }
 
@@ -123,7 +125,22 @@ func (s *fakeServer) UpdateAllocations(_ context.Context, _ string, allocs []*no
 	for _, a := range allocs {
 		s.reports[a.ID] = a
 	}
+	close(s.reported)
+	s.reported = make(chan struct{})
 	return nil
+}
+
+// await waits until an allocation's status is reported.
+func (s *fakeServer) await(id, status string) {
+	for {
+		s.mu.Lock()
+		r, reported := s.reports[id], s.reported
+		s.mu.Unlock()
+		if r != nil && r.ClientStatus == status {
+			return
+		}
+		<-reported
+	}
 }
 
 func (s *fakeServer) report(id string) *nomadish.Allocation {

@@ -158,11 +158,6 @@ type activity func(ctx context.Context) Input
 // Run does what the task's phase asks for until the task is dead and freed, or ctx ends.
 // When ctx ends a running task goes on, and so does its record on disk.
 func (r *Runner) Run(ctx context.Context) error {
-	if r.Record().Attempt == 0 {
-		if err := r.save(ctx, r.Record()); err != nil {
-			return err
-		}
-	}
 	for {
 		record := r.Record()
 		if record.Phase == localstate.PhaseDead && record.Handle == nil {

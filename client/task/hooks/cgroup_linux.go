@@ -9,39 +9,46 @@ import (
 	"github.com/nomadish/nomadish/drivers/cgroup"
 )
 
-// makeGroup makes a control group. It says no where this process has no right to.
-func makeGroup(group string) (made bool, err error) {
+// groups are the machine's control groups, as far as this process may write to them.
+type groups struct{ sys *cgroup.System }
+
+// findGroups looks at the machine once. Without the right to make groups there are none.
+func findGroups() groups {
 	if os.Geteuid() != 0 {
-		return false, nil
+		return groups{}
 	}
 	sys, err := cgroup.Detect("/")
-	if err == nil {
-		err = sys.Group(group).Create(cgroup.Limits{})
+	if err != nil {
+		return groups{}
 	}
-	if unavailable(err) {
+	return groups{sys: sys}
+}
+
+// create makes a group. It says no where this process has no right to.
+func (g groups) create(path string) (made bool, err error) {
+	if g.sys == nil {
+		return false, nil
+	}
+	err = g.sys.Group(path).Create(cgroup.Limits{})
+	if errors.Is(err, cgroup.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func unavailable(err error) bool {
-	return errors.Is(err, cgroup.ErrUnavailable) || errors.Is(err, fs.ErrPermission)
-}
-
-// removeGroups kills what is in a task's group, and removes it and the allocation's group
-// once that is empty.
-func removeGroups(ctx context.Context, task, alloc string) error {
-	sys, err := cgroup.Detect("/")
-	if err != nil || !sys.Group(task).Exists() {
+// remove kills what is in a task's group, and removes it and the allocation's group once
+// that is empty.
+func (g groups) remove(ctx context.Context, task, alloc string) error {
+	if g.sys == nil || !g.sys.Group(task).Exists() {
 		return nil
 	}
-	if err := sys.Group(task).Kill(ctx); err != nil {
+	if err := g.sys.Group(task).Kill(ctx); err != nil {
 		return err
 	}
-	if err := sys.Group(task).Remove(); err != nil {
+	if err := g.sys.Group(task).Remove(); err != nil {
 		return err
 	}
-	if err := sys.Group(alloc).Remove(); err != nil {
+	if err := g.sys.Group(alloc).Remove(); err != nil {
 		return nil // other tasks' groups are still in it: the last one removes it
 	}
 	return nil

@@ -4,5 +4,9 @@ package hooks
 
 import "context"
 
-func makeGroup(string) (made bool, err error)            { return false, nil }
-func removeGroups(context.Context, string, string) error { return nil }
+// groups are for Linux.
+type groups struct{}
+
+func findGroups() groups                                    { return groups{} }
+func (groups) create(string) (made bool, err error)         { return false, nil }
+func (groups) remove(context.Context, string, string) error { return nil }

@@ -23,7 +23,7 @@ func All(cfg Config) task.Pipeline {
 		interpolation{},
 		options{},
 		payload{},
-		resources{cgroupParent: cfg.CgroupParent},
+		resources{cgroupParent: cfg.CgroupParent, groups: findGroups()},
 		capture{collector: cfg.Collector},
 	}
 }

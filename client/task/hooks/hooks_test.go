@@ -211,30 +211,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestCheckBlock(t *testing.T) {
-	schema := drivers.Schema{
-		"image": {Type: nomadish.ConfigString, Required: true},
-		"mount": {Type: nomadish.ConfigBlockList, Block: drivers.Schema{"target": {Type: nomadish.ConfigString, Required: true}}},
-		"one":   {Type: nomadish.ConfigBlock, Block: drivers.Schema{"on": {Type: nomadish.ConfigBool}}},
-		"cpu":   {Type: nomadish.ConfigNumber},
-	}
-	for _, tt := range []struct {
-		config map[string]any
-		want   string
-	}{
-		{map[string]any{"image": "a", "mount": []any{map[string]any{"target": "/x"}}, "one": map[string]any{"on": true}, "cpu": 1.5}, ""},
-		{map[string]any{}, `option "image" is missing`},
-		{map[string]any{"image": 5.0}, ""}, // HCL makes texts of numbers
-		{map[string]any{"image": "a", "mount": []any{map[string]any{"tarGet": "/x"}}}, `unknown option "mount.tarGet"; option "mount.target" is missing`},
-		{map[string]any{"image": "a", "one": []any{map[string]any{}, map[string]any{}}}, `option "one": there can be only one`},
-		{map[string]any{"image": []any{}}, `option "image": want a string, got []`},
-	} {
-		if got := strings.Join(checkBlock("", schema, tt.config), "; "); got != tt.want {
-			t.Errorf("%v: got %s, want %s", tt.config, got, tt.want)
-		}
-	}
-}
-
 func TestPayload(t *testing.T) {
 	s := newSetup(t)
 	s.Task.DispatchPayload = &nomadish.DispatchPayloadConfig{File: "in/data"}

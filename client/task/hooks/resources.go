@@ -10,14 +10,17 @@ import (
 
 // resources tells the driver the task's limits, and makes the control group in which the
 // driver keeps the task: agent/allocation/task.
-type resources struct{ cgroupParent string }
+type resources struct {
+	cgroupParent string
+	groups       groups
+}
 
 func (resources) Name() string { return "resources" }
 
 func (h resources) Prepare(_ context.Context, s *task.Setup) error {
 	h.fill(s)
 	group := cgroupPath(h.cgroupParent, s)
-	made, err := makeGroup(group)
+	made, err := h.groups.create(group)
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
@@ -46,5 +49,5 @@ func (h resources) fill(s *task.Setup) {
 // Release removes the groups, with what may still run in the task's.
 func (h resources) Release(ctx context.Context, s *task.Setup) error {
 	group := cgroupPath(h.cgroupParent, s)
-	return removeGroups(ctx, group, path.Dir(group))
+	return h.groups.remove(ctx, group, path.Dir(group))
 }
