@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -85,8 +86,8 @@ func FuzzRecord(f *testing.F) {
 		if err != nil || sum != want {
 			t.Fatalf("sum %x, %v, want %x", sum, err, want)
 		}
-		if diff := cmp.Diff(out, in); diff != "" {
-			t.Fatalf("(-got +want):\n%s", diff)
+		if !reflect.DeepEqual(out, in) {
+			t.Fatalf("(-got +want):\n%s", cmp.Diff(out, in))
 		}
 		if _, err := parseRecord(b, index, prev+1, &out); err == nil {
 			t.Fatal("read behind another entry")
@@ -114,7 +115,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, mark, stable bool, content []byte) {
 		mem := vfs.NewMem()
-		s, err := Open(Config{FS: mem, Dir: "d"})
+		s, err := Open(Config{FS: mem, Dir: "d", SegmentSize: 4 << 10})
 		must(t, err)
 		must(t, s.StoreLogs(golden()))
 		must(t, s.Close())
@@ -125,7 +126,7 @@ func FuzzOpen(f *testing.F) {
 			name = stableName
 		}
 		must(t, vfs.WriteFile(mem, filepath.Join("d", name), content))
-		s, err = Open(Config{FS: mem, Dir: "d"})
+		s, err = Open(Config{FS: mem, Dir: "d", SegmentSize: 4 << 10})
 		var damage *CorruptError
 		if err != nil {
 			if !errors.As(err, &damage) && !bytes.HasPrefix(content, []byte(segmentMagic)) {
