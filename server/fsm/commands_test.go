@@ -156,6 +156,26 @@ func TestApplyPlan(t *testing.T) {
 	}
 }
 
+// What has been stopped does not run again, and what has ended does not come back.
+func TestEndedStaysEnded(t *testing.T) {
+	f := withNodeAndJob(t)
+	mustApply(t, f, 3, fsm.NewApplyPlan(1, fsm.PlannedPart{EvalID: id('e', 1), Placed: placed(1)}))
+	mustApply(t, f, 4, fsm.NewApplyPlan(1, fsm.PlannedPart{EvalID: id('e', 1), Stopped: []*nomadish.Allocation{{ID: id('a', 0), DesiredStatus: "stop"}}}))
+	result := mustApply(t, f, 5, fsm.NewApplyPlan(1, fsm.PlannedPart{EvalID: id('e', 1), Placed: placed(1)})).(*fsm.ApplyPlanResult)
+	if len(result.Rejected) != 1 {
+		t.Errorf("placing what was stopped: %+v, want that it is rejected", result)
+	}
+	for i, status := range []string{"failed", "running"} {
+		mustApply(t, f, uint64(6+i), &fsm.UpdateAllocsFromNode{Reports: []*fsm.NodeReport{
+			fsm.NewNodeReport(id('n', 1), []*nomadish.Allocation{{ID: id('a', 0), ClientStatus: status}}),
+		}})
+	}
+	a, err := f.Store().Reader().Allocation(nil, id('a', 0))
+	if err != nil || a.DesiredStatus != "stop" || a.ClientStatus != "failed" {
+		t.Errorf("%s, %s (error %v); want stop, failed", a.DesiredStatus, a.ClientStatus, err)
+	}
+}
+
 // A part of a plan that can't be committed leaves the others alone; a plan of an earlier
 // term is refused whole.
 func TestApplyPlanRejects(t *testing.T) {
