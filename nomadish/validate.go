@@ -17,6 +17,8 @@ const (
 	MaxGroupTasks     = 100       // tasks of a group, those the server adds not counted
 	MaxJobAllocations = 50_000    // counts of a job's groups, together
 	MaxPayload        = 16 << 10  // bytes of a dispatch payload
+	MaxCronSpecs      = 100       // cron expressions of a periodic job
+	MaxCronBytes      = 1 << 10   // bytes of a cron expression
 )
 
 // Fault is one thing that is wrong with a job, or several under one heading.

@@ -55,24 +55,17 @@ func validateOperand(f *faults, what, unknown, operand, value string) {
 		}
 	case OperandVersion:
 		if _, err := version.NewConstraint(value); err != nil {
-			f.add("RTarget", "Version %s is invalid: %v", what, lowerFirst(err.Error()))
+			f.add("RTarget", "Version %s is invalid: %v", what, err)
 		}
 	case OperandSemver:
 		if _, err := version.NewConstraint(value); err != nil {
-			f.add("RTarget", "Semver %s is invalid: %v", what, lowerFirst(err.Error()))
+			f.add("RTarget", "Semver %s is invalid: %v", what, err)
 		}
 	case "=", "==", "is", "!=", "not", "<", "<=", ">", ">=":
 		f.check(value == "", "RTarget", "Operator %q requires an RTarget", operand)
 	default:
 		f.add("Operand", unknown, operand)
 	}
-}
-
-func lowerFirst(s string) string {
-	if s != "" && s[0] >= 'A' && s[0] <= 'Z' {
-		return string(s[0]+'a'-'A') + s[1:]
-	}
-	return s
 }
 
 func (a *Affinity) validate(f *faults) {

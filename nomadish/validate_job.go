@@ -126,6 +126,7 @@ func (p *PeriodicConfig) validate(f *faults) {
 	if !Val(p.Enabled) {
 		return
 	}
+	f.check(len(p.Specs) > MaxCronSpecs, "Specs", "Periodic has %d specs, more than the limit of %d", len(p.Specs), MaxCronSpecs)
 	f.check(Val(p.Spec) == "" && len(p.Specs) == 0, "Spec", "Must specify a spec")
 	f.check(Val(p.Spec) != "" && len(p.Specs) > 0, "Specs", "Only cron or crons may be used")
 	if _, err := p.Location(); err != nil {
@@ -138,7 +139,9 @@ func (p *PeriodicConfig) validate(f *faults) {
 			if len(p.Specs) > 0 {
 				field = fmt.Sprintf("Specs[%d]", i)
 			}
-			if _, err := parseCron(spec); err != nil {
+			if len(spec) > MaxCronBytes {
+				f.add(field, "Cron spec takes %d bytes, more than the limit of %d", len(spec), MaxCronBytes)
+			} else if _, err := parseCron(spec); err != nil {
 				f.add(field, "Invalid cron spec %q: %v", spec, err)
 			}
 		}
