@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
-	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
+	"github.com/nomadish/nomadish/drivers/runtime/trees"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -91,7 +91,7 @@ func inWorld(m *testing.M) int {
 	if err == nil {
 		err = end.Run(ended)
 	}
-	err = errors.Join(err, shared.leftovers(), removeGroups(), os.RemoveAll(dir))
+	err = errors.Join(err, shared.leftovers(), trees.Prune(testGroup()), os.RemoveAll(dir))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "left after all tests:", err)
 		if code == 0 {
@@ -309,15 +309,6 @@ func groups() error {
 		return err
 	})
 	return errors.Join(append(errs, err)...)
-}
-
-// removeGroups removes the group of all tests, which is nobody else's.
-func removeGroups() error {
-	sys, err := cgroup.Detect("/")
-	if err != nil {
-		return err
-	}
-	return sys.Group(testGroup()).Remove()
 }
 
 // processes returns the executable of each process by pid, as the process itself sees it.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
+	"github.com/nomadish/nomadish/drivers/runtime/trees"
 )
 
 // The journal may be a little behind: the shim writes it when all output is in its files.
@@ -362,7 +363,7 @@ func (d *Driver) removeContainer(ctx context.Context, ct client.Container) error
 func (d *Driver) removeFiles(ctx context.Context, st state) error {
 	err := d.killGroup(ctx, st)
 	if err == nil && d.groups != nil && st.Cgroup != "" {
-		err = d.groups.Group(st.Cgroup).Remove()
+		err = errors.Join(d.groups.Group(st.Cgroup).Remove(), trees.PruneBare(st.Cgroup))
 	}
 	if err := errors.Join(err, os.RemoveAll(filepath.Join(d.l.Files(), st.Container))); err != nil {
 		return err

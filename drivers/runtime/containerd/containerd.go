@@ -21,6 +21,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
 	"github.com/nomadish/nomadish/drivers/runtime/layout"
+	"github.com/nomadish/nomadish/drivers/runtime/trees"
 )
 
 // oomScore keeps the kernel from choosing containerd and its shims before the tasks.
@@ -41,7 +42,7 @@ func Serve(ctx context.Context, l layout.Layout) error {
 		return err
 	}
 	defer logs.Close()
-	if err := join(l.Cgroup()); err != nil {
+	if err := trees.Join(l.Cgroup()); err != nil {
 		log.G(ctx).WithError(err).Warn("stay in the agent's control group") // tasks have their own all the same
 	}
 	cfg := serverConfig(l)

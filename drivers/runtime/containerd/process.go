@@ -3,15 +3,9 @@
 package containerd
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/containerd/log"
@@ -40,43 +34,6 @@ func acquire(l layout.Layout) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// join moves this process into its own control group in every tree but cpuset, whose new
-// groups take nobody in before they are filled, and which services do not use.
-func join(path string) error {
-	mounts, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	defer mounts.Close()
-	var errs []error
-	for _, tree := range trees(mounts) {
-		dir := filepath.Join(tree, path)
-		err := os.MkdirAll(dir, 0o755)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// trees returns where control groups are mounted, from a mountinfo file.
-func trees(mountinfo io.Reader) []string {
-	var dirs []string
-	lines := bufio.NewScanner(mountinfo)
-	for lines.Scan() {
-		front, back, _ := strings.Cut(lines.Text(), " - ")
-		where, what := strings.Fields(front), strings.Fields(back)
-		if len(where) < 5 || len(what) < 3 || what[0] != "cgroup" && what[0] != "cgroup2" {
-			continue
-		}
-		if options := strings.Split(what[2], ","); !slices.Contains(options, "cpuset") {
-			dirs = append(dirs, where[4])
-		}
-	}
-	return dirs
 }
 
 // maxLog is the size at which the log starts anew; one old file is kept.

@@ -27,9 +27,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
-	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/runtime/layout"
 	"github.com/nomadish/nomadish/drivers/runtime/process"
+	"github.com/nomadish/nomadish/drivers/runtime/trees"
 )
 
 // Namespace is the one in containerd that everything of ours is in.
@@ -279,11 +279,7 @@ func (e *Engine) end() error {
 	if err := removeUnmounted(e.l.Run); err != nil {
 		return err
 	}
-	groups, err := cgroup.Detect("/")
-	if err != nil {
-		return nil //nolint:nilerr // then none was made
-	}
-	return groups.Group(e.l.Cgroup()).Remove()
+	return trees.Prune(e.l.Cgroup())
 }
 
 // removeUnmounted removes a directory unless something is still mounted in it, which would
