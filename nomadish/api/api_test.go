@@ -90,7 +90,7 @@ func TestQuery(t *testing.T) {
 			}
 			w.Header().Set("X-Nomad-Index", "7")
 			w.Header().Set("X-Nomad-NextToken", "next")
-			fmt.Fprint(w, "[]")
+			_, _ = fmt.Fprint(w, "[]")
 		})
 		_, meta, err := c.Jobs().List(t.Context(), tt.query)
 		if err != nil || meta != (api.Meta{Index: 7, NextToken: "next"}) {
@@ -121,7 +121,7 @@ func TestErrors(t *testing.T) {
 	} {
 		c := client(t, api.Config{}, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
-			fmt.Fprint(w, "what is wrong")
+			_, _ = fmt.Fprint(w, "what is wrong")
 		})
 		_, err := c.Status().Leader(t.Context())
 		var e *api.Error
@@ -129,7 +129,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%d: got %#v of kind %d, want kind %d", status, err, nomadish.KindOf(err), kind)
 		}
 	}
-	c := client(t, api.Config{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") })
+	c := client(t, api.Config{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>") })
 	if _, err := c.Status().Leader(t.Context()); err == nil {
 		t.Error("an answer that is no JSON was taken")
 	}
@@ -137,7 +137,7 @@ func TestErrors(t *testing.T) {
 
 // A socket of the file system and TLS with a given authority work as addresses.
 func TestAddresses(t *testing.T) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"leader"`) })
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `"leader"`) })
 	path := filepath.Join(t.TempDir(), "sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // A server's handler is called without any connection.
 func ExampleInProcess() {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "hello") })
 	client := &http.Client{Transport: transport.InProcess(handler, transport.Peer{})}
 	resp, err := client.Get("http://agent/")
 	if err != nil {
@@ -27,7 +27,7 @@ func ExampleInProcess() {
 func ExampleHub() {
 	serve := func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%s was asked by %s", name, transport.OriginFrom(r.Context()).ID)
+			_, _ = fmt.Fprintf(w, "%s was asked by %s", name, transport.OriginFrom(r.Context()).ID)
 		})
 	}
 	server, err := transport.NewHub(transport.HubConfig{
@@ -47,8 +47,8 @@ func ExampleHub() {
 	go func() { ended <- node.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ended
-		<-ended
+		_ = <-ended
+		_ = <-ended
 	}()
 
 	print := func(rt http.RoundTripper) {

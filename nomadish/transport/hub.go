@@ -101,18 +101,16 @@ func (h *Hub) Run(ctx context.Context) error {
 	close(h.started)
 	failed := make(chan error, 1)
 	if h.listener != nil {
-		go func() { failed <- h.accept(ctx) }()
+		h.spawn(func() { failed <- h.accept(ctx) })
 	}
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
-		failed <- nil
 	}
 	cancel()
 	if h.listener != nil {
 		_ = h.listener.Close() // its Accept says what is wrong
-		<-failed
 	}
 	_ = h.raft.Close()
 	h.end()

@@ -22,7 +22,7 @@ import (
 var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	o := OriginFrom(r.Context())
 	_, limited := r.Context().Deadline()
-	fmt.Fprintf(w, "%s %s hops=%d deadline=%t", o.Kind, o.ID, o.Hops, limited)
+	_, _ = fmt.Fprintf(w, "%s %s hops=%d deadline=%t", o.Kind, o.ID, o.Hops, limited)
 })
 
 func newHub(t *testing.T, kind, id, listen string, h http.Handler) *Hub {
@@ -95,7 +95,7 @@ func TestJoinInMemory(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Join(far, Peer{Kind: nomadish.CallerNode, ID: "n1"}) }()
 	expect(t, Client(near), "node n1 hops=0 deadline=false")
-	near.Close()
+	_ = near.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
@@ -108,7 +108,7 @@ func TestRedial(t *testing.T) {
 	to := node.Dial(server.Addr().String())
 	expect(t, to, "node n1 hops=0 deadline=false")
 	l := to.(*dialled).current()
-	l.session.Close()
+	_ = l.session.Close()
 	<-l.session.Done()
 	expect(t, to, "node n1 hops=0 deadline=false")
 }
@@ -176,8 +176,8 @@ func TestAgentsPort(t *testing.T) {
 	hub := newHub(t, "server", "s1", "127.0.0.1:0", whoami)
 	for _, bytes := range []string{"GET / HTTP/1.1\r\n\r\n", "A\xff\xff", "A\x00\x02{]", "\x00"} {
 		c := dial(t, hub.Addr())
-		io.WriteString(c, bytes)
-		io.Copy(io.Discard, c) // returns when the hub closes it
+		_, _ = io.WriteString(c, bytes)
+		_, _ = io.Copy(io.Discard, c) // returns when the hub closes it
 	}
 	raft := NewRaft(hub, func(id string) (string, error) {
 		if id != "s1" {
@@ -195,7 +195,7 @@ func TestAgentsPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	io.WriteString(near, "raft")
+	_, _ = io.WriteString(near, "raft")
 	buf := make([]byte, 4)
 	if _, err := io.ReadFull(far, buf); err != nil || string(buf) != "raft" {
 		t.Errorf("got %q, %v; want raft", buf, err)
@@ -223,7 +223,7 @@ func TestAgentsPortClosesTheSilent(t *testing.T) {
 		go func() { done <- hub.Run(ctx) }()
 		c := l.dial(t)
 		began := time.Now()
-		io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c)
 		if got := time.Since(began); got != 5*time.Second {
 			t.Errorf("closed after %v, want 5s", got)
 		}
@@ -273,7 +273,7 @@ func forwarder(rt func() http.RoundTripper) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := Forward(w, r, rt()); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			io.WriteString(w, err.Error())
+			_, _ = io.WriteString(w, err.Error())
 		}
 	})
 }
@@ -305,14 +305,14 @@ func TestForwardStreams(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-			rw.Flush()
-			io.Copy(c, rw)
+			_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_ = rw.Flush()
+			_, _ = io.Copy(c, rw)
 			return
 		}
 		for range 3 {
-			io.WriteString(w, "x")
-			http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
 			<-next
 		}
 	})
@@ -327,7 +327,7 @@ func TestForwardStreams(t *testing.T) {
 			}
 			run(t, s.Run)
 			c := dial(t, s.Addrs()[0])
-			io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -345,13 +345,13 @@ func TestForwardStreams(t *testing.T) {
 
 func checkUpgrade(t *testing.T, c net.Conn) {
 	t.Helper()
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	buffered := bufio.NewReader(c)
 	resp, err := http.ReadResponse(buffered, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v, %v; want 101", resp, err)
 	}
-	io.WriteString(c, "ping")
+	_, _ = io.WriteString(c, "ping")
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(buffered, got); err != nil || string(got) != "ping" {
 		t.Errorf("got %q, %v; want ping", got, err)

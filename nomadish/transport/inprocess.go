@@ -39,17 +39,20 @@ func (p *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, out := io.Pipe()
 	w := &inProcessWriter{header: http.Header{}, request: r, out: out, body: body, cancel: cancel, answered: make(chan *http.Response, 1)}
 	go w.run(arrive(p.handler), in)
+	var resp *http.Response
 	select {
-	case resp := <-w.answered:
-		if resp == nil {
-			cancel()
-			return nil, errors.New("handler gave no answer")
-		}
-		return resp, nil
+	case resp = <-w.answered:
 	case <-r.Context().Done():
-		_ = body.CloseWithError(r.Context().Err()) // wakes a handler that writes
-		return nil, r.Context().Err()
 	}
+	if err := r.Context().Err(); err != nil { // also when the handler ended for that reason
+		_ = body.CloseWithError(err) // wakes a handler that writes
+		return nil, err
+	}
+	if resp == nil {
+		cancel()
+		return nil, errors.New("handler gave no answer")
+	}
+	return resp, nil
 }
 
 // inProcessWriter is the ResponseWriter of one request.

@@ -22,7 +22,7 @@ func TestInProcess(t *testing.T) {
 		}
 		w.Header().Set("X-Test", "yes")
 		w.WriteHeader(http.StatusTeapot)
-		io.WriteString(w, OriginFrom(r.Context()).ID+":"+string(body))
+		_, _ = io.WriteString(w, OriginFrom(r.Context()).ID+":"+string(body))
 	}), Peer{Kind: nomadish.CallerNode, ID: "n1"})
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://peer/a%2Fb?c=d", strings.NewReader("hello"))
 	resp, err := rt.RoundTrip(req)
@@ -41,7 +41,7 @@ func TestInProcessPanic(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		rt := InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if !early {
-				io.WriteString(w, "x")
+				_, _ = io.WriteString(w, "x")
 			}
 			panic(http.ErrAbortHandler)
 		}), Peer{})
@@ -71,7 +71,7 @@ func TestInProcessEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Read(make([]byte, 1))
+	_, _ = resp.Body.Read(make([]byte, 1))
 	resp.Body.Close()
 	if err := <-ended; !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v, want io.ErrClosedPipe", err)

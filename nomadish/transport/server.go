@@ -37,7 +37,7 @@ func Listen(cfg ServerConfig, h http.Handler) (*Server, error) {
 	}
 	lim := newLimiter(cfg.Limits.withDefaults())
 	for _, addr := range cfg.Addrs {
-		l, err := net.Listen("tcp", addr)
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 		if err != nil {
 			for _, bound := range s.listeners {
 				_ = bound.Close()

@@ -45,7 +45,7 @@ func TestSlowConnectionsAreClosed(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}, 5 * time.Second},
-		{"idle", func(c net.Conn) { io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }, time.Minute},
+		{"idle", func(c net.Conn) { _, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestSlowConnectionsAreClosed(t *testing.T) {
 					tt.talk(c)
 					close(talked)
 				}()
-				io.Copy(io.Discard, c) // until the server closes it
+				_, _ = io.Copy(io.Discard, c) // until the server closes it
 				if got := time.Since(began).Round(time.Second); got != tt.want {
 					t.Errorf("closed after %v, want %v", got, tt.want)
 				}
@@ -150,7 +150,7 @@ func get(t *testing.T, c net.Conn) string {
 // raw makes a request on c and returns the answer.
 func raw(t *testing.T, c net.Conn) (int, string) {
 	t.Helper()
-	io.WriteString(c, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n") // a refused one may be closed already
+	_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n") // a refused one may be closed already
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 var sessionMakers = map[string]func(t *testing.T) (Session, Session){
 	"memory": func(t *testing.T) (Session, Session) {
 		a, b := Pipe()
-		t.Cleanup(func() { a.Close() })
+		t.Cleanup(func() { _ = a.Close() })
 		return a, b
 	},
 	"yamux": func(t *testing.T) (Session, Session) {
@@ -27,7 +27,7 @@ var sessionMakers = map[string]func(t *testing.T) (Session, Session){
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { a.Close(); b.Close() })
+		t.Cleanup(func() { _ = a.Close(); _ = b.Close() })
 		return a, b
 	},
 }
@@ -90,7 +90,7 @@ func checkBothOpen(t *testing.T, a, b Session) {
 	for _, pair := range [][2]Session{{a, b}, {b, a}} {
 		near, far := open(t, pair[0], pair[1])
 		go func() {
-			near.Write([]byte("hello"))
+			_, _ = near.Write([]byte("hello"))
 			near.Close()
 		}()
 		got, err := io.ReadAll(far)
@@ -146,7 +146,7 @@ func checkStreamClose(t *testing.T, a, b Session) {
 
 func checkDeadline(t *testing.T, a, b Session) {
 	near, _ := open(t, a, b)
-	near.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_ = near.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := near.Read(make([]byte, 1))
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
@@ -169,7 +169,7 @@ func checkSessionClose(t *testing.T, a, b Session) {
 			ended <- err
 		}()
 	}
-	a.Close()
+	_ = a.Close()
 	for range 4 {
 		if err := <-ended; err == nil {
 			t.Error("no error after the end of the session")
@@ -209,9 +209,9 @@ func checkOpenContext(t *testing.T, a, _ Session) {
 
 func checkIndependent(t *testing.T, a, b Session) {
 	full, _ := open(t, a, b) // nobody reads the other end
-	go full.Write(make([]byte, 1<<20))
+	go func() { _, _ = full.Write(make([]byte, 1<<20)) }()
 	near, far := open(t, a, b)
-	go near.Write([]byte("x"))
+	go func() { _, _ = near.Write([]byte("x")) }()
 	if _, err := far.Read(make([]byte, 1)); err != nil {
 		t.Error(err)
 	}
