@@ -29,39 +29,57 @@ func (p *preparer) prepare(e hclsyntax.Expression) hclsyntax.Expression {
 		return p.reference(e)
 	case *hclsyntax.ParenthesesExpr:
 		e.Expression = p.prepare(e.Expression)
+	case *hclsyntax.TemplateWrapExpr:
+		e.Wrapped = p.prepare(e.Wrapped)
 	case *hclsyntax.RelativeTraversalExpr:
 		e.Source = p.prepare(e.Source)
+		return p.weigh(e, 1)
 	case *hclsyntax.IndexExpr:
 		e.Collection, e.Key = p.prepare(e.Collection), p.prepare(e.Key)
+		return p.weigh(e, 1)
+	case *hclsyntax.UnaryOpExpr:
+		e.Val = p.prepare(e.Val)
+		return p.weigh(e, 1)
+	case *hclsyntax.BinaryOpExpr:
+		e.LHS, e.RHS = p.prepare(e.LHS), p.prepare(e.RHS)
+		return p.meter(e)
 	case *hclsyntax.ConditionalExpr:
 		e.Condition = p.prepare(e.Condition)
 		e.TrueResult = unified{p.prepare(e.TrueResult), p.ev.budget}
 		e.FalseResult = unified{p.prepare(e.FalseResult), p.ev.budget}
-	case *hclsyntax.UnaryOpExpr:
-		e.Val = p.prepare(e.Val)
-	case *hclsyntax.BinaryOpExpr:
-		e.LHS, e.RHS = p.prepare(e.LHS), p.prepare(e.RHS)
-		return metered{e, p.ev.budget}
+		return p.weigh(e, 2)
 	case *hclsyntax.TupleConsExpr:
 		p.all(e.Exprs)
+		return p.weigh(e, len(e.Exprs))
 	case *hclsyntax.ObjectConsExpr:
 		p.items(e.Items)
+		return p.weigh(e, 2*len(e.Items))
 	case *hclsyntax.FunctionCallExpr:
 		p.call(e)
+		return p.weigh(e, len(e.Args))
 	case *hclsyntax.ForExpr:
 		p.loop(e)
 	case *hclsyntax.SplatExpr:
-		e.Source, e.Each = metered{p.prepare(e.Source), p.ev.budget}, p.prepare(e.Each)
+		e.Source, e.Each = p.meter(p.prepare(e.Source)), p.prepare(e.Each)
 	case *hclsyntax.TemplateExpr:
 		p.all(e.Parts)
-		return metered{e, p.ev.budget}
+		return metered{Expression: e, budget: p.ev.budget, weight: len(e.Parts) * stepsNumber, charged: true}
 	case *hclsyntax.TemplateJoinExpr:
 		e.Tuple = p.prepare(e.Tuple)
-		return metered{e, p.ev.budget}
-	case *hclsyntax.TemplateWrapExpr:
-		e.Wrapped = p.prepare(e.Wrapped)
+		return p.meter(e)
 	}
 	return e
+}
+
+// meter charges for a node and all that it yields; it is for nodes whose values
+// may be larger than what they are made of.
+func (p *preparer) meter(e hclsyntax.Expression) hclsyntax.Expression {
+	return metered{Expression: e, budget: p.ev.budget, weight: 1, charged: true}
+}
+
+// weigh charges for the work of a node: in a loop it is done many times.
+func (p *preparer) weigh(e hclsyntax.Expression, weight int) hclsyntax.Expression {
+	return metered{Expression: e, budget: p.ev.budget, weight: weight}
 }
 
 func (p *preparer) all(exprs []hclsyntax.Expression) {
@@ -83,7 +101,7 @@ func (p *preparer) literal(e *hclsyntax.LiteralValueExpr) hclsyntax.Expression {
 // other by its own text: it is for the client to interpolate, or for nobody.
 func (p *preparer) reference(e *hclsyntax.ScopeTraversalExpr) hclsyntax.Expression {
 	if p.ctx == nil || e.Traversal.IsRelative() || p.defines(e.Traversal.RootName()) {
-		return metered{e, p.ev.budget}
+		return p.meter(e)
 	}
 	from, to := e.SrcRange.Start.Byte-p.base, e.SrcRange.End.Byte-p.base
 	text := e.Traversal.RootName()
@@ -127,6 +145,9 @@ func (p *preparer) call(e *hclsyntax.FunctionCallExpr) {
 			continue
 		}
 		e.Args[i] = p.prepare(arg)
+		if e.Name == "convert" {
+			e.Args[i] = unified{e.Args[i], p.ev.budget}
+		}
 		if t := parameterType(p.ev.functions[e.Name], i); t.IsCollectionType() {
 			e.Args[i] = collected{e.Args[i], p.ev.budget}
 		}
@@ -151,23 +172,25 @@ func (p *preparer) loop(e *hclsyntax.ForExpr) {
 	outer := p.bound
 	p.bound = append(slices.Clip(p.bound), e.KeyVar, e.ValVar)
 	if e.KeyExpr != nil {
-		e.KeyExpr = metered{p.prepare(e.KeyExpr), p.ev.budget}
+		e.KeyExpr = p.meter(p.prepare(e.KeyExpr))
 	}
-	e.ValExpr = metered{p.prepare(e.ValExpr), p.ev.budget}
+	e.ValExpr = p.meter(p.prepare(e.ValExpr))
 	if e.CondExpr != nil {
-		e.CondExpr = metered{p.prepare(e.CondExpr), p.ev.budget}
+		e.CondExpr = p.meter(p.prepare(e.CondExpr))
 	}
 	p.bound = outer
 }
 
-// metered charges for each value that an expression yields.
+// metered charges for each evaluation of an expression.
 type metered struct {
 	hclsyntax.Expression
-	budget *budget
+	budget  *budget
+	weight  int  // steps for the evaluation itself
+	charged bool // whether the value is charged as well
 }
 
 func (m metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	if err := m.budget.spend(1, 0); err != nil {
+	if err := m.budget.spend(m.weight, 0); err != nil {
 		return cty.DynamicVal, hcl.Diagnostics{costDiagnostic(err, m.Range())}
 	}
 	v, diags := m.Expression.Value(ctx)
@@ -175,6 +198,9 @@ func (m metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		if err := m.budget.spend(stepsError, 0); err != nil { // a loop goes on after an error
 			return cty.DynamicVal, hcl.Diagnostics{costDiagnostic(err, m.Range())}
 		}
+		return v, diags
+	}
+	if !m.charged {
 		return v, diags
 	}
 	if err := m.budget.charge(v); err != nil {
@@ -205,8 +231,11 @@ type collected struct {
 
 func (c collected) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	v, diags := c.Expression.Value(ctx)
-	v = collect(v)
-	if err := c.budget.chargeUnify(v.Type()); err != nil {
+	err := c.budget.charge(v)
+	if v = collect(v); err == nil {
+		err = c.budget.chargeUnify(v.Type())
+	}
+	if err != nil {
 		return cty.DynamicVal, diags.Append(costDiagnostic(err, c.Range()))
 	}
 	return v, diags
