@@ -46,6 +46,9 @@ func (p *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if err := r.Context().Err(); err != nil { // also when the handler ended for that reason
 		_ = body.CloseWithError(err) // wakes a handler that writes
+		if resp != nil {
+			_ = resp.Body.Close() // nobody reads it
+		}
 		return nil, err
 	}
 	if resp == nil {
