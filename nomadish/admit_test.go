@@ -85,3 +85,19 @@ func TestSpecChanged(t *testing.T) {
 		t.Error("not changed by stop")
 	}
 }
+
+func BenchmarkAdmit(b *testing.B) {
+	data := corpus(b, "parsed")["212"]
+	var parsed Job
+	if err := DecodeJSON(data, &parsed); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		job := parsed.Copy()
+		job.Admit()
+		if err := job.Validate(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -29,7 +29,6 @@ func (s *Service) normalize(name string) {
 			s.Weights.Warning = 1
 		}
 	}
-	s.CheckRestart.normalize()
 	for i := range s.Checks {
 		s.Checks[i].normalize(s)
 	}
