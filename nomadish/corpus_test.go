@@ -71,8 +71,7 @@ func TestCorpusVerdicts(t *testing.T) {
 		case errors.As(err, &invalid):
 			var texts []string
 			for _, f := range invalid.Faults {
-				text := (&nomadish.ValidationError{Faults: []nomadish.Fault{f}}).Error()
-				texts = append(texts, strings.TrimPrefix(oneLine(text), "1 error occurred: * "))
+				texts = append(texts, oneLine(f.String()))
 			}
 			got = "ERR " + strings.Join(texts, " | ")
 		case len(warnings) > 0:

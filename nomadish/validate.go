@@ -28,6 +28,13 @@ type Fault struct {
 	Faults  []Fault // what is wrong in detail
 }
 
+// String is the fault's text with its details.
+func (f Fault) String() string {
+	var b strings.Builder
+	f.text(&b)
+	return b.String()
+}
+
 func (f Fault) text(b *strings.Builder) {
 	b.WriteString(f.Message)
 	if len(f.Faults) > 0 {
