@@ -18,18 +18,18 @@ func (d *jsonDecoder) number(v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.Float32, reflect.Float64:
 		var f float64
-		if f, err = strconv.ParseFloat(text, bits); err == nil {
+		if f, err = strconv.ParseFloat(string(text), bits); err == nil {
 			v.SetFloat(f)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		var n uint64
-		if n, err = strconv.ParseUint(text, 10, bits); err == nil {
+		if n, err = strconv.ParseUint(string(text), 10, bits); err == nil {
 			v.SetUint(n)
 		}
 		want = fmt.Sprintf("a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
-		if n, err = strconv.ParseInt(text, 10, bits); err == nil {
+		if n, err = strconv.ParseInt(string(text), 10, bits); err == nil {
 			v.SetInt(n)
 		}
 		limit := int64(math.MaxInt64) >> (64 - bits)
@@ -49,19 +49,19 @@ func (d *jsonDecoder) freeNumber() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && string(text) != "-0" {
 		return n, nil
 	}
-	f, err := strconv.ParseFloat(text, 64)
+	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
 		return nil, Errorf(KindInvalid, "%s: %s is out of range", d.where(), shorten(text))
 	}
 	return f, nil
 }
 
-func shorten(s string) string {
+func shorten(s []byte) string {
 	if len(s) > 40 {
-		return s[:40] + "…"
+		return string(s[:40]) + "…"
 	}
-	return s
+	return string(s)
 }
