@@ -28,6 +28,10 @@ func output(t *testing.T, d *docker.Driver, spec *drivers.TaskSpec) string {
 // and config block give it, and no privilege that they do not.
 func TestTaskSeesItsWorld(t *testing.T) {
 	d := newDriver(t)
+	filter := "Seccomp: 0\n" // this build of runc has none
+	if shared.seccomp {
+		filter = "Seccomp: 2\n"
+	}
 	for _, tt := range []struct {
 		name   string
 		config map[string]any
@@ -77,6 +81,7 @@ func TestTaskSeesItsWorld(t *testing.T) {
 			want:   "NoNewPrivs: 1\n",
 		},
 		{name: "read-only image", config: with(run("write", "/file", "x"), "readonly_rootfs", true), want: "open /file: read-only file system\n"},
+		{name: "system call filter", config: run("status", "Seccomp"), want: filter},
 		{name: "host name", config: with(run("cat", "/proc/sys/kernel/hostname", "cat", "/etc/hostname"), "hostname", "box"), want: "box\nbox\n"},
 		{name: "working directory", config: with(run("cat", "file"), "work_dir", "/srv"), want: testImage},
 		{
