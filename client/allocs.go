@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"errors"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,7 +18,6 @@ import (
 const (
 	reapTimeout     = 10 * time.Second
 	shutdownTimeout = 20 * time.Second // beyond the longest kill_timeout, for StopTasksOnShutdown
-	maxRegressions  = 20               // answers with an older index before one is believed
 )
 
 // restore takes over what an earlier agent left.
@@ -222,15 +220,14 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 	case <-c.registered: // of a node that they don't know the servers list no allocations
 	}
 	var index uint64
-	regressions := 0
 	pause := backoff{first: c.cfg.RetryInterval}
 	for ctx.Err() == nil {
-		next, allocs, err := c.server.Allocations(ctx, c.id, index)
-		if err == nil && next < index && regressions < maxRegressions {
-			regressions++
-			err = errors.New("the answer is older than the one before")
-		}
+		next, allocs, err := c.ask(ctx, index)
 		if err != nil {
+			if c.relist() {
+				index = 0
+				continue
+			}
 			if ctx.Err() != nil {
 				break
 			}
@@ -241,8 +238,7 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 			continue
 		}
 		pause.reset()
-		regressions = 0
-		c.apply(allocs)
+		c.apply(allocs, next, index == 0)
 		if next == index { // the wait was over without a change, or the server does not wait
 			if sleep(ctx, min(c.cfg.RetryInterval, time.Second)/10) != nil {
 				break
@@ -253,8 +249,42 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 	return nil
 }
 
-// apply makes the table of allocations what the servers want it to be.
-func (c *Client) apply(wanted []*nomadish.Allocation) {
+// ask asks for the node's allocations, until the servers turn out not to know the node.
+func (c *Client) ask(ctx context.Context, index uint64) (uint64, []*nomadish.Allocation, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	if c.forgotten {
+		cancel()
+	}
+	c.cancelAsk = cancel
+	c.mu.Unlock()
+	return c.server.Allocations(ctx, c.id, index)
+}
+
+// forget notes that the servers don't know the node: what they knew before counts no more.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgotten = true
+	if c.cancelAsk != nil {
+		c.cancelAsk()
+	}
+}
+
+// relist says, once, that the servers did not know the node.
+func (c *Client) relist() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.forgotten
+	c.forgotten = false
+	return was
+}
+
+// apply makes the table of allocations what the servers want it to be at an index. An
+// answer may be older than the one before: it can't tell of the end of what is newer than
+// it, unless it is the first one.
+func (c *Client) apply(wanted []*nomadish.Allocation, index uint64, first bool) {
 	listed := make(map[string]bool, len(wanted))
 	for _, a := range wanted {
 		listed[a.ID] = true
@@ -264,15 +294,18 @@ func (c *Client) apply(wanted []*nomadish.Allocation) {
 			e.unwanted = false
 		}
 		c.mu.Unlock()
-		switch {
-		case e == nil:
+		if e == nil {
 			c.add(a)
-		case e.runner.Alloc().AllocModifyIndex != a.AllocModifyIndex || e.runner.Alloc().DesiredStatus != a.DesiredStatus:
+			continue
+		}
+		known := e.runner.Alloc()
+		changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
+		if changed && (a.ServerTerminal() || !known.ServerTerminal()) {
 			e.runner.Update(a)
 		}
 	}
 	for id, e := range c.entries() {
-		if !listed[id] {
+		if !listed[id] && (first || e.runner.Alloc().AllocModifyIndex <= index) {
 			c.mu.Lock()
 			e.unwanted = true
 			c.mu.Unlock()

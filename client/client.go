@@ -46,6 +46,9 @@ type Client struct {
 	allocs   map[string]*entry
 	refused  map[string]*nomadish.Allocation // reports of allocations that could not be taken over
 	cpuTimes []cpuTime
+
+	forgotten bool               // the servers turned out not to know the node
+	cancelAsk context.CancelFunc // ends the question for allocations that is under way
 }
 
 // store is what the client keeps on disk.

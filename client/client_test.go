@@ -274,6 +274,27 @@ func TestServersAwayChangeNothing(t *testing.T) {
 	eventually(t, "the node is known again", func() bool { return server.node() })
 }
 
+// TestOlderAnswerEndsNothing: an answer of a server that lags behind lacks the newest
+// allocation, which must not be stopped for that.
+func TestOlderAnswerEndsNothing(t *testing.T) {
+	w, server := newWorld(), newFakeServer()
+	c := start(t, testConfig(t.TempDir(), w), server, nil)
+	a := newAlloc(newJob("service", newTask("t", nil)))
+	server.place(a)
+	eventually(t, "the allocation runs", statusIs(server, a.ID, nomadish.AllocClientRunning))
+	index := c.entries()[a.ID].runner.Alloc().AllocModifyIndex
+	c.apply(nil, index-1, false)
+	if c.entries()[a.ID].unwanted {
+		t.Error("an older answer ended the allocation")
+	}
+	server.change(func() { // the servers have lost all they knew
+		clear(server.nodes)
+		clear(server.allocs)
+		server.index = 0
+	})
+	eventually(t, "the allocation is gone", func() bool { return !c.Has(a.ID) && len(w.running()) == 0 })
+}
+
 func (s *fakeServer) node() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

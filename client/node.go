@@ -146,6 +146,7 @@ func (c *Client) beat(ctx context.Context, lease *nomadish.NodeLease) (*nomadish
 			return next, nil
 		case errors.Is(err, nomadish.ErrNotFound):
 			c.log.Warn("the servers don't know this node; it registers anew")
+			c.forget()
 			return nil, errChanged
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
