@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -226,8 +227,11 @@ func (p plainIO) Close() error       { return nil }
 // spool makes sure that the task's output files are there: the shim appends to a file but
 // makes a pipe of what it does not find.
 func spool(spec *drivers.TaskSpec, tty bool) (cio.Creator, error) {
-	for _, path := range []string{spec.Stdout, spec.Stderr} {
-		if path == "" {
+	files := cio.Config{
+		Stdout: cmp.Or(spec.Stdout, os.DevNull), Stderr: cmp.Or(spec.Stderr, os.DevNull), Terminal: tty,
+	}
+	for _, path := range []string{files.Stdout, files.Stderr} {
+		if path == os.DevNull {
 			continue
 		}
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
@@ -242,7 +246,6 @@ func spool(spec *drivers.TaskSpec, tty bool) (cio.Creator, error) {
 			return nil, err
 		}
 	}
-	files := cio.Config{Stdout: spec.Stdout, Stderr: spec.Stderr, Terminal: tty}
 	if tty {
 		files.Stderr = "" // a terminal is one stream
 	}

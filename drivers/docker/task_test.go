@@ -133,6 +133,18 @@ func TestOutputIsWholeWhenTheTaskHasEnded(t *testing.T) {
 	}
 }
 
+// A task whose output nobody wants runs all the same.
+func TestOutputNowhere(t *testing.T) {
+	d := newDriver(t)
+	for _, path := range []string{"", os.DevNull} {
+		spec := taskSpec(t, run("print", "unheard", "eprint", "unheard", "exit", "4"))
+		spec.Stdout, spec.Stderr = path, path
+		if exit := wait(t, d, start(t, d, spec)); exit.Code != 4 {
+			t.Errorf("output to %q: exit %+v, want code 4", path, exit)
+		}
+	}
+}
+
 // With a terminal there is one stream, and the task knows that it is one.
 func TestTerminal(t *testing.T) {
 	d := newDriver(t)
