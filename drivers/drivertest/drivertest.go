@@ -25,7 +25,7 @@ type Harness struct {
 	Exit  func(code int) map[string]any
 	Sleep func() map[string]any
 	Print func(text string) map[string]any
-	// Broken is a config block with which Start fails.
+	// Broken is a config block with which Start fails; nil: it never does.
 	Broken func() map[string]any
 	// Prepare completes a spec; nil: nothing to add.
 	Prepare func(t testing.TB, spec *drivers.TaskSpec)
@@ -206,6 +206,9 @@ func (s *suite) remove() {
 }
 
 func (s *suite) failedStart() {
+	if s.Broken == nil {
+		return
+	}
 	spec := s.spec(s.Broken())
 	if h, err := s.d.Start(s.context(), spec); err == nil {
 		s.t.Fatalf("Start = %+v, want an error", h)

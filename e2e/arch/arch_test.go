@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"drivers/cgroup":          {"drivers"},
 	"drivers/drivertest":      {"drivers", "nomadish"},
 	"drivers/mock":            {"drivers", "nomadish"},
+	"drivers/function":        {"drivers"},
 	"drivers/rawexec/...":     {"drivers", "drivers/cgroup", "drivers/rawexec/...", "nomadish"},
 	"drivers/docker":          {"drivers", "drivers/cgroup", "drivers/runtime/...", "nomadish"},
 	"drivers/runtime/...":     {"drivers", "drivers/cgroup", "drivers/runtime/...", "nomadish"},
@@ -54,7 +55,7 @@ var layers = map[string][]string{
 	"server/consensus/...": {"nomadish", "nomadish/transport", "server/fsm", "server/state", "server/consensus/..."},
 	"server/planner":       {"nomadish", "server/capacity", "server/fsm", "server/state"},
 	"server/endpoint":      {"nomadish", "nomadish/codec", "jobspec", "server/state", "server/fsm"},
-	"server/leader/...":    {"nomadish", "server/state", "server/fsm", "server/broker", "server/capacity", "server/planner", "server/scheduler"},
+	"server/leader/...":    {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm", "server/broker", "server/capacity", "server/planner", "server/scheduler"},
 	"server/servertest":    {"nomadish", "server/consensus/...", "server/fsm", "server/state"},
 	"server":               {"nomadish", "nomadish/codec", "nomadish/lifecycle", "nomadish/transport", "server/..."},
 

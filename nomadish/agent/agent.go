@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/nomadish"
@@ -43,41 +44,46 @@ type Agent struct {
 
 // New opens an agent's data and binds its listeners. It starts nothing: an agent that is not
 // run must be closed.
-func New(cfg Config) (a *Agent, err error) {
-	if cfg, err = cfg.withDefaults(); err != nil {
+func New(cfg Config) (*Agent, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
-	a = &Agent{cfg: cfg}
-	if a.lock, err = lockDir(cfg.DataDir); err != nil {
+	lock, err := lockDir(cfg.DataDir)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.Close())
-		}
-	}()
-	if a.id, err = serverID(cfg); err != nil {
-		return nil, err
+	a := &Agent{cfg: cfg, lock: lock}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// open makes the parts. Listeners come first: a port that is taken is the commonest fault.
+func (a *Agent) open() (err error) {
+	if a.id, err = serverID(a.cfg); err != nil {
+		return err
 	}
 	if a.http, err = a.listen(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := a.newHub(); err != nil {
-		return nil, err
-	}
-	if err := a.newServer(); err != nil {
-		return nil, err
-	}
-	if err := a.newClient(); err != nil {
-		return nil, err
+	for _, part := range []func() error{a.newHub, a.newServer, a.newClient} {
+		if err := part(); err != nil {
+			return err
+		}
 	}
 	a.metrics = newMetrics(a)
-	a.api, err = httpapi.New(httpapi.Config{Region: cfg.Region, Logger: cfg.Logger}, a.backends())
-	return a, err
+	a.api, err = httpapi.New(httpapi.Config{Region: a.cfg.Region, Logger: a.cfg.Logger}, a.backends())
+	return err
 }
 
 // ServeHTTP answers the API's requests.
-func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.api.ServeHTTP(w, r) }
+func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begin := time.Now()
+	a.api.ServeHTTP(w, r)
+	a.metrics.request(time.Since(begin))
+}
 
 func (a *Agent) listen() (*transport.Server, error) {
 	if len(a.cfg.HTTP) == 0 {

@@ -77,7 +77,7 @@ func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error)
 	}
 	way, err := r.hub.Node(id)
 	if err != nil {
-		return nil, nomadish.Errorf(nomadish.KindNotFound, "No path to node")
+		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to node")
 	}
 	return way, nil
 }

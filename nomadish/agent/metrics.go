@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"io"
+	"net/http"
 	"runtime"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
@@ -11,8 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-
-	"net/http"
 )
 
 // metrics is this agent's registry. Figures are read when they are asked for, under Nomad's
@@ -21,13 +21,17 @@ type metrics struct {
 	registry   *prometheus.Registry
 	prometheus bool
 	now        func() string
+	requests   prometheus.Summary
 }
 
 // newMetrics returns the agent's metrics.
 func newMetrics(a *Agent) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), prometheus: a.cfg.Prometheus}
 	m.now = func() string { return a.cfg.Now().UTC().Format("2006-01-02 15:04:05 +0000 UTC") }
-	m.registry.MustRegister(&collector{a})
+	m.requests = prometheus.NewSummary(prometheus.SummaryOpts{
+		Name: "nomadish_http_request", Help: "Duration of requests to the API in milliseconds, streams included.",
+	})
+	m.registry.MustRegister(&collector{a}, m.requests)
 	return m
 }
 
@@ -91,20 +95,44 @@ func (c *collector) server(gauge func(name string, value float64, labels ...stri
 	gauge("nomad_nomad_blocked_evals_total_blocked", float64(stats.Blocked))
 }
 
-// sample is a figure in Nomad's JSON form.
-type sample struct {
+// request notes how long a request took.
+func (m *metrics) request(d time.Duration) {
+	m.requests.Observe(float64(d) / float64(time.Millisecond))
+}
+
+// gauge is a figure in Nomad's JSON form.
+type gauge struct {
 	Name   string
 	Value  float64
+	Labels map[string]string
+}
+
+// sample is a distribution in Nomad's JSON form, since the agent began.
+type sample struct {
+	Name   string
+	Count  uint64
+	Sum    float64
+	Mean   float64
 	Labels map[string]string
 }
 
 // summary is all figures in Nomad's JSON form.
 type summary struct {
 	Timestamp string
-	Gauges    []sample
-	Points    []sample
+	Gauges    []gauge
+	Points    []gauge
 	Counters  []sample
 	Samples   []sample
+}
+
+// add shows a distribution: how often as a counter, how much as a sample.
+func (s *summary) add(name string, d *dto.Summary) {
+	out := sample{Name: name, Count: d.GetSampleCount(), Sum: d.GetSampleSum(), Labels: map[string]string{}}
+	if out.Count > 0 {
+		out.Mean = out.Sum / float64(out.Count)
+	}
+	s.Samples = append(s.Samples, out)
+	s.Counters = append(s.Counters, sample{Name: name + "s", Count: out.Count, Sum: float64(out.Count), Mean: 1, Labels: out.Labels})
 }
 
 // Summary returns all figures, to be encoded as JSON.
@@ -113,10 +141,15 @@ func (m *metrics) Summary(context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := summary{Timestamp: m.now(), Gauges: []sample{}, Points: []sample{}, Counters: []sample{}, Samples: []sample{}}
+	s := summary{Timestamp: m.now(), Gauges: []gauge{}, Points: []gauge{}, Counters: []sample{}, Samples: []sample{}}
 	for _, f := range families {
 		for _, metric := range f.GetMetric() {
-			s.Gauges = append(s.Gauges, sample{Name: dotted(f.GetName()), Value: metric.GetGauge().GetValue(), Labels: labels(metric)})
+			name := dotted(f.GetName())
+			if d := metric.GetSummary(); d != nil {
+				s.add(name, d)
+				continue
+			}
+			s.Gauges = append(s.Gauges, gauge{Name: name, Value: metric.GetGauge().GetValue(), Labels: labels(metric)})
 		}
 	}
 	return s, nil

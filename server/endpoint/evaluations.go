@@ -78,6 +78,9 @@ func (e *Endpoint) DeleteEvaluations(ctx context.Context, req *nomadish.Evaluati
 		return 0, 0, nomadish.Errorf(nomadish.KindInvalid, "EvalIDs: %d evaluations, at most %d are deleted at once", len(req.EvalIDs), maxDeletes)
 	}
 	r := e.store.Reader()
+	if !r.SchedulerConfig(nil).PauseEvalBroker {
+		return 0, 0, nomadish.Errorf(nomadish.KindConflict, "eval broker is enabled: pause it (PauseEvalBroker in the scheduler configuration) before evaluations are deleted")
+	}
 	for _, id := range req.EvalIDs {
 		eval, err := r.Evaluation(nil, id)
 		if eval, err = found(eval, err, "eval not found"); err != nil {

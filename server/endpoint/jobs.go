@@ -171,7 +171,10 @@ func (e *Endpoint) ParseJob(_ context.Context, req *nomadish.JobsParseRequest) (
 // DeregisterJob stops a job, and with Purge forgets it.
 func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
 	job, err := e.store.Reader().Job(nil, req.Namespace, req.JobID)
-	if job, err = found(job, err, "job not found"); err != nil {
+	if errors.Is(err, nomadish.ErrNotFound) {
+		return e.deregisterUnknown(ctx, req)
+	}
+	if err != nil {
 		return nil, 0, err
 	}
 	command := &fsm.DeregisterJob{
@@ -190,6 +193,21 @@ func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregiste
 		resp.EvalID, resp.EvalCreateIndex = command.Eval.ID, index
 	}
 	return resp, index, nil
+}
+
+// deregisterUnknown has a job evaluated that is not there: its allocations, if any are left,
+// are stopped. That it is not there is no error, so that stopping may be repeated.
+func (e *Endpoint) deregisterUnknown(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
+	gone := &nomadish.Job{
+		ID: &req.JobID, Namespace: &req.Namespace,
+		Type: nomadish.Ptr(nomadish.JobTypeService), Priority: nomadish.Ptr(50),
+	}
+	eval := e.evaluation(gone, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
+	_, index, err := propose[any](ctx, e, &fsm.UpdateEvaluations{Evals: []*nomadish.Evaluation{eval}})
+	if err != nil {
+		return nil, 0, err
+	}
+	return &nomadish.JobDeregisterResponse{EvalID: eval.ID, EvalCreateIndex: index, JobModifyIndex: index}, index, nil
 }
 
 // EvaluateJob makes a new evaluation of a job.

@@ -1,0 +1,95 @@
+package agent_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/agent"
+)
+
+func load(t *testing.T, files ...string) (*agent.File, []string, error) {
+	t.Helper()
+	var paths []string
+	for i, text := range files {
+		path := filepath.Join(t.TempDir(), string(rune('a'+i))+".hcl")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	return agent.Load(paths)
+}
+
+// Later files win, maps are joined, and JSON says the same as HCL.
+func TestFilesAreMerged(t *testing.T) {
+	file, warnings, err := load(t, `
+region = "one"
+client {
+  enabled = true
+  meta { "a.b" = "1", c = "2" }
+  options = { "driver.raw_exec.enable" = "1" }
+  reserved { memory = 100 }
+}
+plugin "docker" {
+  config {
+    allow_privileged = true
+    volumes { enabled = true }
+  }
+}`, `{"region": "two", "ports": {"http": 1234}, "client": {"meta": {"c": "3"}, "reserved": {"cpu": 50}}}`)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load: %v, warnings %v", err, warnings)
+	}
+	if got := nomadish.Val(file.Region); got != "two" {
+		t.Errorf("region %q, want two", got)
+	}
+	if diff := cmp.Diff(map[string]string{"a.b": "1", "c": "3"}, file.Client.Meta); diff != "" {
+		t.Errorf("meta (-want +got):\n%s", diff)
+	}
+	if r := file.Client.Reserved; nomadish.Val(r.Memory) != 100 || nomadish.Val(r.CPU) != 50 {
+		t.Errorf("reserved %+v, want 100 MiB and 50 MHz", r)
+	}
+	values, err := file.Plugins[0].Values()
+	want := map[string]any{"allow_privileged": true, "volumes": []any{map[string]any{"enabled": true}}}
+	if diff := cmp.Diff(want, values); err != nil || diff != "" {
+		t.Errorf("plugin, %v (-want +got):\n%s", err, diff)
+	}
+	cfg, err := file.Config()
+	if err != nil || cfg.HTTP[0] != "0.0.0.0:1234" {
+		t.Errorf("HTTP %v, %v; want 0.0.0.0:1234", cfg.HTTP, err)
+	}
+}
+
+func TestUnknownKeysNameTheirPlace(t *testing.T) {
+	_, _, err := load(t, "region = \"one\"\n\nclient {\n  enabeld = true\n}\n")
+	if err == nil || !strings.Contains(err.Error(), "a.hcl:4,3") || !strings.Contains(err.Error(), "enabeld") {
+		t.Errorf("error %v, want file, line 4 and the key", err)
+	}
+}
+
+func TestKeysWithoutEffectWarn(t *testing.T) {
+	_, warnings, err := load(t, "enable_syslog = true\nclient {\n  cni_path = \"/opt/cni/bin\"\n}\n")
+	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[1], "client.cni_path") {
+		t.Errorf("warnings %q, %v; want enable_syslog and client.cni_path", warnings, err)
+	}
+}
+
+// What would make the agent less safe than its configuration says is refused, not ignored.
+func TestProtectionIsNotIgnored(t *testing.T) {
+	for key, text := range map[string]string{
+		"acl.enabled":    "acl {\n  enabled = true\n}",
+		"tls":            "tls {\n  http = true\n}",
+		"server.encrypt": "server {\n  encrypt = \"x\"\n}",
+	} {
+		file, _, err := load(t, text)
+		if err == nil {
+			_, err = file.Config()
+		}
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: error %v, want one that names it", key, err)
+		}
+	}
+}
