@@ -182,8 +182,7 @@ func (s *selection) allocationGoes(a *nomadish.Allocation, job *nomadish.Job) bo
 	if !a.ClientTerminal() && !(a.ServerTerminal() && s.nodeGone(a.NodeID)) {
 		return false
 	}
-	over := job == nil || nomadish.Val(job.Stop) || nomadish.Val(job.Status) == nomadish.JobStatusDead
-	if over {
+	if job == nil || over(job) {
 		return s.old(a.ModifyTime, min(s.t.Eval, s.t.Job))
 	}
 	if batch(nomadish.Val(job.Type)) && a.JobVersion == nomadish.Val(job.Version) && !a.ServerTerminal() {
@@ -193,6 +192,12 @@ func (s *selection) allocationGoes(a *nomadish.Allocation, job *nomadish.Job) bo
 		return false // it has yet to be replaced
 	}
 	return s.old(a.ModifyTime, s.evalAge(nomadish.Val(job.Type)))
+}
+
+// over says that nothing of a job is wanted any more: it is stopped, or a batch job that has
+// ended. A service that failed until nobody starts it again stays, to be looked at.
+func over(j *nomadish.Job) bool {
+	return nomadish.Val(j.Stop) || batch(nomadish.Val(j.Type)) && nomadish.Val(j.Status) == nomadish.JobStatusDead
 }
 
 func (s *selection) nodeGone(id string) bool {
@@ -215,7 +220,7 @@ func (s *selection) evaluation(e *nomadish.Evaluation) {
 	key := jobKey{Namespace: e.Namespace, ID: e.JobID}
 	s.lastSeen[key] = max(s.lastSeen[key], e.ModifyTime)
 	age := s.evalAge(e.Type)
-	if job, err := s.r.Job(nil, e.Namespace, e.JobID); err != nil || nomadish.Val(job.Status) == nomadish.JobStatusDead {
+	if job, err := s.r.Job(nil, e.Namespace, e.JobID); err != nil || over(job) {
 		age = min(s.t.Eval, s.t.Job)
 	}
 	if e.Terminal() && !s.held[e.ID] && s.old(e.ModifyTime, age) {
@@ -228,7 +233,7 @@ func (s *selection) evaluation(e *nomadish.Evaluation) {
 func (s *selection) job(j *nomadish.Job) {
 	key := jobKey{Namespace: nomadish.Val(j.Namespace), ID: nomadish.Val(j.ID)}
 	launcher := (j.Periodic != nil || j.ParameterizedJob != nil) && !nomadish.Val(j.Stop)
-	if nomadish.Val(j.Status) != nomadish.JobStatusDead || launcher || s.busy[key] {
+	if nomadish.Val(j.Status) != nomadish.JobStatusDead || !over(j) || launcher || s.busy[key] {
 		return
 	}
 	if s.old(max(s.lastSeen[key], nomadish.Val(j.SubmitTime)), s.t.Job) {
