@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
@@ -144,7 +145,7 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if len(text) > 64<<10 {
+		if len(text) > 64<<10 || !utf8.Valid(text) {
 			return
 		}
 		tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)

@@ -151,13 +151,15 @@ func (s *scanner) at(prefix string) bool {
 // code reads one token outside of templates.
 func (s *scanner) code() {
 	switch c := s.text[s.pos]; c {
-	case ' ', '\t', '\r':
+	case ' ', '\t':
 		s.tokens--
 		s.pos++
 	case '\n':
 		if k := s.top().kind; k == inFile || k == inBraces {
 			s.separate()
 		}
+		s.pos++
+	case '\r':
 		s.pos++
 	case ',':
 		s.separate()

@@ -43,6 +43,13 @@ func (s sources) syntax(name string, text []byte) (hcl.Body, hcl.Diagnostics) {
 			Detail:   fmt.Sprintf("%s has %d bytes; at most %d are allowed.", name, len(text), maxSource),
 		}}
 	}
+	if !utf8.Valid(text) { // the parser lets some pass
+		return nil, hcl.Diagnostics{{
+			Severity: hcl.DiagError,
+			Summary:  "Invalid character encoding",
+			Detail:   name + " is not encoded in UTF-8.",
+		}}
+	}
 	s[name] = text
 	var file *hcl.File
 	var diags hcl.Diagnostics
@@ -59,13 +66,6 @@ func (s sources) syntax(name string, text []byte) (hcl.Body, hcl.Diagnostics) {
 	}
 	if diags.HasErrors() {
 		return nil, diags
-	}
-	if !utf8.Valid(text) { // the parser lets some pass
-		return nil, hcl.Diagnostics{{
-			Severity: hcl.DiagError,
-			Summary:  "Invalid character encoding",
-			Detail:   name + " is not encoded in UTF-8.",
-		}}
 	}
 	return file.Body, diags
 }
