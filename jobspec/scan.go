@@ -190,20 +190,21 @@ func (s *scanner) code() {
 	}
 }
 
-// close ends the innermost bracket. What does not match is a syntax error that
-// the parser will tell; here it ends a bracket if there is any.
+// close ends the innermost bracket. Like the parser's scanner it goes by braces:
+// one that closes ends whatever parentheses are open in it.
 func (s *scanner) close(c byte) {
-	switch s.top().kind {
-	case inFile:
-	case inInterp:
-		if c == '}' {
+	if c != '}' {
+		if s.top().kind == inParens {
 			s.pop()
-		}
-	default:
-		s.pop()
-		if c != '}' {
 			s.operator() // f(…)(…) and x[…][…] nest to the left
 		}
+		return
+	}
+	for s.top().kind == inParens {
+		s.pop()
+	}
+	if s.top().kind != inFile {
+		s.pop()
 	}
 }
 
