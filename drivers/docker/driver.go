@@ -157,19 +157,29 @@ func (d *Driver) Fingerprint(ctx context.Context) (drivers.Fingerprint, error) {
 	if d.groups == nil {
 		return drivers.Fingerprint{Reason: "containers need control groups, and none are mounted"}, nil
 	}
+	attributes, err := d.attributes(ctx)
+	if err != nil {
+		// What is wrong with containerd is news for users, and no fault of asking.
+		return drivers.Fingerprint{Health: drivers.Unhealthy, Reason: err.Error()}, nil //nolint:nilerr // told as reason
+	}
+	return drivers.Fingerprint{Health: drivers.Healthy, Attributes: attributes}, nil
+}
+
+// attributes asks containerd what it is, starting it when it does not run.
+func (d *Driver) attributes(ctx context.Context) (map[string]string, error) {
 	c, ctx, err := d.client(ctx)
 	if err != nil {
-		return drivers.Fingerprint{Health: drivers.Unhealthy, Reason: err.Error()}, nil
+		return nil, err
 	}
 	version, err := c.Version(ctx)
 	if err != nil {
-		return drivers.Fingerprint{Health: drivers.Unhealthy, Reason: err.Error()}, nil
+		return nil, fmt.Errorf("containerd: %w", err)
 	}
 	snapshotter, err := d.pickSnapshotter(ctx, c)
 	if err != nil {
-		return drivers.Fingerprint{Health: drivers.Unhealthy, Reason: err.Error()}, nil
+		return nil, err
 	}
-	return drivers.Fingerprint{Health: drivers.Healthy, Attributes: map[string]string{
+	return map[string]string{
 		"driver.docker":                    "1",
 		"driver.docker.version":            version.Version,
 		"driver.docker.runtime":            "containerd",
@@ -178,7 +188,7 @@ func (d *Driver) Fingerprint(ctx context.Context) (drivers.Fingerprint, error) {
 		"driver.docker.snapshotter":        snapshotter,
 		"driver.docker.seccomp":            strconv.FormatBool(d.cfg.Seccomp),
 		"driver.docker.privileged.enabled": strconv.FormatBool(d.cfg.AllowPrivileged),
-	}}, nil
+	}, nil
 }
 
 // client returns a client, and ctx for its calls.

@@ -44,7 +44,7 @@ func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
 			errs = append(errs, d.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, d.reapSnapshots(ctx, c, kept), d.reapFiles(ctx, kept), d.reapViews(), d.reapSockets())
+	errs = append(errs, d.reapSnapshots(ctx, c, kept), d.reapFiles(ctx, kept), d.reapViews(), d.reapSockets(ctx))
 	return errors.Join(errs...)
 }
 
@@ -124,7 +124,7 @@ func (d *Driver) reapViews() error {
 }
 
 // reapSockets removes those of shims that were killed: nobody listens there any more.
-func (d *Driver) reapSockets() error {
+func (d *Driver) reapSockets(ctx context.Context) error {
 	entries, err := os.ReadDir(d.l.ShimSockets())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -136,7 +136,7 @@ func (d *Driver) reapSockets() error {
 		if err != nil || time.Since(info.ModTime()) < time.Minute {
 			continue // one that is being made refuses as well
 		}
-		conn, err := net.Dial("unix", path)
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		switch {
 		case err == nil:
 			errs = append(errs, conn.Close())

@@ -219,10 +219,17 @@ func (c *container) labels(st state) map[string]string {
 // read it.
 type plainIO struct{ files cio.Config }
 
+// Config says which files.
 func (p plainIO) Config() cio.Config { return p.files }
-func (p plainIO) Cancel()            {}
-func (p plainIO) Wait()              {}
-func (p plainIO) Close() error       { return nil }
+
+// Cancel has nothing to end: nothing of ours copies.
+func (p plainIO) Cancel() {}
+
+// Wait has nothing to wait for.
+func (p plainIO) Wait() {}
+
+// Close has nothing to close.
+func (p plainIO) Close() error { return nil }
 
 // spool makes sure that the task's output files are there: the shim appends to a file but
 // makes a pipe of what it does not find.

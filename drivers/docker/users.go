@@ -135,10 +135,10 @@ func readInside(root, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // nothing is written through it
 	info, err := r.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return "", nil //nolint:nilerr // an image need not have one
+		return "", nil // an image need not have one
 	}
 	f, err := r.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -50,10 +50,12 @@ func run(ctx context.Context) error {
 
 func handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "ok") // a client that has gone needs no answer
+	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		log.Printf("%s %s from %s", r.Method, r.URL.Path, r.RemoteAddr)
-		fmt.Fprintf(w, "%s from %s, allocation %s\n",
+		_, _ = fmt.Fprintf(w, "%s from %s, allocation %s\n",
 			cmp.Or(os.Getenv("GREETING"), "Hello"),
 			cmp.Or(os.Getenv("NOMAD_JOB_NAME"), "nobody's job"),
 			cmp.Or(os.Getenv("NOMAD_ALLOC_ID"), "none"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ func TestPageSaysWhereItRuns(t *testing.T) {
 		"/other":  "404",
 	} {
 		rec := httptest.NewRecorder()
-		handler().ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
 		if got := rec.Body.String(); !strings.Contains(got, want) {
 			t.Errorf("GET %s: %q, want %q", path, got, want)
 		}

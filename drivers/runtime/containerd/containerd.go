@@ -41,7 +41,7 @@ func Serve(ctx context.Context, l layout.Layout) error {
 	if err != nil {
 		return err
 	}
-	defer logs.Close()
+	defer logs.Close() //nolint:errcheck // the process ends
 	if err := trees.Join(l.Cgroup()); err != nil {
 		log.G(ctx).WithError(err).Warn("stay in the agent's control group") // tasks have their own all the same
 	}

@@ -5,7 +5,7 @@ package containerd
 // The server's parts. Left out on purpose: CRI and NRI, devmapper, btrfs, zfs, erofs,
 // transfer and streaming, tracing, metrics endpoints.
 import (
-	_ "github.com/containerd/containerd/api/types/runc/options"
+	_ "github.com/containerd/containerd/api/types/runc/options" // these register themselves
 	_ "github.com/containerd/containerd/v2/core/metrics/cgroups"
 	_ "github.com/containerd/containerd/v2/core/metrics/cgroups/v2"
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"

@@ -74,6 +74,7 @@ func (l *logFile) open() error {
 	return nil
 }
 
+// Write appends a message; when the file is full it becomes the old one.
 func (l *logFile) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,6 +95,7 @@ func (l *logFile) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Close closes the file.
 func (l *logFile) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

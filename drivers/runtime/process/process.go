@@ -61,7 +61,7 @@ func (id ID) Kill(signal unix.Signal, grace time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("process %d: %w", id.PID, err)
 	}
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // nothing is written through it
 	if !id.Alive() {
 		return nil // it ended meanwhile, and the pid may be another's
 	}

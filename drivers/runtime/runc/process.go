@@ -79,12 +79,12 @@ func (c *command) launch(container *libcontainer.Container, spec *specs.Process,
 		p.ExtraFiles = append(p.ExtraFiles, os.NewFile(uintptr(3+i), "preserved"))
 	}
 	if spec.Terminal {
-		conn, err := net.Dial("unix", c.console)
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: c.console, Net: "unix"})
 		if err != nil {
 			return fmt.Errorf("console socket: %w", err)
 		}
-		defer conn.Close()
-		if p.ConsoleSocket, err = conn.(*net.UnixConn).File(); err != nil {
+		defer conn.Close() //nolint:errcheck // nothing is written through it
+		if p.ConsoleSocket, err = conn.File(); err != nil {
 			return fmt.Errorf("console socket: %w", err)
 		}
 		defer p.ConsoleSocket.Close()

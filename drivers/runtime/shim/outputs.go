@@ -29,11 +29,13 @@ func (s service) RegisterTTRPC(server *ttrpc.Server) error {
 	return nil
 }
 
+// Create makes a container and remembers its output files.
 func (s service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
 	s.out.set(r.ID, r.Stdout, r.Stderr)
 	return s.TTRPCTaskService.Create(ctx, r)
 }
 
+// Delete removes a container, or a command run inside one.
 func (s service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
 	if r.ExecID == "" {
 		s.out.forget(r.ID)

@@ -94,6 +94,7 @@ type journaled struct {
 	out *outputs
 }
 
+// Publish tells containerd of an event, after the journal when it belongs there.
 func (j journaled) Publish(ctx context.Context, topic string, event cevents.Event) error {
 	if id, entry := entryOf(event); id != "" && j.dir != "" {
 		if entry.Exit {
