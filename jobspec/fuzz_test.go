@@ -149,17 +149,22 @@ func FuzzScan(f *testing.F) {
 			return
 		}
 		tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)
-		depth, deepest := 0, 0
+		var open []hclsyntax.TokenType
+		deepest := 0
 		for _, token := range tokens {
 			switch token.Type {
 			case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc,
 				hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-				depth++
-			case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc,
-				hclsyntax.TokenTemplateSeqEnd:
-				depth = max(depth-1, 0)
+				open = append(open, token.Type)
+			case hclsyntax.TokenCBrace, hclsyntax.TokenTemplateSeqEnd: // ends the parentheses in it, too
+				for len(open) > 0 && (open[len(open)-1] == hclsyntax.TokenOParen || open[len(open)-1] == hclsyntax.TokenOBrack) {
+					open = open[:len(open)-1]
+				}
+				open = open[:max(len(open)-1, 0)]
+			case hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+				open = open[:max(len(open)-1, 0)]
 			}
-			deepest = max(deepest, depth)
+			deepest = max(deepest, len(open))
 		}
 		seenTokens, seenDepth := jobspec.Scan(text)
 		// The end of a text that breaks off may make one token more, besides that of the end itself.
