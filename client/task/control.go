@@ -9,8 +9,8 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// Release frees what the hooks made for the task. It is called after Run has returned, and
-// may be called twice.
+// Release frees what the hooks made for the task: its mounts, its control group, its spools.
+// Run does so when the task is dead; who removes the allocation calls it again.
 func (r *Runner) Release(ctx context.Context) error {
 	return r.cfg.Hooks.Release(ctx, r.newSetup(r.Record().Attempt))
 }

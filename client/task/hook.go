@@ -31,8 +31,8 @@ type Exiter interface {
 	Exited(ctx context.Context, s *Setup) error
 }
 
-// Releaser is a hook that must free what it made when the allocation goes. It is also
-// called for tasks that were never prepared, and may be called twice.
+// Releaser is a hook that must free what it made when the task is dead, and once more when
+// the allocation goes. It is also called for tasks that were never prepared.
 type Releaser interface {
 	Release(ctx context.Context, s *Setup) error
 }

@@ -161,6 +161,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	for {
 		record := r.Record()
 		if record.Phase == localstate.PhaseDead && record.Handle == nil {
+			if err := r.Release(ctx); err != nil {
+				r.log.Warn("free a dead task", "err", err) // done again when the allocation goes
+			}
 			return nil
 		}
 		if err := r.perform(ctx, record.Phase, r.activity(record)); err != nil {
