@@ -1,0 +1,143 @@
+//go:build linux
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Left says what the node's tasks have left on the machine: processes, control groups and
+// mounts. Helpers that are meant to stay, such as containerd, are not among them.
+func (n *Node) Left() error {
+	var errs []error
+	processes, err := n.Processes()
+	errs = append(errs, err)
+	for _, p := range processes {
+		if !p.Task() && (slices.Contains(p.Args, "agent") || slices.Contains(p.Args, "containerd") || slices.Contains(p.Args, "supervise")) {
+			continue // a supervisor without tasks ends by itself a few seconds later
+		}
+		errs = append(errs, fmt.Errorf("process %s", p))
+	}
+	groups, err := n.groups()
+	errs = append(errs, err)
+	for _, dir := range groups {
+		if filepath.Base(dir) != n.group { // the parent of all tasks' groups
+			errs = append(errs, fmt.Errorf("control group %s", dir))
+		}
+	}
+	mounts, err := n.mounts()
+	errs = append(errs, err)
+	for _, path := range mounts {
+		errs = append(errs, fmt.Errorf("mount %s", path))
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends the agent and everything that it started, and frees what the kernel holds for
+// them. Files below Dir stay.
+func (n *Node) Close() error {
+	var errs []error
+	if _, err := n.Processes(); err != nil { // learns of containerd's directory while it runs
+		errs = append(errs, err)
+	}
+	errs = append(errs, n.Stop())
+	errs = append(errs, n.killAll())
+	mounts, err := n.mounts()
+	errs = append(errs, err)
+	for _, path := range slices.Backward(mounts) {
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", path, err))
+		}
+	}
+	groups, err := n.groups()
+	errs = append(errs, err)
+	for _, dir := range slices.Backward(groups) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	for dir := range n.run {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// killAll kills the node's processes until none is left.
+func (n *Node) killAll() error {
+	for end := time.Now().Add(stopTimeout); ; time.Sleep(pause) {
+		all, err := n.Processes()
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("processes that nobody can end: %v", all)
+		}
+		for _, p := range all {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("kill %s: %w", p, err)
+			}
+		}
+	}
+}
+
+// groups returns the directories of the node's control groups, parents first.
+func (n *Node) groups() ([]string, error) {
+	var found []string
+	tops := []string{n.group}
+	for run := range n.run {
+		tops = append(tops, filepath.Join("nomadish-runtime", filepath.Base(run)))
+	}
+	trees, err := filepath.Glob("/sys/fs/cgroup/*/")
+	if err != nil {
+		return nil, err
+	}
+	for _, tree := range append(trees, "/sys/fs/cgroup") {
+		for _, top := range tops {
+			err := filepath.WalkDir(filepath.Join(tree, top), func(path string, d fs.DirEntry, err error) error {
+				if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+					return nil
+				}
+				if err == nil && d.IsDir() && !slices.Contains(found, path) {
+					found = append(found, path)
+				}
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// mounts returns where something of the node's is mounted, in the order of mounting.
+func (n *Node) mounts() ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		path := fields[4]
+		ours := strings.HasPrefix(path, n.cfg.Dir+"/")
+		for run := range n.run {
+			ours = ours || strings.HasPrefix(path, run+"/")
+		}
+		if ours {
+			found = append(found, path)
+		}
+	}
+	return found, nil
+}
