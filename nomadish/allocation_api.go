@@ -76,6 +76,13 @@ func (a *Allocation) Stub(jobType string, opts AllocStubOptions) *AllocationList
 	return stub
 }
 
+// AllocStopRequest asks to stop an allocation and to place another in its stead.
+type AllocStopRequest struct {
+	AllocID         string
+	Reschedule      bool // where the reschedule policy would place it, not on the same node
+	NoShutdownDelay bool // ignore the shutdown_delay of its group and tasks
+}
+
 // AllocStopResponse says which evaluation replaces the stopped allocation.
 type AllocStopResponse struct {
 	EvalID string

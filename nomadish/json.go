@@ -77,6 +77,7 @@ type jsonField struct {
 	index     []int
 	omitEmpty bool
 	stored    string // the stored tag
+	secret    bool   // shown as empty, with the tag secret:"true"
 }
 
 // jsonStruct is what the codec knows of a struct type.
@@ -139,6 +140,7 @@ func (s *jsonStruct) add(t reflect.Type, parent []int) {
 			index:     index,
 			omitEmpty: opts == "omitempty",
 			stored:    f.Tag.Get("stored"),
+			secret:    f.Tag.Get("secret") == "true",
 		})
 	}
 }

@@ -106,6 +106,9 @@ func (e *jsonEncoder) structure(v reflect.Value) error {
 		if !e.shows(f, field) {
 			continue
 		}
+		if f.secret {
+			field = reflect.Zero(field.Type())
+		}
 		e.out = append(append(e.out, sep), f.key...)
 		if err := e.value(field); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)

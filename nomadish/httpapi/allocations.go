@@ -39,11 +39,15 @@ func (a *API) allocation(r *Request) (any, error) {
 }
 
 func (a *API) stopAllocation(r *Request) (any, error) {
-	noDelay, err := r.Bool("no_shutdown_delay")
-	if err != nil {
+	req := &nomadish.AllocStopRequest{AllocID: r.Param("id")}
+	var err error
+	if req.NoShutdownDelay, err = r.Bool("no_shutdown_delay"); err != nil {
 		return nil, err
 	}
-	resp, index, err := a.back.Server.Allocations.StopAllocation(r.Context(), r.Param("id"), noDelay)
+	if req.Reschedule, err = r.Bool("reschedule"); err != nil {
+		return nil, err
+	}
+	resp, index, err := a.back.Server.Allocations.StopAllocation(r.Context(), req)
 	if err != nil {
 		return nil, err
 	}

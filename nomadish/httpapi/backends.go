@@ -126,7 +126,7 @@ type Allocations interface {
 	AllocationsByEvaluation(ctx context.Context, ws memdb.WatchSet, evalID string) (iter.Seq[*nomadish.AllocationListStub], uint64, error)
 	AllocationsByNode(ctx context.Context, ws memdb.WatchSet, nodeID string) ([]*nomadish.Allocation, uint64, error)
 	Allocation(ctx context.Context, ws memdb.WatchSet, id string) (*nomadish.Allocation, uint64, error)
-	StopAllocation(ctx context.Context, id string, noShutdownDelay bool) (*nomadish.AllocStopResponse, uint64, error)
+	StopAllocation(ctx context.Context, req *nomadish.AllocStopRequest) (*nomadish.AllocStopResponse, uint64, error)
 }
 
 // Evaluations reads evaluations, and deletes ended ones.

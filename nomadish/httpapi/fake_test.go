@@ -269,7 +269,7 @@ func (c *cluster) Allocation(_ context.Context, ws memdb.WatchSet, id string) (*
 	return nil, index, nomadish.Errorf(nomadish.KindNotFound, "alloc not found")
 }
 
-func (c *cluster) StopAllocation(context.Context, string, bool) (*nomadish.AllocStopResponse, uint64, error) {
+func (c *cluster) StopAllocation(context.Context, *nomadish.AllocStopRequest) (*nomadish.AllocStopResponse, uint64, error) {
 	return &nomadish.AllocStopResponse{EvalID: "e4"}, c.index, nil
 }
 

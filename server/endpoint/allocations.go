@@ -76,9 +76,9 @@ func (e *Endpoint) Allocation(_ context.Context, ws memdb.WatchSet, id string) (
 }
 
 // StopAllocation has an allocation stopped and replaced.
-func (e *Endpoint) StopAllocation(ctx context.Context, id string, noShutdownDelay bool) (*nomadish.AllocStopResponse, uint64, error) {
+func (e *Endpoint) StopAllocation(ctx context.Context, req *nomadish.AllocStopRequest) (*nomadish.AllocStopResponse, uint64, error) {
 	r := e.store.Reader()
-	a, err := r.Allocation(nil, id)
+	a, err := r.Allocation(nil, req.AllocID)
 	if a, err = found(a, err, "alloc not found"); err != nil {
 		return nil, 0, err
 	}
@@ -92,7 +92,10 @@ func (e *Endpoint) StopAllocation(ctx context.Context, id string, noShutdownDela
 		Transition: nomadish.DesiredTransition{Migrate: nomadish.Ptr(true)},
 		Evals:      []*nomadish.Evaluation{eval},
 	}
-	if noShutdownDelay {
+	if req.Reschedule {
+		command.Transition.Reschedule = nomadish.Ptr(true)
+	}
+	if req.NoShutdownDelay {
 		command.Transition.NoShutdownDelay = nomadish.Ptr(true)
 	}
 	_, index, err := propose[any](ctx, e, command)

@@ -151,7 +151,7 @@ func (e *Endpoint) ValidateJob(_ context.Context, req *nomadish.JobValidateReque
 		return resp, nil
 	}
 	for _, f := range invalid.Faults {
-		resp.ValidationErrors = append(resp.ValidationErrors, (&nomadish.ValidationError{Faults: []nomadish.Fault{f}}).Error())
+		resp.ValidationErrors = append(resp.ValidationErrors, f.String())
 	}
 	return resp, nil
 }
