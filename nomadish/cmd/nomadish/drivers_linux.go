@@ -62,6 +62,7 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 	containers, err := docker.New(docker.Config{
 		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
 		ImageArchives: o.Strings("image_archives"), PlainHTTP: o.Strings("plain_http"), PidsLimit: o.Int("pids_limit"),
+		NoNewPrivileges: o.Bool("no_new_privileges"), MaxArchive: o.Int("max_archive_bytes"),
 		Seccomp: runtime.Seccomp(), Logger: logger,
 	}, e)
 	if err != nil {
@@ -75,5 +76,5 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 			return nil, nil, fmt.Errorf("plugin %q: %w", name, err)
 		}
 	}
-	return all, []lifecycle.Part{e.Run}, nil
+	return all, []lifecycle.Part{containers.Run}, nil
 }
