@@ -33,6 +33,7 @@ type agentFlags struct {
 func agentCommand() command {
 	return command{
 		words: "agent", summary: "Run an agent: a server, a client node, or both",
+		example: "  nomadish agent -dev",
 		help: `  With -dev it is both, keeps its data in a directory that it removes at the end, and
   listens on loopback alone. Otherwise configuration files say what it is; flags win over them.`,
 		run: runAgent,

@@ -1,7 +1,11 @@
 // Package cli is the command line: one file per command, all of them in the table below.
 //
 // Commands are written as Nomad's: words, then flags with one dash or two, then arguments.
-// What a command prints for machines (-json) goes to standard output alone.
+//
+//	code := cli.Run(ctx, cli.Program{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv}, os.Args[1:])
+//
+// What a command prints for machines (-json, -t) goes to standard output alone. What others
+// wrote, such as names and messages, loses its control characters on the way to a person.
 package cli
 
 import (
@@ -11,10 +15,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/jobspec"
 	"github.com/nomadish/nomadish/nomadish/agent"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
@@ -25,6 +33,8 @@ const (
 	ExitFailed  = 1 // it did not work, or what was asked for did not come about
 	ExitPartial = 2 // it was accepted and is not complete, such as a job that waits for room
 	ExitUsage   = 64
+	// ExitDetached is the code when an interrupt ends the watching of what goes on in the cluster.
+	ExitDetached = 130
 )
 
 // Program is what the main package knows and the command line does not.
@@ -34,6 +44,8 @@ type Program struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Env     func(name string) (string, bool)
+	Environ []string         // NAME=value, all: job files take variables from there; default none
+	Now     func() time.Time // wall clock; default time.Now
 	// Drivers makes the task drivers of an agent, and what has to run beside them. Plugins
 	// are the plugin blocks of its configuration, dev says that it is a throw-away agent.
 	Drivers func(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error)
@@ -45,13 +57,43 @@ type command struct {
 	args    string // its arguments, for the usage line
 	summary string
 	help    string // more, for -help
+	exits   string // exit codes, for -help; default: the usual ones
+	example string // for -help
 	run     func(ctx context.Context, c *call) error
+}
+
+// usualExits are the exit codes of most commands.
+const usualExits = `  0   done
+  1   failed; standard error says why
+  64  the command line is wrong`
+
+// as returns the command under a shorter name.
+func (c command) as(words string) command {
+	c.summary = "Short for " + c.words
+	c.words = words
+	return c
 }
 
 // commands is the table of all commands, in the order of the overview.
 func commands() []command {
 	return []command{
 		agentCommand(),
+		jobRunCommand(),
+		jobRunCommand().as("run"),
+		jobValidateCommand(),
+		jobStatusCommand(),
+		jobStopCommand(),
+		jobStopCommand().as("stop"),
+		jobInspectCommand(),
+		jobInitCommand(),
+		allocStatusCommand(),
+		allocLogsCommand(),
+		allocFSCommand(),
+		allocStopCommand(),
+		nodeStatusCommand(),
+		evalStatusCommand(),
+		statusCommand(),
+		fmtCommand(),
 		versionCommand(),
 	}
 }
@@ -61,7 +103,9 @@ type call struct {
 	Program
 	command command
 	flags   *flag.FlagSet
-	args    []string // what follows the command's words
+	args    []string // what follows the command's words; once parsed, without flags
+	remote  remote   // flags of commands that talk to a server
+	output  output   // flags of commands that show something
 }
 
 // exit is an error that ends the program with a code.
@@ -81,6 +125,9 @@ func (e *exit) Unwrap() error { return e.err }
 
 // Run runs the command that args name and returns the program's exit code.
 func Run(ctx context.Context, p Program, args []string) int {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
 	err := run(ctx, p, args)
 	var e *exit
 	switch {
@@ -88,12 +135,38 @@ func Run(ctx context.Context, p Program, args []string) int {
 		return ExitOK
 	case errors.As(err, &e):
 		if e.err != nil {
-			fmt.Fprintln(p.Stderr, printable("Error: "+e.err.Error()))
+			fmt.Fprintln(p.Stderr, describe(e.err))
 		}
 		return e.code
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return ExitDetached
 	}
-	fmt.Fprintln(p.Stderr, printable("Error: "+err.Error()))
+	fmt.Fprintln(p.Stderr, describe(err))
 	return ExitFailed
+}
+
+// describe says what went wrong to a person, and what to do where that is known.
+func describe(err error) string {
+	var file *jobspec.Error
+	if errors.As(err, &file) {
+		return printable(strings.TrimRight(file.Text(), "\n"))
+	}
+	text := "Error: " + strings.TrimRight(err.Error(), "\n")
+	var request *url.Error
+	if errors.As(err, &request) {
+		text = fmt.Sprintf("Error: no answer from %s: %s\n\nStart an agent with \"nomadish agent -dev\", or say with NOMAD_ADDR or -address where one runs.",
+			origin(request.URL), strings.TrimRight(request.Err.Error(), "\n"))
+	}
+	return printable(text)
+}
+
+// origin is the part of a URL that says which server it means.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func run(ctx context.Context, p Program, args []string) error {
@@ -106,7 +179,7 @@ func run(ctx context.Context, p Program, args []string) error {
 	}
 	c := &call{Program: p, command: cmd, args: rest, flags: flag.NewFlagSet("nomadish "+cmd.words, flag.ContinueOnError)}
 	c.flags.SetOutput(p.Stderr)
-	c.flags.Usage = c.usage
+	c.flags.Usage = func() {} // parse says it
 	return cmd.run(ctx, c)
 }
 
@@ -125,65 +198,111 @@ func find(args []string) (best command, rest []string, ok bool) {
 }
 
 // parse reads flags and arguments, which may be mixed, and checks how many arguments there are.
+// What follows "--" are arguments.
 func (c *call) parse(minArgs, maxArgs int) error {
 	var args []string
 	for rest := c.args; len(rest) > 0; {
+		before := rest
 		if err := c.flags.Parse(rest); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				c.usage(c.Stdout)
 				return &exit{code: ExitOK}
 			}
+			fmt.Fprintf(c.Stderr, "\"nomadish %s -help\" lists the flags.\n", c.command.words)
 			return &exit{code: ExitUsage}
 		}
-		if rest = c.flags.Args(); len(rest) > 0 {
+		rest = c.flags.Args()
+		if read := len(before) - len(rest); read > 0 && before[read-1] == "--" {
+			args = append(args, rest...)
+			break
+		}
+		if len(rest) > 0 {
 			args, rest = append(args, rest[0]), rest[1:]
 		}
 	}
 	c.args = args
 	if len(args) < minArgs || maxArgs >= 0 && len(args) > maxArgs {
-		c.usage()
-		return &exit{code: ExitUsage}
+		return c.misused("nomadish %s takes %s, got %d", c.command.words, counted(minArgs, maxArgs), len(args))
 	}
 	return nil
 }
 
-func (c *call) usage() {
-	fmt.Fprintf(c.Stderr, "Usage: nomadish %s [flags] %s\n\n  %s\n", c.command.words, c.command.args, c.command.summary)
-	if c.command.help != "" {
-		fmt.Fprintf(c.Stderr, "\n%s\n", strings.TrimRight(c.command.help, "\n"))
+// counted says how many arguments a command takes.
+func counted(least, most int) string {
+	switch {
+	case most == 0:
+		return "no arguments"
+	case most < 0:
+		return fmt.Sprintf("at least %s", plural(least, "argument"))
+	case least == most:
+		return plural(least, "argument")
 	}
+	return fmt.Sprintf("%d to %s", least, plural(most, "argument"))
+}
+
+// misused is the error for a command line that is wrong.
+func (c *call) misused(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &exit{code: ExitUsage, err: fmt.Errorf("%w\nUsage: nomadish %s [flags] %s", err, c.command.words, c.command.args)}
+}
+
+func (c *call) usage(w io.Writer) {
+	fmt.Fprintf(w, "Usage: nomadish %s [flags] %s\n\n  %s.\n", c.command.words, c.command.args, c.command.summary)
+	section := func(title, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "\n%s%s\n", title, strings.TrimRight(text, "\n"))
+		}
+	}
+	section("", c.command.help)
+	section("Example:\n", c.command.example)
 	flags := 0
 	c.flags.VisitAll(func(*flag.Flag) { flags++ })
 	if flags > 0 {
-		fmt.Fprint(c.Stderr, "\nFlags:\n")
+		fmt.Fprint(w, "\nFlags:\n")
+		c.flags.SetOutput(w)
 		c.flags.PrintDefaults()
 	}
+	exits := c.command.exits
+	if exits == "" {
+		exits = usualExits
+	}
+	section("Exit codes:\n", exits)
 }
 
 // overview lists the commands that begin with args, or says that there is none.
 func overview(p Program, args []string) error {
 	words, out, code := strings.Join(args, " "), p.Stderr, ExitUsage
-	if len(args) == 0 || slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0]) {
-		words, out, code = "", p.Stdout, ExitOK
+	if len(args) > 0 && isHelp(args[len(args)-1]) {
+		words, out, code = strings.Join(args[:len(args)-1], " "), p.Stdout, ExitOK
 	}
-	var lines []string
+	if len(args) == 0 {
+		out, code = p.Stdout, ExitOK
+	}
+	var lines, names []string
 	for _, cmd := range commands() {
+		names = append(names, cmd.words)
 		if words == "" || strings.HasPrefix(cmd.words, words+" ") {
-			lines = append(lines, fmt.Sprintf("  %-22s %s", cmd.words, cmd.summary))
+			lines = append(lines, fmt.Sprintf("  %-14s %s", cmd.words, cmd.summary))
 		}
 	}
 	if len(lines) == 0 {
-		return &exit{code: ExitUsage, err: fmt.Errorf("unknown command %q; nomadish -help lists the commands", args[0])}
+		return &exit{code: ExitUsage, err: fmt.Errorf("unknown command %q%s; nomadish -help lists the commands", words, didYouMean(words, names))}
 	}
-	fmt.Fprintf(out, "Usage: nomadish <command> [flags] [arguments]\n\n%s\n", strings.Join(lines, "\n"))
+	fmt.Fprintf(out, "Usage: nomadish <command> [flags] [arguments]\n\n%s\n\n\"nomadish <command> -help\" tells more of each.\n", strings.Join(lines, "\n"))
 	return &exit{code: code}
 }
 
-// printable drops control characters, which could command the terminal, from what others wrote.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
-			return r
-		}
-		return -1
-	}, s)
+func isHelp(arg string) bool {
+	return slices.Contains([]string{"-h", "--h", "-help", "--help", "help"}, arg)
+}
+
+// printable drops what could command a terminal or mislead its reader from what others wrote:
+// control characters, and those that turn the direction of text around.
+func printable(s string) string { return strings.Map(printableRune, s) }
+
+func printableRune(r rune) rune {
+	if r == '\n' || r == '\t' || !unicode.IsControl(r) && !unicode.Is(unicode.Bidi_Control, r) {
+		return r
+	}
+	return -1
 }

@@ -1,18 +1,15 @@
 package cli
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 func versionCommand() command {
-	return command{words: "version", summary: "Print the version", run: runVersion}
+	return command{words: "version", summary: "Print the version", example: "  nomadish version -json", run: runVersion}
 }
 
 func runVersion(_ context.Context, c *call) error {
+	c.outputFlags()
 	if err := c.parse(0, 0); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.Stdout, "nomadish "+c.Version)
-	return nil
+	return c.show(struct{ Version string }{c.Version}, func(p *page) { p.line("nomadish %s", c.Version) })
 }

@@ -1,0 +1,382 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/api"
+)
+
+// follower watches a job after it was submitted, and tells what it sees.
+type follower struct {
+	*call
+	client *api.Client
+	out    io.Writer
+	query  api.Query // region and namespace of the job
+	jobID  string
+	evalID string
+	from   uint64 // index of the submission
+	began  time.Time
+
+	view
+	first bool // the first view was taken
+	index uint64
+	told  map[string]string // by ID: what was last said of an evaluation or allocation
+	since map[string]int64  // by allocation and task: time of the newest event told
+	tails int               // logs shown so far
+}
+
+// Bounds of following.
+const (
+	lostContact = 30 * time.Second       // without an answer before it is given up
+	pollLongest = 2 * time.Second        // between looks when nothing happens
+	pollPause   = 100 * time.Millisecond // between looks in any case
+	maxTails    = 3                      // failing tasks whose logs are shown
+	tailLines   = 10
+)
+
+// say tells something that happened.
+func (f *follower) say(format string, args ...any) {
+	elapsed := f.Now().Sub(f.began).Seconds()
+	text := fmt.Sprintf("%6.1fs  %s\n", elapsed, fmt.Sprintf(format, args...))
+	io.WriteString(f.out, printable(text)) // without a reader the exit code is still right
+}
+
+// follow tells what happens to the job until it has reached its end state.
+func (f *follower) follow(ctx context.Context, timeout time.Duration) (verdict, error) {
+	f.told, f.since = map[string]string{}, map[string]int64{}
+	f.view.evalID = f.evalID
+	f.settled, f.earlier = map[string]bool{}, map[string]uint64{}
+	end, err := f.until(ctx, timeout)
+	if ctx.Err() != nil {
+		end, err = verdict{outcome: outcomeDetached}, nil
+	}
+	if err != nil {
+		return end, fmt.Errorf("follow job %q, which is stored: %w", f.jobID, err)
+	}
+	f.sayEnd(end)
+	return end, nil
+}
+
+// until looks at the job again and again until a verdict holds.
+func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, error) {
+	var last verdict
+	var lastSeen string
+	lastChange, lastAnswer := f.began, f.Now()
+	wait := time.Duration(0)
+	for {
+		err := f.look(ctx, wait)
+		now := f.Now()
+		if err != nil {
+			if !passing(err) || now.Sub(lastAnswer) > lostContact {
+				return last, err
+			}
+			if now.Sub(lastAnswer) < 2*pollPause {
+				f.say("No answer from the server; trying again.")
+			}
+			if err := pause(ctx, pollPause*5); err != nil {
+				return last, err
+			}
+			continue
+		}
+		lastAnswer = now
+		f.report(ctx)
+		next := f.judge()
+		if seen := f.fingerprint(); next != last || seen != lastSeen {
+			last, lastSeen, lastChange = next, seen, now
+		}
+		held := now.Sub(lastChange)
+		if next.outcome != underWay && held >= next.hold {
+			return next, nil
+		}
+		limit := f.patience(timeout)
+		if over := now.Sub(f.began); limit > 0 && over > limit {
+			return verdict{outcome: outcomeTimeout, reason: "not complete after " + limit.String()}, nil
+		}
+		wait = pollLongest
+		if next.outcome != underWay {
+			wait = max(next.hold-held, pollPause)
+		}
+		if err := pause(ctx, pollPause); err != nil {
+			return last, err
+		}
+	}
+}
+
+// patience is how long the job is followed; 0: as long as it takes.
+func (f *follower) patience(asked time.Duration) time.Duration {
+	if asked > 0 || f.job == nil {
+		return asked
+	}
+	switch nomadish.Val(f.job.Type) {
+	case nomadish.JobTypeBatch, nomadish.JobTypeSysBatch:
+		return 0
+	}
+	longest := time.Duration(0)
+	for _, g := range f.job.TaskGroups {
+		if g.Update != nil {
+			longest = max(longest, nomadish.Val(g.Update.ProgressDeadline))
+		}
+	}
+	return cmp.Or(longest, 10*time.Minute)
+}
+
+// passing says that an error may be over soon.
+func passing(err error) bool {
+	var answer *api.Error
+	if !errors.As(err, &answer) {
+		return true
+	}
+	return nomadish.KindOf(err) == nomadish.KindNoLeader || nomadish.KindOf(err) == nomadish.KindLimited || answer.StatusCode >= 500
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// look takes a view of the job. Its allocations come last, so that they are never older than
+// what is said of the job; for a change of them it waits a while.
+func (f *follower) look(ctx context.Context, wait time.Duration) error {
+	if !f.first || f.evaluation(f.evalID) == nil || !f.evaluation(f.evalID).Terminal() {
+		return f.take(ctx, 0, min(wait, pollPause))
+	}
+	return f.take(ctx, f.index, wait)
+}
+
+func (f *follower) take(ctx context.Context, index uint64, wait time.Duration) error {
+	if index > 0 { // only to learn that something has changed
+		q := f.query
+		q.MinIndex, q.Wait = index, max(wait, pollPause)
+		if _, _, err := f.client.Jobs().Allocations(ctx, f.jobID, false, &q); err != nil {
+			return err
+		}
+	}
+	q := f.query
+	job, _, err := f.client.Jobs().Job(ctx, f.jobID, &q)
+	if err != nil && !errors.Is(err, nomadish.ErrNotFound) {
+		return err
+	}
+	evals, _, err := f.client.Jobs().Evaluations(ctx, f.jobID, &q)
+	if err != nil {
+		return err
+	}
+	q.Params = map[string]string{"resources": "true"}
+	allocs, meta, err := f.client.Jobs().Allocations(ctx, f.jobID, false, &q)
+	if err != nil {
+		return err
+	}
+	f.job, f.evals, f.allocs, f.index = job, evals, allocs, meta.Index
+	if !f.first && job != nil {
+		f.begin()
+	}
+	return nil
+}
+
+// begin notes what was there before the submission.
+func (f *follower) begin() {
+	f.first = true
+	f.version = nomadish.Val(f.job.Version)
+	for _, a := range f.allocs {
+		if a.CreateIndex >= f.from {
+			continue
+		}
+		f.settled[a.ID] = ended(a)
+		f.told[a.ID] = state(a)
+		for name, t := range a.TaskStates {
+			f.earlier[a.ID+"/"+name] = t.Restarts
+			if n := len(t.Events); n > 0 {
+				f.since[a.ID+"/"+name] = t.Events[n-1].Time
+			}
+		}
+	}
+}
+
+// fingerprint changes whenever something of the view does that matters for its end.
+func (f *follower) fingerprint() string {
+	var b strings.Builder
+	for _, e := range f.evals {
+		fmt.Fprint(&b, e.ID, e.Status, " ")
+	}
+	for _, a := range f.allocs {
+		fmt.Fprint(&b, a.ID, state(a), isUp(a), " ")
+		for _, name := range taskNames(a.TaskStates) {
+			fmt.Fprint(&b, a.TaskStates[name].State, a.TaskStates[name].Restarts, " ")
+		}
+	}
+	return b.String()
+}
+
+// state is what is wanted of an allocation and what it does, as far as both differ.
+func state(a *nomadish.AllocationListStub) string {
+	if a.DesiredStatus != nomadish.AllocDesiredRun && !ended(a) {
+		return a.ClientStatus + ", to stop"
+	}
+	return a.ClientStatus
+}
+
+// report tells what is new in the view.
+func (f *follower) report(ctx context.Context) {
+	for _, e := range f.evals {
+		if e.CreateIndex >= f.from || e.ID == f.evalID {
+			f.reportEvaluation(e)
+		}
+	}
+	for _, a := range f.allocs {
+		if f.settled[a.ID] {
+			continue
+		}
+		last, known := f.told[a.ID]
+		if !known {
+			f.say("Allocation %s (%s) is placed on node %s.", f.id(a.ID), a.Name, cmp.Or(a.NodeName, f.id(a.NodeID)))
+			last = nomadish.AllocClientPending
+		}
+		f.reportTasks(ctx, a)
+		if now := state(a); now != last {
+			f.say("Allocation %s (%s) is %s.", f.id(a.ID), a.Name, now)
+		}
+		f.told[a.ID] = state(a)
+	}
+}
+
+func (f *follower) reportEvaluation(e *nomadish.Evaluation) {
+	text := e.Status + strings.Join(placementProblems(e.FailedTGAllocs), "\n")
+	if f.told[e.ID] == text {
+		return
+	}
+	f.told[e.ID] = text
+	switch {
+	case e.Status == nomadish.EvalStatusPending && e.ID != f.evalID && !e.WaitUntil.IsZero():
+		f.say("Evaluation %s waits for %s: %s.", f.id(e.ID), age(e.WaitUntil.Sub(f.Now())), cmp.Or(e.StatusDescription, e.TriggeredBy))
+	case e.Status == nomadish.EvalStatusFailed:
+		f.say("Evaluation %s failed: %s.", f.id(e.ID), e.StatusDescription)
+	case len(e.FailedTGAllocs) > 0:
+		f.sayProblems(e)
+	case e.Status == nomadish.EvalStatusComplete && f.remote.verbose:
+		f.say("Evaluation %s is complete.", f.id(e.ID))
+	}
+}
+
+// sayProblems tells once why placements failed: a blocked evaluation repeats what the one
+// before it says.
+func (f *follower) sayProblems(e *nomadish.Evaluation) {
+	problems := strings.Join(placementProblems(e.FailedTGAllocs), "\n         ")
+	if f.told["problems"] == problems {
+		return
+	}
+	f.told["problems"] = problems
+	f.say("Evaluation %s could not place all:\n         %s", f.id(e.ID), problems)
+}
+
+// reportTasks tells what has happened to the tasks of an allocation.
+func (f *follower) reportTasks(ctx context.Context, a *nomadish.AllocationListStub) {
+	for _, name := range taskNames(a.TaskStates) {
+		key := a.ID + "/" + name
+		crashed, last := false, f.since[key]
+		for _, e := range a.TaskStates[name].Events {
+			if e.Time <= last {
+				continue
+			}
+			f.since[key] = e.Time
+			if f.remote.verbose || matters(e) {
+				f.say("Allocation %s (%s) task %q: %s: %s", f.id(a.ID), a.Name, name, e.Type, message(e))
+			}
+			crashed = crashed || e.Type == nomadish.TaskEventTerminated && (e.ExitCode != 0 || e.Signal != 0 || e.Details["exit_message"] != "")
+		}
+		if crashed && a.DesiredStatus == nomadish.AllocDesiredRun && f.tails < maxTails {
+			f.tails++
+			f.sayLogs(ctx, a, name)
+		}
+	}
+}
+
+// matters says that people want to know of an event.
+func matters(e *nomadish.TaskEvent) bool {
+	switch e.Type {
+	case nomadish.TaskEventTerminated, nomadish.TaskEventRestarting, nomadish.TaskEventNotRestarting,
+		nomadish.TaskEventRestartSignal, nomadish.TaskEventDriver:
+		return true
+	}
+	return tellsFailure(e)
+}
+
+// sayLogs shows the last lines that a failing task has written.
+func (f *follower) sayLogs(ctx context.Context, a *nomadish.AllocationListStub, task string) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for _, kind := range []string{"stderr", "stdout"} {
+		text, err := lastLines(f.client.Files().Logs(ctx, &nomadish.LogRequest{
+			AllocID: a.ID, Task: task, Type: kind, Origin: "end", Offset: tailLines * bytesPerLine,
+		}), tailLines)
+		if err != nil {
+			f.say("The %s of task %q can't be read: %s", kind, task, err)
+			return
+		}
+		if len(text) > 0 {
+			f.say("The last lines of task %q, %s:\n         | %s", task, kind, strings.Join(text, "\n         | "))
+		}
+	}
+}
+
+// sayEnd says how it ended, and what to do next.
+func (f *follower) sayEnd(end verdict) {
+	name := fmt.Sprintf("Job %q", f.jobID)
+	status := "nomadish job status " + f.jobID
+	if ns := f.query.Namespace; ns != "" && ns != nomadish.DefaultNamespace {
+		status = fmt.Sprintf("nomadish job status -namespace %s %s", ns, f.jobID)
+	}
+	switch end.outcome {
+	case outcomeRunning:
+		f.say("%s runs: %s.", name, end.reason)
+		f.sayAddresses()
+	case outcomeComplete:
+		f.say("%s is complete: %s.", name, end.reason)
+	case outcomeDetached:
+		f.say("Interrupted. %s goes on; see it with: %s", name, status)
+	case outcomeBlocked, outcomeTimeout:
+		f.say("%s is not complete: %s. It stays stored and goes on when it can; see it with: %s", name, end.reason, status)
+	default:
+		f.say("%s has failed: %s. See more with: %s", name, end.reason, status)
+	}
+}
+
+// sayAddresses tells where the job's ports are.
+func (f *follower) sayAddresses() {
+	for _, a := range f.allocs {
+		if a.JobVersion != f.version || !isUp(a) || a.AllocatedResources == nil {
+			continue
+		}
+		for _, p := range a.AllocatedResources.Shared.Ports {
+			f.say("%s port %q: %s", a.Name, p.Label, address(p))
+		}
+	}
+}
+
+// lastLines returns the last lines of a stream that begins somewhere in a line.
+func lastLines(frames func(yield func(*nomadish.StreamFrame, error) bool), n int) ([]string, error) {
+	var text []byte
+	for frame, err := range frames {
+		if err != nil {
+			return nil, err
+		}
+		if text = append(text, frame.Data...); len(text) > n*bytesPerLine {
+			text = text[len(text)-n*bytesPerLine:]
+		}
+	}
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return slices.DeleteFunc(lines, func(s string) bool { return s == "" }), nil
+}
