@@ -12,9 +12,11 @@ import (
 // JSONLimits bound what is decoded from JSON that somebody sent. A zero field means its
 // default, a negative one no limit.
 type JSONLimits struct {
-	Depth  int // arrays and objects inside each other; default 512
+	Depth  int // arrays and objects inside each other; default 1024
 	Keys   int // keys of one object; default 10000
 	Memory int // bytes that the decoded value takes, roughly; default 16 MiB
+
+	Nulls bool // lists and maps of objects may hold null; default: that is an error
 }
 
 func (l JSONLimits) withDefaults() JSONLimits {
@@ -22,7 +24,7 @@ func (l JSONLimits) withDefaults() JSONLimits {
 	for _, f := range []struct {
 		limit *int
 		value int
-	}{{&l.Depth, 512}, {&l.Keys, 10_000}, {&l.Memory, 16 << 20}} {
+	}{{&l.Depth, 1024}, {&l.Keys, 10_000}, {&l.Memory, 16 << 20}} {
 		switch {
 		case *f.limit == 0:
 			*f.limit = f.value

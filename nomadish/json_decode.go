@@ -202,10 +202,11 @@ func (d *jsonDecoder) mapping(v reflect.Value) error {
 	return err
 }
 
-// element reads a value of a list or map. Null is none where an object belongs.
+// element reads a value of a list or map. Null is none where an object belongs, unless the
+// limits say so.
 func (d *jsonDecoder) element(v reflect.Value) error {
 	d.space()
-	if v.Kind() == reflect.Pointer && d.pos < len(d.data) && d.data[d.pos] == 'n' {
+	if !d.limits.Nulls && v.Kind() == reflect.Pointer && d.pos < len(d.data) && d.data[d.pos] == 'n' {
 		return d.mismatch("an object")
 	}
 	return d.value(v)

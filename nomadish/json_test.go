@@ -137,8 +137,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"leading zero", `{"Priority":01}`, `body is not JSON: line 1, column 14: want ',', got '1'`},
 		{"base64", `{"Payload":"%"}`, "Payload: not base64: illegal base64 data at input byte 0"},
 		{"deep", strings.Repeat("[", 100_000), "body: want an object, got an array"},
-		{"deep, skipped", `{"x":` + strings.Repeat("[", 100_000), "body is nested deeper than 512"},
-		{"deep config", `{"Meta":null,"TaskGroups":[{"Tasks":[{"Config":` + strings.Repeat(`{"a":`, 600), "body is nested deeper than 512"},
+		{"deep, skipped", `{"x":` + strings.Repeat("[", 100_000), "body is nested deeper than 1024"},
+		{"deep config", `{"Meta":null,"TaskGroups":[{"Tasks":[{"Config":` + strings.Repeat(`{"a":`, 1100), "body is nested deeper than 1024"},
 		{"many keys", `{"Meta":{` + strings.TrimSuffix(strings.Repeat(`"k":"v",`, 10_001), ",") + `}}`, "Meta: more than 10000 keys"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -196,6 +196,21 @@ func TestDecodeTolerates(t *testing.T) {
 	config := job.TaskGroups[0].Tasks[0].Config
 	if config["n"] != int64(9007199254740993) || config["f"] != 5.0 {
 		t.Errorf("config: got %#v", config)
+	}
+}
+
+// TestDecodeNulls: null where an object belongs is taken only where the limits say so.
+func TestDecodeNulls(t *testing.T) {
+	var r AllocatedResources
+	body := []byte(`{"TaskLifecycles":{"web":null}}`)
+	if err := DecodeJSON(body, &r); KindOf(err) != KindInvalid {
+		t.Errorf("by default: got %v, want an error of KindInvalid", err)
+	}
+	if err := (JSONLimits{Nulls: true}).Decode(body, &r); err != nil {
+		t.Fatal(err)
+	}
+	if lifecycle, ok := r.TaskLifecycles["web"]; !ok || lifecycle != nil {
+		t.Errorf("got %v, want a nil entry", r.TaskLifecycles)
 	}
 }
 

@@ -115,8 +115,9 @@ const (
 	errorMax = 64 << 10
 )
 
-// answerLimits bound JSON that comes from our own servers: its size is known.
-var answerLimits = nomadish.JSONLimits{Keys: -1, Memory: -1}
+// answerLimits bound JSON that comes from our own servers: its size is known. There are
+// nulls in its maps, such as the lifecycle of a task that has none.
+var answerLimits = nomadish.JSONLimits{Keys: -1, Memory: -1, Nulls: true}
 
 // call is one request.
 type call struct {
