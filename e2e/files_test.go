@@ -77,7 +77,7 @@ func TestFiles(t *testing.T) {
 	for _, f := range list {
 		names = append(names, fmt.Sprintf("%s %t %d", f.Name, f.IsDir, f.Size*btoi(!f.IsDir)))
 	}
-	if want := "[dir true 0 digits false 10]"; fmt.Sprint(names) != want {
+	if want := "[digits false 10 dir true 0]"; fmt.Sprint(names) != want {
 		t.Errorf("list: got %v, want %s", names, want)
 	}
 	info, err := shared.API.Files().Stat(ctx, a.ID, "main/local/digits")
