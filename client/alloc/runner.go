@@ -295,7 +295,8 @@ func (r *Runner) Report() *nomadish.Allocation {
 		ID: a.ID, Namespace: a.Namespace, EvalID: a.EvalID, Name: a.Name, NodeID: a.NodeID, NodeName: a.NodeName,
 		JobID: a.JobID, JobVersion: a.JobVersion, TaskGroup: a.TaskGroup, DeploymentID: a.DeploymentID,
 		DesiredStatus: a.DesiredStatus, DeploymentStatus: r.health, ModifyTime: r.cfg.Now().UnixNano(),
-		TaskStates: make(map[string]*nomadish.TaskState, len(views)),
+		TaskStates:    make(map[string]*nomadish.TaskState, len(views)),
+		NetworkStatus: &nomadish.AllocNetworkStatus{}, // the host's network: nothing was set up
 	}
 	out.ClientStatus, out.ClientDescription = status(views)
 	for _, v := range views {

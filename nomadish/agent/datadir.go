@@ -19,7 +19,8 @@ type dirLock struct{ file *flock.Flock }
 
 // lockDir makes the data directory where it lacks and takes it for this agent.
 func lockDir(dir string) (*dirLock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// Others may pass through, not look: tasks of other users reach their own directories.
+	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 	l := &dirLock{file: flock.New(filepath.Join(dir, "lock"))}

@@ -31,7 +31,7 @@ var malformed = []struct{ name, body, want string }{
 	{"a fraction for an integer", `{"Job":{"ID":"x","Priority":1.5}}`, "Job.Priority"},
 	{"too large an integer", `{"Job":{"ID":"x","Priority":99999999999999999999}}`, "Job.Priority"},
 	{"100,000 deep", strings.Repeat("[", 100_000), "want an object, got an array"},
-	{"100,000 deep in an unknown field", `{"x":` + strings.Repeat("[", 100_000), "nested deeper than 512"},
+	{"100,000 deep in an unknown field", `{"x":` + strings.Repeat("[", 100_000), "nested deeper than 1024"},
 	{"NUL", "{\"Job\":{\"ID\":\"x\x00\"}}", "control character"},
 	{"bad UTF-8", "{\"Job\":{\"ID\":\"\xff\xfe\"}}", "not UTF-8"},
 	{"two values", `{} {}`, "after the end"},

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/hashicorp/go-memdb"
@@ -79,16 +80,20 @@ func (e *Endpoint) admission(r state.Reader) nomadish.Admission {
 }
 
 // admit fills in what a submitted job leaves out and checks it. The job is changed.
-func (e *Endpoint) admit(job *nomadish.Job, target nomadish.WriteRequest) (warnings string, err error) {
+func (e *Endpoint) admit(job *nomadish.Job, target nomadish.WriteRequest) (warnings nomadish.Warnings, err error) {
 	if nomadish.Val(job.Namespace) == "" && target.Namespace != "" {
 		job.Namespace = nomadish.Ptr(target.Namespace)
 	}
 	if region := nomadish.Val(job.Region); region != "" && region != e.cfg.Region && region != nomadish.DefaultRegion {
-		return "", nomadish.Errorf(nomadish.KindInternal, "No path to region")
+		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to region")
 	}
 	job.Admit()
 	admission := e.admission(e.store.Reader())
-	return admission.Warnings(job).String(), admission.Validate(job)
+	warnings = append(admission.Warnings(job), job.WithoutEffect(withoutEffect)...)
+	if t := nomadish.Val(job.Type); t == nomadish.JobTypeSystem || t == nomadish.JobTypeSysBatch {
+		warnings = append(warnings, fmt.Sprintf("Type: jobs of type %q are not placed yet", t))
+	}
+	return warnings, admission.Validate(job)
 }
 
 // RegisterJob stores a job and the evaluation that places it.
@@ -113,7 +118,7 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 	if err != nil {
 		return nil, 0, err
 	}
-	resp := &nomadish.JobRegisterResponse{JobModifyIndex: made.JobModifyIndex, Warnings: warnings}
+	resp := &nomadish.JobRegisterResponse{JobModifyIndex: made.JobModifyIndex, Warnings: warnings.String()}
 	if command.Eval != nil {
 		resp.EvalID, resp.EvalCreateIndex = command.Eval.ID, index
 	}
@@ -125,22 +130,15 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 		Namespace: nomadish.Val(job.Namespace), JobID: nomadish.Val(job.ID), Version: made.Version, Submission: req.Submission,
 	}
 	if _, _, err := propose[any](ctx, e, store); err != nil {
-		resp.Warnings = joinWarnings(resp.Warnings, "the job's source is not kept: "+err.Error())
+		resp.Warnings = append(warnings, "the job's source is not kept: "+err.Error()).String()
 	}
 	return resp, index, nil
-}
-
-func joinWarnings(warnings, more string) string {
-	if warnings == "" {
-		return more
-	}
-	return warnings + "\n" + more
 }
 
 // ValidateJob says whether a job would be taken.
 func (e *Endpoint) ValidateJob(_ context.Context, req *nomadish.JobValidateRequest) (*nomadish.JobValidateResponse, error) {
 	warnings, err := e.admit(req.Job, req.WriteRequest)
-	resp := &nomadish.JobValidateResponse{DriverConfigValidated: true, Warnings: warnings}
+	resp := &nomadish.JobValidateResponse{DriverConfigValidated: true, Warnings: warnings.String()}
 	if err == nil {
 		return resp, nil
 	}
