@@ -29,7 +29,7 @@ func (c *RegisterNode) Apply(w *state.Writer) (any, error) {
 	old, err := w.Node(nil, n.ID)
 	if err != nil {
 		n.Events = []*nomadish.NodeEvent{clusterEvent(w, "Node registered")}
-		n.StatusUpdatedAt = w.Now() / int64(time.Second)
+		n.StatusUpdatedAt = seconds(w)
 		return nil, w.PutNode(&n)
 	}
 	if subtle.ConstantTimeCompare([]byte(old.SecretID), []byte(n.SecretID)) != 1 {
@@ -42,12 +42,18 @@ func (c *RegisterNode) Apply(w *state.Writer) (any, error) {
 		n.Events = append(slices.Clone(old.Events), clusterEvent(w, "Node re-registered"))
 	}
 	if old.Status != n.Status {
-		n.StatusUpdatedAt = w.Now() / int64(time.Second)
+		n.StatusUpdatedAt = seconds(w)
 	}
 	return nil, w.PutNode(&n)
 }
 
 // clusterEvent is a node's event that the servers make.
+// seconds is the log's time in seconds since 1970, rounded up: what was true before a change
+// has an earlier time than the change, also within a second.
+func seconds(w *state.Writer) int64 {
+	return (w.Now() + int64(time.Second) - 1) / int64(time.Second)
+}
+
 func clusterEvent(w *state.Writer, message string) *nomadish.NodeEvent {
 	return &nomadish.NodeEvent{Message: message, Subsystem: "Cluster", Timestamp: time.Unix(0, w.Now()).UTC(), CreateIndex: w.Index()}
 }

@@ -1,8 +1,6 @@
 package fsm
 
 import (
-	"time"
-
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/state"
 )
@@ -28,7 +26,7 @@ func (c *UpdateNodeStatus) Apply(w *state.Writer) (any, error) {
 	}
 	err := changeNode(w, c.NodeID, c.Event, func(n *nomadish.Node) {
 		n.Status, n.StatusDescription = c.Status, c.Description
-		n.StatusUpdatedAt = w.Now() / int64(time.Second)
+		n.StatusUpdatedAt = seconds(w)
 	})
 	if err != nil {
 		return nil, err
