@@ -100,31 +100,47 @@ func (s *Server) Run(ctx context.Context) error {
 // lead runs what only the leader does, for one term.
 func (s *Server) lead(ctx context.Context, term uint64) error {
 	s.cfg.Logger.Info("this server leads", "term", term)
-	if err := s.publishKey(ctx); err != nil {
+	key, err := secrets.New(filepath.Join(s.cfg.Dir, "keyring")).Active(s.cfg.Now().UnixNano())
+	if err != nil {
 		return err
 	}
 	return lifecycle.Run(ctx,
 		s.evals.Run,
 		s.reaper.Run,
 		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
+		func(ctx context.Context) error { return s.publish(ctx, key) },
 	)
 }
 
-// publishKey puts the public half of this server's signing key into the state.
-func (s *Server) publishKey(ctx context.Context) error {
-	key, err := secrets.New(filepath.Join(s.cfg.Dir, "keyring")).Active(s.cfg.Now().UnixNano())
-	if err != nil {
-		return err
-	}
-	for known := range s.store.Reader().IdentityKeys(nil) {
-		if known.ID == key.ID {
+// publishAgain is the time after which a server tries again to publish its key.
+const publishAgain = time.Second
+
+// publish puts the public half of this server's signing key into the state, and runs on as
+// long as the term.
+func (s *Server) publish(ctx context.Context, key *nomadish.IdentityKey) error {
+	for !s.published(key.ID) {
+		_, err := s.consensus.Propose(ctx, &fsm.PutIdentityKey{Key: key})
+		if err == nil {
+			break
+		}
+		s.cfg.Logger.Warn("publish the signing key", "err", err)
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-time.After(publishAgain):
 		}
 	}
-	if _, err = s.consensus.Propose(ctx, &fsm.PutIdentityKey{Key: key}); nomadish.KindOf(err) == nomadish.KindNoLeader {
-		return nil // the next leader publishes its own
+	<-ctx.Done()
+	return nil
+}
+
+func (s *Server) published(id string) bool {
+	for known := range s.store.Reader().IdentityKeys(nil) {
+		if known.ID == id {
+			return true
+		}
 	}
-	return err
+	return false
 }
 
 func (s *Server) upNodes() []string {

@@ -77,19 +77,23 @@ func propose[T any](ctx context.Context, e *Endpoint, c fsm.Command) (value T, i
 	return value, index, nil
 }
 
-// evaluation makes a pending evaluation of a job.
+// evaluation makes a pending evaluation of a job, of the job's priority unless another is asked for.
 func (e *Endpoint) evaluation(job *nomadish.Job, trigger string, priority int) *nomadish.Evaluation {
+	if priority <= 0 {
+		priority = nomadish.Val(job.Priority)
+	}
 	now := e.cfg.Now().UnixNano()
 	return &nomadish.Evaluation{
-		ID:          nomadish.NewID(),
-		Namespace:   nomadish.Val(job.Namespace),
-		JobID:       nomadish.Val(job.ID),
-		Type:        nomadish.Val(job.Type),
-		Priority:    cmp.Or(priority, nomadish.Val(job.Priority)),
-		TriggeredBy: trigger,
-		Status:      nomadish.EvalStatusPending,
-		CreateTime:  now,
-		ModifyTime:  now,
+		ID:             nomadish.NewID(),
+		Namespace:      nomadish.Val(job.Namespace),
+		JobID:          nomadish.Val(job.ID),
+		JobModifyIndex: nomadish.Val(job.JobModifyIndex),
+		Type:           nomadish.Val(job.Type),
+		Priority:       priority,
+		TriggeredBy:    trigger,
+		Status:         nomadish.EvalStatusPending,
+		CreateTime:     now,
+		ModifyTime:     now,
 	}
 }
 

@@ -37,7 +37,7 @@ func (e *Endpoint) Evaluation(_ context.Context, ws memdb.WatchSet, id string) (
 func (e *Endpoint) RelatedEvaluations(_ context.Context, _ memdb.WatchSet, id string) ([]*nomadish.EvaluationStub, error) {
 	r := e.store.Reader()
 	eval, err := r.Evaluation(nil, id)
-	if err != nil {
+	if eval, err = found(eval, err, "eval not found"); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{id: true}

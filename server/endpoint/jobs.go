@@ -46,7 +46,11 @@ func (e *Endpoint) JobVersions(_ context.Context, ws memdb.WatchSet, namespace, 
 	if err != nil {
 		return nil, r.TableIndex(state.TableJobVersions), err
 	}
-	return versions, nomadish.Val(versions[0].ModifyIndex), nil
+	var index uint64
+	for _, j := range versions { // an old one changes too: when it proves to be stable
+		index = max(index, nomadish.Val(j.ModifyIndex))
+	}
+	return versions, index, nil
 }
 
 // JobSummary returns the counts of a job's allocations.
@@ -79,13 +83,14 @@ func (e *Endpoint) admission(r state.Reader) nomadish.Admission {
 	}
 }
 
-// admit fills in what a submitted job leaves out and checks it. The job is changed.
-func (e *Endpoint) admit(job *nomadish.Job, target nomadish.WriteRequest) (warnings nomadish.Warnings, err error) {
+// admit returns a copy of a submitted job with all that it leaves out, and what is wrong with it.
+func (e *Endpoint) admit(submitted *nomadish.Job, target nomadish.WriteRequest) (job *nomadish.Job, warnings nomadish.Warnings, err error) {
+	job = submitted.Copy()
 	if nomadish.Val(job.Namespace) == "" && target.Namespace != "" {
 		job.Namespace = nomadish.Ptr(target.Namespace)
 	}
-	if region := nomadish.Val(job.Region); region != "" && region != e.cfg.Region && region != nomadish.DefaultRegion {
-		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to region")
+	if !e.elsewhere(job) {
+		job.Region = nomadish.Ptr(e.cfg.Region)
 	}
 	job.Admit()
 	admission := e.admission(e.store.Reader())
@@ -93,7 +98,14 @@ func (e *Endpoint) admit(job *nomadish.Job, target nomadish.WriteRequest) (warni
 	if t := nomadish.Val(job.Type); t == nomadish.JobTypeSystem || t == nomadish.JobTypeSysBatch {
 		warnings = append(warnings, fmt.Sprintf("Type: jobs of type %q are not placed yet", t))
 	}
-	return warnings, admission.Validate(job)
+	return job, warnings, admission.Validate(job)
+}
+
+// elsewhere says that a job asks for another region. Job files say "global" where they mean
+// the region that they are sent to.
+func (e *Endpoint) elsewhere(job *nomadish.Job) bool {
+	region := nomadish.Val(job.Region)
+	return region != "" && region != nomadish.DefaultRegion && region != e.cfg.Region
 }
 
 // RegisterJob stores a job and the evaluation that places it.
@@ -101,8 +113,10 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 	if e.store.Reader().SchedulerConfig(nil).RejectJobRegistration {
 		return nil, 0, nomadish.Errorf(nomadish.KindDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
 	}
-	job := req.Job
-	warnings, err := e.admit(job, req.WriteRequest)
+	if e.elsewhere(req.Job) {
+		return nil, 0, nomadish.Errorf(nomadish.KindInternal, "No path to region")
+	}
+	job, warnings, err := e.admit(req.Job, req.WriteRequest)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -125,19 +139,37 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 	if req.Submission == nil || !made.Changed {
 		return resp, index, nil
 	}
-	// The source is for people to look at: a job whose source is too large runs without.
-	store := &fsm.StoreSubmission{
-		Namespace: nomadish.Val(job.Namespace), JobID: nomadish.Val(job.ID), Version: made.Version, Submission: req.Submission,
-	}
-	if _, _, err := propose[any](ctx, e, store); err != nil {
+	// The source is for people to look at: a job whose source can't be kept runs without.
+	if err := e.storeSubmission(ctx, job, made.Version, req.Submission); err != nil {
 		resp.Warnings = append(warnings, "the job's source is not kept: "+err.Error()).String()
 	}
 	return resp, index, nil
 }
 
-// ValidateJob says whether a job would be taken.
+// maxSource is how long the source of a job and its variables may be, as by Nomad's default of
+// job_max_source_size.
+const maxSource = 1 << 20
+
+func (e *Endpoint) storeSubmission(ctx context.Context, job *nomadish.Job, version uint64, sub *nomadish.JobSubmission) error {
+	size := len(sub.Source) + len(sub.Variables)
+	for name, value := range sub.VariableFlags {
+		size += len(name) + len(value)
+	}
+	if size > maxSource {
+		return nomadish.Errorf(nomadish.KindTooLarge, "it takes %d bytes, more than the limit of %d (job_max_source_size)", size, maxSource)
+	}
+	_, _, err := propose[any](ctx, e, &fsm.StoreSubmission{
+		Namespace: nomadish.Val(job.Namespace), JobID: nomadish.Val(job.ID), Version: version, Submission: sub,
+	})
+	return err
+}
+
+// ValidateJob says whether a job is right. It need not be one of this region.
 func (e *Endpoint) ValidateJob(_ context.Context, req *nomadish.JobValidateRequest) (*nomadish.JobValidateResponse, error) {
-	warnings, err := e.admit(req.Job, req.WriteRequest)
+	_, warnings, err := e.admit(req.Job, req.WriteRequest)
+	if e.elsewhere(req.Job) {
+		warnings = append(warnings, fmt.Sprintf("Region: there is no path from here to region %q", nomadish.Val(req.Job.Region)))
+	}
 	resp := &nomadish.JobValidateResponse{DriverConfigValidated: true, Warnings: warnings.String()}
 	if err == nil {
 		return resp, nil
@@ -235,7 +267,6 @@ func (e *Endpoint) EvaluateJob(ctx context.Context, req *nomadish.JobEvaluateReq
 		}
 		command = transition
 	}
-	eval.JobModifyIndex = nomadish.Val(job.JobModifyIndex)
 	_, index, err := propose[any](ctx, e, command)
 	if err != nil {
 		return nil, 0, err

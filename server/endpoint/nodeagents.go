@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"slices"
@@ -12,19 +13,24 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-// Authenticate finds out who makes a request. While there are no policies, whoever comes
-// without credentials of a node or a server may do everything.
+// Authenticate finds out who makes a request. While there are no policies, whoever speaks for
+// no node and no server may do everything, also through a node that passes a request on.
 func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
-	switch {
-	case c.PeerKind != nomadish.CallerAnonymous:
-		return nomadish.Caller{Kind: c.PeerKind, ID: c.PeerID, Addr: c.Addr}, nil
-	case c.NodeID != "":
-		if err := e.CheckNode(c.NodeID, c.NodeSecret); err != nil {
-			return nomadish.Caller{}, err
-		}
-		return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil
+	if c.PeerKind == nomadish.CallerServer {
+		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
 	}
-	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
+	if c.NodeID == "" {
+		return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
+	}
+	if c.PeerKind == nomadish.CallerNode && c.PeerID != c.NodeID {
+		return nomadish.Caller{}, nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	}
+	// The secret counts even on a node's own connection: it may have been opened by somebody
+	// else before the node was known.
+	if err := e.CheckNode(c.NodeID, c.NodeSecret); err != nil {
+		return nomadish.Caller{}, err
+	}
+	return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil
 }
 
 // CheckNode says whether the secret is that of the node. A node that is not registered is who
@@ -102,10 +108,12 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 		return nil, err
 	}
 	index := r.Index()
-	if status != "" && node.Status != status {
+	if status = cmp.Or(status, nomadish.NodeStatusReady); node.Status != status {
 		command := &fsm.UpdateNodeStatus{NodeID: nodeID, Status: status}
 		if node.Status == nomadish.NodeStatusDown {
 			command.Event = &nomadish.NodeEvent{Message: "Node reregistered by heartbeat", Subsystem: "Cluster"}
+		}
+		if node.Status == nomadish.NodeStatusDown || status == nomadish.NodeStatusDown {
 			command.Evals = e.nodeEvaluations(r, nodeID)
 		}
 		if _, index, err = propose[any](ctx, e, command); err != nil {
@@ -147,6 +155,9 @@ func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID 
 func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error) {
 	r := e.store.Reader()
 	known := slices.DeleteFunc(slices.Clone(allocs), func(a *nomadish.Allocation) bool {
+		if a == nil {
+			return true
+		}
 		row, err := r.Allocation(nil, a.ID)
 		return err != nil || row.NodeID != nodeID
 	})
@@ -161,33 +172,33 @@ func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs 
 	return index, err
 }
 
-// followUps makes an evaluation for each job of which an allocation has ended just now.
+// followUps makes an evaluation for each job of which an allocation has ended just now that
+// something may have to take the place of.
 func (e *Endpoint) followUps(r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
 	type name struct{ namespace, id string }
 	seen := map[name]bool{}
 	var evals []*nomadish.Evaluation
 	for _, a := range said {
 		row, err := r.Allocation(nil, a.ID)
-		if err != nil || row.ClientTerminal() || !a.ClientTerminal() {
+		if err != nil || row.Terminal() || !a.ClientTerminal() || seen[name{row.Namespace, row.JobID}] {
 			continue
 		}
-		n := name{row.Namespace, row.JobID}
 		job, err := r.Job(nil, row.Namespace, row.JobID)
-		if err != nil || seen[n] || nomadish.Val(job.Stop) {
+		if err != nil || nomadish.Val(job.Stop) {
 			continue
 		}
-		seen[n] = true
-		trigger := nomadish.EvalTriggerJobRegister
-		if a.ClientStatus == nomadish.AllocClientFailed {
-			trigger = nomadish.EvalTriggerRetryFailedAlloc
-		} else if row.ServerTerminal() || nomadish.Val(job.Type) == nomadish.JobTypeBatch {
-			continue // nothing has to take its place
+		if a.ClientStatus == nomadish.AllocClientComplete && endsByItself(job) {
+			continue // it has done what it was there for
 		}
-		eval := e.evaluation(job, trigger, 0)
-		eval.JobModifyIndex = nomadish.Val(job.JobModifyIndex)
-		evals = append(evals, eval)
+		seen[name{row.Namespace, row.JobID}] = true
+		evals = append(evals, e.evaluation(job, nomadish.EvalTriggerRetryFailedAlloc, 0))
 	}
 	return evals
+}
+
+func endsByItself(job *nomadish.Job) bool {
+	t := nomadish.Val(job.Type)
+	return t == nomadish.JobTypeBatch || t == nomadish.JobTypeSysBatch
 }
 
 // Down marks a node as down, because its lease is over, and has its work evaluated.

@@ -49,7 +49,6 @@ func (e *Endpoint) nodeEvaluations(r state.Reader, nodeID string) []*nomadish.Ev
 		}
 		eval := e.evaluation(job, nomadish.EvalTriggerNodeUpdate, 0)
 		eval.NodeID = nodeID
-		eval.JobModifyIndex = nomadish.Val(job.JobModifyIndex)
 		evals = append(evals, eval)
 	}
 	return evals
