@@ -69,7 +69,7 @@ func TestProgramRefusesWrongUse(t *testing.T) {
 		args       []string
 		code       int
 	}{
-		{"unknown command", `unknown command "jbo"`, []string{"jbo", "run"}, 64},
+		{"unknown command", `unknown command "jbo`, []string{"jbo", "run"}, 64},
 		{"unknown flag", "not defined: -no-such", []string{"agent", "-no-such"}, 64},
 		{"unknown key", file + ":3", []string{"agent", "-config", file}, 1},
 		{"no such file", "no such file", []string{"agent", "-config", file + ".not"}, 1},

@@ -56,14 +56,19 @@ func TestContainerFromAnArchive(t *testing.T) {
 		}
 		return err
 	}))
-	out := ""
-	for frame, err := range n.API.Files().Logs(ctx, &nomadish.LogRequest{AllocID: a.ID, Task: machine.Task, Type: "stderr"}) {
-		must(t, err)
-		out += string(frame.Data)
-	}
-	if !strings.Contains(out, "GET / from") {
-		t.Errorf("stderr: got %q, want the request", out)
-	}
+	must(t, machine.Until(ctx, "the request is in the log", func(ctx context.Context) error {
+		out := ""
+		for frame, err := range n.API.Files().Logs(ctx, &nomadish.LogRequest{AllocID: a.ID, Task: machine.Task, Type: "stderr"}) {
+			if err != nil {
+				return err
+			}
+			out += string(frame.Data)
+		}
+		if !strings.Contains(out, "GET / from") {
+			return fmt.Errorf("stderr is %q", out)
+		}
+		return nil
+	}))
 	must(t, n.Stopped(ctx, "web", true))
 	must(t, machine.Until(ctx, "nothing is left", func(context.Context) error { return n.Left() }))
 	if text, err := fetch(ctx, url+"/"); err == nil {

@@ -178,14 +178,16 @@ func isBlocked(jobID string, reason func(*nomadish.AllocationMetric) error) func
 // A changed job is a new version, an unchanged one is not, and both can be read.
 func TestJobVersions(t *testing.T) {
 	ctx := testContext(t)
-	job := machine.Shell("versions", nomadish.JobTypeService, "exec sleep 1000")
+	// A purged job of this ID from an earlier run may still have versions that allocations need.
+	id := "versions-" + nomadish.NewID()
+	job := machine.Shell(id, nomadish.JobTypeService, "exec sleep 1000")
 	run(t, job)
 	_, err := shared.Register(ctx, job)
 	must(t, err)
 	job.Meta = map[string]string{"changed": "yes"}
 	_, err = shared.Register(ctx, job)
 	must(t, err)
-	versions, _, err := shared.API.Jobs().Versions(ctx, "versions", nil)
+	versions, _, err := shared.API.Jobs().Versions(ctx, id, nil)
 	must(t, err)
 	var got []string
 	for _, v := range versions {

@@ -73,8 +73,7 @@ func newNode(t *testing.T, cfg machine.Config) *machine.Node {
 			t.Error(err)
 		}
 		if t.Failed() {
-			log, err := os.ReadFile(n.Log())
-			t.Logf("the agent's log (%v):\n%s", err, log)
+			t.Logf("the end of the agent's log:%s", n.LogTail(32<<10))
 		}
 	})
 	restart(t, n)

@@ -99,8 +99,7 @@ func newWorkload(t *testing.T, seed uint64) *workload {
 			t.Error(err)
 		}
 		if t.Failed() {
-			log, err := os.ReadFile(w.node.Log())
-			t.Logf("the agent's log (%v):\n%s", err, log)
+			t.Logf("the end of the agent's log:%s", w.node.LogTail(32<<10))
 		}
 	})
 	w.must(w.node.Start())

@@ -232,7 +232,7 @@ func (n *Node) PID() int { return n.cmd.Process.Pid }
 func (n *Node) Ready(ctx context.Context) error {
 	return Until(ctx, "the node is ready", func(ctx context.Context) error {
 		if !n.Running() {
-			return Final(fmt.Errorf("the agent has ended: %s%s", n.cmd.ProcessState, n.logTail()))
+			return Final(fmt.Errorf("the agent has ended: %s%s", n.cmd.ProcessState, n.LogTail(2<<10)))
 		}
 		_, err := n.NodeID(ctx)
 		return err
@@ -251,14 +251,13 @@ func (n *Node) NodeID(ctx context.Context) (string, error) {
 	return nodes[0].ID, nil
 }
 
-// logTail is what the agent wrote last, for messages.
-func (n *Node) logTail() string {
+// LogTail is what the agents wrote last, at most so many bytes, for messages.
+func (n *Node) LogTail(most int64) string {
 	f, err := os.Open(n.Log())
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	const most = 2 << 10
 	if info, err := f.Stat(); err == nil && info.Size() > most {
 		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
 			return ""
@@ -296,10 +295,10 @@ func (n *Node) Stop() error {
 	select {
 	case <-n.ended:
 	case <-time.After(stopTimeout):
-		return errors.Join(fmt.Errorf("the agent did not end within %s of SIGTERM%s", stopTimeout, n.logTail()), n.Kill())
+		return errors.Join(fmt.Errorf("the agent did not end within %s of SIGTERM%s", stopTimeout, n.LogTail(2<<10)), n.Kill())
 	}
 	if code := n.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("the agent ended with code %d%s", code, n.logTail())
+		return fmt.Errorf("the agent ended with code %d%s", code, n.LogTail(2<<10))
 	}
 	return nil
 }
