@@ -144,8 +144,8 @@ func (t *Task) warn(f *faults) {
 
 // WithoutEffect says which of the fields that a job sets have no effect. The table has a
 // message per field, which is named by its path without indexes, such as
-// "TaskGroups.Tasks.Artifacts"; a field counts as set unless it is zero. The warning names
-// the field with its indexes.
+// "TaskGroups.Tasks.Artifacts". A block counts as set if it is there, another field unless it
+// is zero. The warning names the field with its indexes.
 func (j *Job) WithoutEffect(table map[string]string) Warnings {
 	var w Warnings
 	for _, path := range sortedKeys(table) {
@@ -160,9 +160,11 @@ func (j *Job) WithoutEffect(table map[string]string) Warnings {
 func walkSet(v reflect.Value, where string, path []string, found func(where string)) {
 	switch v.Kind() {
 	case reflect.Pointer:
-		if len(path) == 0 && !v.IsNil() {
-			found(where)
-		} else if !v.IsNil() {
+		switch {
+		case v.IsNil():
+		case len(path) == 0 && v.Elem().Kind() == reflect.Struct:
+			found(where) // an empty block is there all the same
+		default:
 			walkSet(v.Elem(), where, path, found)
 		}
 	case reflect.Slice:
