@@ -1,0 +1,271 @@
+package endpoint_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/endpoint"
+)
+
+// A node's ID belongs to the secret that it was first registered with, and a node that lacks
+// what the scheduler needs is refused.
+func TestRegisterNode(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	lease, err := w.RegisterNode(t.Context(), newNode(0))
+	if err != nil || lease.HeartbeatTTL != 10*time.Second || lease.Index == 0 {
+		t.Fatalf("got %+v, %v", lease, err)
+	}
+	stored, _, err := w.Node(t.Context(), nil, nodeID(0))
+	if err != nil || stored.Status != nomadish.NodeStatusReady || stored.SchedulingEligibility != nomadish.NodeEligible {
+		t.Errorf("stored %+v, %v", stored, err)
+	}
+	thief := newNode(0)
+	thief.SecretID, thief.Name = "other", "thief"
+	_, err = w.RegisterNode(t.Context(), thief)
+	wantKind(t, err, nomadish.KindDenied, "node secret ID does not match. Not registering node.")
+	if stored, _, _ = w.Node(t.Context(), nil, nodeID(0)); stored.Name != "n0" {
+		t.Errorf("the thief got through: %+v", stored)
+	}
+	bad := newNode(1)
+	bad.ID = "1"
+	if _, err := w.RegisterNode(t.Context(), bad); nomadish.KindOf(err) != nomadish.KindInvalid {
+		t.Errorf("bad ID: %v", err)
+	}
+	empty := &nomadish.Node{ID: nodeID(1), SecretID: "s"}
+	_, err = w.RegisterNode(t.Context(), empty)
+	wantKind(t, err, nomadish.KindInvalid, "node "+nodeID(1)+": SecretID, Name, Datacenter and NodeResources must be set")
+	if diff := cmp.Diff([]string{nodeID(0)}, w.renewed); diff != "" {
+		t.Errorf("leases (-want +got):\n%s", diff)
+	}
+}
+
+// A node that is silent too long is down and its jobs are evaluated, once; a heartbeat or a
+// registration brings it back, with evaluations again.
+func TestDownAndBack(t *testing.T) {
+	for name, back := range map[string]func(w *world) error{
+		"heartbeat":           func(w *world) error { _, err := w.Heartbeat(w.t.Context(), nodeID(0), "ready"); return err },
+		"heartbeat of no say": func(w *world) error { _, err := w.Heartbeat(w.t.Context(), nodeID(0), ""); return err },
+		"registration":        func(w *world) error { _, err := w.RegisterNode(w.t.Context(), newNode(0)); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, endpoint.Config{})
+			w.node(0)
+			w.register(newJob("web"))
+			w.register(newBatch("sum"))
+			w.place("web", 0, nomadish.AllocClientRunning)
+			w.place("web", 0, nomadish.AllocClientRunning)
+			w.place("sum", 0, nomadish.AllocClientComplete)
+			for _, what := range []func() error{
+				func() error { return w.Down(t.Context(), nodeID(0), time.Minute) },
+				func() error { return back(w) },
+			} {
+				since := w.read().Index()
+				if err := what(); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]string{"web node-update"}, w.newEvals(since)); diff != "" {
+					t.Errorf("evaluations while the node is %s (-want +got):\n%s", w.nodeStatus(0), diff)
+				}
+			}
+			if got := w.nodeStatus(0); got != nomadish.NodeStatusReady {
+				t.Errorf("the node is %s, want ready", got)
+			}
+			index := w.read().Index()
+			if _, err := w.Heartbeat(t.Context(), nodeID(0), "ready"); err != nil || w.read().Index() != index {
+				t.Errorf("a heartbeat that says nothing new: index %d after %d, %v", w.read().Index(), index, err)
+			}
+		})
+	}
+}
+
+// What can't go down doesn't: a node that is gone or down already. An unknown node's heartbeat
+// is an error by which it knows that it has to register.
+func TestUnknownNode(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil {
+		t.Error(err)
+	}
+	_, err := w.Heartbeat(t.Context(), nodeID(0), "ready")
+	wantKind(t, err, nomadish.KindNotFound, "node not found")
+	w.node(0)
+	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	index := w.read().Index()
+	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil || w.read().Index() != index {
+		t.Errorf("down twice: %v", err)
+	}
+	if _, err := w.Heartbeat(t.Context(), nodeID(0), "sleepy"); nomadish.KindOf(err) != nomadish.KindInvalid {
+		t.Errorf("a status that is none: %v", err)
+	}
+}
+
+// What a node says of its allocations is stored; of others' it can't say anything. Those that
+// end early are evaluated, each job once, whatever else the report holds.
+func TestUpdateAllocations(t *testing.T) {
+	const running, complete, failed = nomadish.AllocClientRunning, nomadish.AllocClientComplete, nomadish.AllocClientFailed
+	for _, tt := range []struct {
+		name  string
+		now   []string // client status of allocations of the batch job "sum" on the node
+		said  []string // what it says next
+		stop  bool     // the job is stopped
+		want  []string
+		evals []string
+	}{
+		{"nothing ended", []string{"pending"}, []string{running}, false, []string{running}, []string{}},
+		{"done", []string{running}, []string{complete}, false, []string{complete}, []string{}},
+		{"failed", []string{running}, []string{failed}, false, []string{failed}, []string{"sum alloc-failure"}},
+		{"one done, one failed", []string{running, running}, []string{complete, failed}, false, []string{complete, failed}, []string{"sum alloc-failure"}},
+		{"two failed", []string{running, running}, []string{failed, failed}, false, []string{failed, failed}, []string{"sum alloc-failure"}},
+		{"failed of a stopped job", []string{running}, []string{failed}, true, []string{failed}, []string{}},
+		{"what ended stays so", []string{failed}, []string{running}, false, []string{failed}, []string{}},
+		{"said again", []string{failed}, []string{failed}, false, []string{failed}, []string{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, endpoint.Config{})
+			w.node(0)
+			w.register(newBatch("sum"))
+			var report []*nomadish.Allocation
+			for i, status := range tt.now {
+				report = append(report, said(tt.said[i], w.place("sum", 0, status))...)
+			}
+			if tt.stop {
+				if _, _, err := w.DeregisterJob(t.Context(), &nomadish.JobDeregisterRequest{JobID: "sum", WriteRequest: inDefault}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			since := w.read().Index()
+			if _, err := w.UpdateAllocations(t.Context(), nodeID(0), append(report, nil)); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range report {
+				got = append(got, w.alloc(a.ID).ClientStatus)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("statuses (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.evals, w.newEvals(since)); diff != "" {
+				t.Errorf("evaluations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A service whose allocation ends by itself is evaluated: it is to go on.
+func TestServiceThatEnds(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.register(newJob("web"))
+	id := w.place("web", 0, nomadish.AllocClientRunning)
+	since := w.read().Index()
+	if _, err := w.UpdateAllocations(t.Context(), nodeID(0), said(nomadish.AllocClientComplete, id)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web alloc-failure"}, w.newEvals(since)); diff != "" {
+		t.Errorf("evaluations (-want +got):\n%s", diff)
+	}
+}
+
+func TestOthersAllocations(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.node(1)
+	w.register(newJob("web"))
+	id := w.place("web", 0, nomadish.AllocClientRunning)
+	index := w.read().Index()
+	got, err := w.UpdateAllocations(t.Context(), nodeID(1), said(nomadish.AllocClientFailed, id, nomadish.NewID()))
+	if err != nil || got != index || w.read().Index() != index || w.alloc(id).ClientStatus != nomadish.AllocClientRunning {
+		t.Errorf("index %d, %v, status %s", got, err, w.alloc(id).ClientStatus)
+	}
+}
+
+// A node's wait for its allocations ends when the servers change one, not when it has reported.
+func TestNodeAllocationsIndex(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	index := func() uint64 {
+		_, index, err := w.NodeAllocations(t.Context(), nil, nodeID(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	if got := index(); got != 1 {
+		t.Errorf("without allocations: index %d, want 1", got)
+	}
+	w.register(newJob("web"))
+	id := w.place("web", 0, "")
+	placed := index()
+	w.say(0, nomadish.AllocClientRunning, id)
+	if got := index(); got != placed {
+		t.Errorf("after a report: index %d, want %d", got, placed)
+	}
+	_, stopped, err := w.StopAllocation(t.Context(), &nomadish.AllocStopRequest{AllocID: id})
+	if got := index(); err != nil || got != stopped {
+		t.Errorf("after a stop: index %d, want %d", got, stopped)
+	}
+}
+
+// A node that may be used again has its jobs evaluated; one that may not goes on as it is.
+func TestEligibility(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.register(newJob("web"))
+	w.place("web", 0, nomadish.AllocClientRunning)
+	for _, tt := range []struct {
+		eligibility string
+		evals       int
+	}{
+		{nomadish.NodeEligible, 0}, // it is already
+		{nomadish.NodeIneligible, 0},
+		{nomadish.NodeEligible, 1},
+	} {
+		resp, index, err := w.SetNodeEligibility(t.Context(), &nomadish.NodeEligibilityRequest{NodeID: nodeID(0), Eligibility: tt.eligibility})
+		if err != nil || len(resp.EvalIDs) != tt.evals {
+			t.Errorf("%s: %+v, %v, want %d evaluations", tt.eligibility, resp, err, tt.evals)
+		}
+		node, _, _ := w.Node(t.Context(), nil, nodeID(0))
+		if node.SchedulingEligibility != tt.eligibility || node.ModifyIndex != index {
+			t.Errorf("%s: the node is %s at %d, answered %d", tt.eligibility, node.SchedulingEligibility, node.ModifyIndex, index)
+		}
+	}
+	_, _, err := w.SetNodeEligibility(t.Context(), &nomadish.NodeEligibilityRequest{NodeID: nodeID(0), Eligibility: "maybe"})
+	wantKind(t, err, nomadish.KindInvalid, `node eligibility "maybe" is neither "eligible" nor "ineligible"`)
+	_, _, err = w.SetNodeEligibility(t.Context(), &nomadish.NodeEligibilityRequest{NodeID: nodeID(9), Eligibility: "eligible"})
+	wantKind(t, err, nomadish.KindNotFound, "node not found")
+}
+
+// Evaluating a node evaluates what runs on it; purging forgets it besides, and its ID is free.
+func TestEvaluateAndPurgeNode(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	idle, _, err := w.EvaluateNode(t.Context(), nodeID(0))
+	if err != nil || len(idle.EvalIDs) != 0 {
+		t.Errorf("nothing runs: %+v, %v", idle, err)
+	}
+	w.register(newJob("web"))
+	w.place("web", 0, nomadish.AllocClientRunning)
+	busy, index, err := w.EvaluateNode(t.Context(), nodeID(0))
+	if err != nil || len(busy.EvalIDs) != 1 || busy.EvalCreateIndex != index || w.eval(busy.EvalIDs[0]).NodeID != nodeID(0) {
+		t.Errorf("a job runs: %+v, %v", busy, err)
+	}
+	purged, _, err := w.PurgeNode(t.Context(), nodeID(0))
+	if err != nil || len(purged.EvalIDs) != 1 {
+		t.Errorf("purged: %+v, %v", purged, err)
+	}
+	if _, _, err := w.Node(t.Context(), nil, nodeID(0)); !errors.Is(err, nomadish.ErrNotFound) {
+		t.Errorf("the node is still there: %v", err)
+	}
+	_, _, err = w.PurgeNode(t.Context(), nodeID(0))
+	wantKind(t, err, nomadish.KindNotFound, "node not found")
+	fresh := newNode(0)
+	fresh.SecretID = "another"
+	if _, err := w.RegisterNode(t.Context(), fresh); err != nil {
+		t.Error(err)
+	}
+}
