@@ -189,7 +189,7 @@ func (d *decoder) forEach(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value,
 	if diags.HasErrors() {
 		return v, diags
 	}
-	detail := ""
+	var detail string
 	switch {
 	case v.IsNull():
 		detail = "Cannot use a null value in for_each."

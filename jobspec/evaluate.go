@@ -1,6 +1,7 @@
 package jobspec
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -212,7 +213,7 @@ const costSummary = "Expression too costly"
 
 func costDiagnostic(err error, at hcl.Range) *hcl.Diagnostic {
 	summary := costSummary
-	if err == errRange || err == errDigits {
+	if errors.Is(err, errRange) || errors.Is(err, errDigits) {
 		summary = "Number out of range"
 	}
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: sentence(err), Subject: &at}

@@ -85,7 +85,7 @@ var rsaDecryptFunction = function.New(&function.Spec{
 		if err != nil {
 			return cty.NilVal, function.NewArgError(1, err)
 		}
-		text, err := rsa.DecryptPKCS1v15(nil, key, secret)
+		text, err := rsa.DecryptPKCS1v15(nil, key, secret) //nolint:staticcheck // what the function is documented to do
 		if err != nil {
 			return cty.NilVal, fmt.Errorf("decrypt: %w", err)
 		}

@@ -61,18 +61,18 @@ func TestExpressions(t *testing.T) {
 		"<<E\n  ${~ \"a\" ~}\n  b\nE\n":                             "a  b\n",
 
 		// What the file does not define stays as it is written.
-		`"${NOMAD_PORT_http}"`:                   "${NOMAD_PORT_http}",
-		`"x ${attr.kernel.name}/${meta.a-b} y"`:  "x ${attr.kernel.name}/${meta.a-b} y",
-		`"${ node.unique.id }"`:                  "${node.unique.id}",
-		`node.class`:                             "${node.class}",
-		`"${env["HOME"]}"`:                       `${env["HOME"]}`,
-		`"${attr.cpu.0.x}"`:                      "${attr.cpu.0.x}",
-		`upper(attr.a)`:                          "${ATTR.A}",
-		`[for x in ["a"] : "${x}-${meta.x}"][0]`: "a-${meta.x}",
-		`{a = meta.b}.a`:                         "${meta.b}",
-		`try(meta.b, "x")`:                       "${meta.b}",
-		`try({}.a, "x")`:                         "x",
-		`can({}.a) ? "a" : "b"`:                  "b",
+		`"${NOMAD_PORT_http}"`:                              "${NOMAD_PORT_http}",
+		`"x ${attr.kernel.name}/${meta.a-b} y"`:             "x ${attr.kernel.name}/${meta.a-b} y",
+		`"${ node.unique.id }"`:                             "${node.unique.id}",
+		`node.class`:                                        "${node.class}",
+		`"${env["HOME"]}"`:                                  `${env["HOME"]}`,
+		`"${attr.cpu.0.x}"`:                                 "${attr.cpu.0.x}",
+		`upper(attr.a)`:                                     "${ATTR.A}",
+		`[for x in ["a"] : "${x}-${meta.x}"][0]`:            "a-${meta.x}",
+		`{a = meta.b}.a`:                                    "${meta.b}",
+		`try(meta.b, "x")`:                                  "${meta.b}",
+		`try({}.a, "x")`:                                    "x",
+		`can({}.a) ? "a" : "b"`:                             "b",
 		"<<E\n${NOMAD_ADDR_x} {{ env \"A\" }} $A $(b)\nE\n": "${NOMAD_ADDR_x} {{ env \"A\" }} $A $(b)\n",
 	} {
 		t.Run(expr, func(t *testing.T) {
@@ -150,104 +150,215 @@ type blockCase struct {
 }
 
 var blockCases = map[string]blockCase{
-	"id and name come from the label": {`job "m" {}`,
-		func(j *nomadish.Job) any { return *j.ID + " " + *j.Name }, "m m"},
-	"id and name may be given": {"job \"m\" {\n id = \"a\"\n name = \"b\"\n}",
-		func(j *nomadish.Job) any { return *j.ID + " " + *j.Name }, "a b"},
-	"a task without a group makes one": {"job \"m\" {\n task \"t\" {\n driver = \"d\"\n }\n}",
-		func(j *nomadish.Job) any { return *j.TaskGroups[0].Name + task(j).Driver }, "td"},
-	"numbers and bools from strings": {inTask("leader = \"true\"\n resources {\n cpu = \"5\"\n }"),
-		func(j *nomadish.Job) any { return []any{task(j).Leader, *task(j).Resources.CPU} }, []any{true, 5}},
-	"strings from numbers": {inTask("env {\n A = 1\n B = true\n C = 1.50\n D = null\n}"),
-		func(j *nomadish.Job) any { return task(j).Env }, map[string]string{"A": "1", "B": "true", "C": "1.5"}},
-	"env as a map": {inTask("env = merge({ \"a.b\" = 1 }, { C = \"${NOMAD_IP_x}\" })"),
-		func(j *nomadish.Job) any { return task(j).Env }, map[string]string{"a.b": "1", "C": "${NOMAD_IP_x}"}},
-	"meta as a map": {"job \"m\" {\n meta = { a = 1, b = null }\n}",
-		func(j *nomadish.Job) any { return j.Meta }, map[string]string{"a": "1"}},
-	"durations": {inTask("kill_timeout = \"1m30s\"\n shutdown_delay = 1000000000"),
-		func(j *nomadish.Job) any { return []any{*task(j).KillTimeout, task(j).ShutdownDelay} }, []any{90 * time.Second, time.Second}},
-	"null is absence": {inTask("user = null\n kill_timeout = null"),
-		func(j *nomadish.Job) any { return []any{task(j).User, task(j).KillTimeout == nil} }, []any{"", true}},
-	"config": {inTask("config {\n a = 1\n b = [1, \"x\", null]\n c = { d = { e = 1.5 } }\n f {\n g = true\n}\n f {\n h {\n}\n}\n i \"x\" \"y\" {\n z = 1\n}\n}"),
-		func(j *nomadish.Job) any { return task(j).Config }, map[string]any{
+	"id and name come from the label": {
+		`job "m" {}`,
+		func(j *nomadish.Job) any { return *j.ID + " " + *j.Name }, "m m",
+	},
+	"id and name may be given": {
+		"job \"m\" {\n id = \"a\"\n name = \"b\"\n}",
+		func(j *nomadish.Job) any { return *j.ID + " " + *j.Name }, "a b",
+	},
+	"a task without a group makes one": {
+		"job \"m\" {\n task \"t\" {\n driver = \"d\"\n }\n}",
+		func(j *nomadish.Job) any { return *j.TaskGroups[0].Name + task(j).Driver }, "td",
+	},
+	"numbers and bools from strings": {
+		inTask("leader = \"true\"\n resources {\n cpu = \"5\"\n }"),
+		func(j *nomadish.Job) any { return []any{task(j).Leader, *task(j).Resources.CPU} },
+		[]any{true, 5},
+	},
+	"strings from numbers": {
+		inTask("env {\n A = 1\n B = true\n C = 1.50\n D = null\n}"),
+		func(j *nomadish.Job) any { return task(j).Env },
+		map[string]string{"A": "1", "B": "true", "C": "1.5"},
+	},
+	"env as a map": {
+		inTask("env = merge({ \"a.b\" = 1 }, { C = \"${NOMAD_IP_x}\" })"),
+		func(j *nomadish.Job) any { return task(j).Env },
+		map[string]string{"a.b": "1", "C": "${NOMAD_IP_x}"},
+	},
+	"meta as a map": {
+		"job \"m\" {\n meta = { a = 1, b = null }\n}",
+		func(j *nomadish.Job) any { return j.Meta },
+		map[string]string{"a": "1"},
+	},
+	"durations": {
+		inTask("kill_timeout = \"1m30s\"\n shutdown_delay = 1000000000"),
+		func(j *nomadish.Job) any { return []any{*task(j).KillTimeout, task(j).ShutdownDelay} },
+		[]any{90 * time.Second, time.Second},
+	},
+	"null is absence": {
+		inTask("user = null\n kill_timeout = null"),
+		func(j *nomadish.Job) any { return []any{task(j).User, task(j).KillTimeout == nil} },
+		[]any{"", true},
+	},
+	"config": {
+		inTask("config {\n a = 1\n b = [1, \"x\", null]\n c = { d = { e = 1.5 } }\n f {\n g = true\n}\n f {\n h {\n}\n}\n i \"x\" \"y\" {\n z = 1\n}\n}"),
+		func(j *nomadish.Job) any { return task(j).Config },
+		map[string]any{
 			"a": int64(1), "b": []any{int64(1), "x", nil},
 			"c": []any{map[string]any{"d": map[string]any{"e": 1.5}}},
 			"f": []any{map[string]any{"g": true}, map[string]any{"h": []any{map[string]any{}}}},
 			"i": []any{map[string]any{"x": []any{map[string]any{"y": []any{map[string]any{"z": int64(1)}}}}}},
-		}},
-	"dynamic in config": {inTask("config {\n dynamic \"mount\" {\n for_each = [\"a\", \"b\"]\n content {\n source = mount.value\n}\n}\n}"),
-		func(j *nomadish.Job) any { return task(j).Config }, map[string]any{
-			"mount": []any{map[string]any{"source": "a"}, map[string]any{"source": "b"}}}},
-	"ports": {inGroup("network {\n port \"a\" {\n static = 80\n to = 8080\n}\n port \"b\" {}\n}"),
+		},
+	},
+	"dynamic in config": {
+		inTask("config {\n dynamic \"mount\" {\n for_each = [\"a\", \"b\"]\n content {\n source = mount.value\n}\n}\n}"),
+		func(j *nomadish.Job) any { return task(j).Config },
+		map[string]any{
+			"mount": []any{map[string]any{"source": "a"}, map[string]any{"source": "b"}},
+		},
+	},
+	"ports": {
+		inGroup("network {\n port \"a\" {\n static = 80\n to = 8080\n}\n port \"b\" {}\n}"),
 		func(j *nomadish.Job) any {
 			n := j.TaskGroups[0].Networks[0]
 			return []any{n.ReservedPorts, n.DynamicPorts}
-		}, []any{[]nomadish.Port{{Label: "a", Value: 80, To: 8080}}, []nomadish.Port{{Label: "b"}}}},
-	"network in resources": {inTask("resources {\n network {\n mbits = 5\n port \"a\" {}\n}\n}"),
-		func(j *nomadish.Job) any { return task(j).Resources.Networks[0].DynamicPorts }, []nomadish.Port{{Label: "a"}}},
-	"cni arguments": {inGroup("network {\n cni {\n args = { a = 1 }\n}\n}"),
-		func(j *nomadish.Job) any { return j.TaskGroups[0].Networks[0].CNI.Args }, map[string]string{"a": "1"}},
-	"headers": {inTask("service {\n check {\n header {\n A = [\"b\", \"c\"]\n}\n}\n}"),
-		func(j *nomadish.Job) any { return task(j).Services[0].Checks[0].Header }, map[string][]string{"A": {"b", "c"}}},
-	"volumes": {inGroup("volume \"a\" {\n type = \"host\"\n}\n volume \"b\" {\n read_only = true\n mount_options {\n mount_flags = [\"x\"]\n}\n}"),
-		func(j *nomadish.Job) any { return j.TaskGroups[0].Volumes }, map[string]*nomadish.VolumeRequest{
+		},
+		[]any{[]nomadish.Port{{Label: "a", Value: 80, To: 8080}}, []nomadish.Port{{Label: "b"}}},
+	},
+	"network in resources": {
+		inTask("resources {\n network {\n mbits = 5\n port \"a\" {}\n}\n}"),
+		func(j *nomadish.Job) any { return task(j).Resources.Networks[0].DynamicPorts },
+		[]nomadish.Port{{Label: "a"}},
+	},
+	"cni arguments": {
+		inGroup("network {\n cni {\n args = { a = 1 }\n}\n}"),
+		func(j *nomadish.Job) any { return j.TaskGroups[0].Networks[0].CNI.Args },
+		map[string]string{"a": "1"},
+	},
+	"headers": {
+		inTask("service {\n check {\n header {\n A = [\"b\", \"c\"]\n}\n}\n}"),
+		func(j *nomadish.Job) any { return task(j).Services[0].Checks[0].Header },
+		map[string][]string{"A": {"b", "c"}},
+	},
+	"volumes": {
+		inGroup("volume \"a\" {\n type = \"host\"\n}\n volume \"b\" {\n read_only = true\n mount_options {\n mount_flags = [\"x\"]\n}\n}"),
+		func(j *nomadish.Job) any { return j.TaskGroups[0].Volumes },
+		map[string]*nomadish.VolumeRequest{
 			"a": {Name: "a", Type: "host"},
-			"b": {Name: "b", ReadOnly: true, MountOptions: &nomadish.CSIMountOptions{MountFlags: []string{"x"}}}}},
-	"constraint words": {"job \"m\" {\n constraint {\n distinct_hosts = true\n}\n constraint {\n attribute = \"${attr.a}\"\n version = \">= 1\"\n}\n constraint {\n distinct_property = node.datacenter\n value = 2\n}\n constraint {\n attribute = attr.b\n set_contains_any = \"a,b\"\n}\n}",
-		func(j *nomadish.Job) any { return j.Constraints }, []*nomadish.Constraint{
-			{Operand: "distinct_hosts", RTarget: "true"}, {LTarget: "${attr.a}", Operand: "version", RTarget: ">= 1"},
-			{LTarget: "${node.datacenter}", Operand: "distinct_property", RTarget: "2"}, {LTarget: "${attr.b}", Operand: "set_contains_any", RTarget: "a,b"}}},
-	"vault is inherited": {"job \"m\" {\n vault {\n role = \"r\"\n}\n group \"g\" {\n vault {\n role = \"s\"\n}\n task \"t\" {}\n task \"u\" {\n vault {}\n}\n}\n group \"h\" {\n task \"v\" {}\n}\n}",
+			"b": {Name: "b", ReadOnly: true, MountOptions: &nomadish.CSIMountOptions{MountFlags: []string{"x"}}},
+		},
+	},
+	"constraint words": {
+		"job \"m\" {\n constraint {\n distinct_hosts = true\n}\n constraint {\n attribute = \"${attr.a}\"\n version = \">= 1\"\n}\n constraint {\n distinct_property = node.datacenter\n value = 2\n}\n constraint {\n attribute = attr.b\n set_contains_any = \"a,b\"\n}\n}",
+		func(j *nomadish.Job) any { return j.Constraints },
+		[]*nomadish.Constraint{
+			{Operand: "distinct_hosts", RTarget: "true"},
+			{LTarget: "${attr.a}", Operand: "version", RTarget: ">= 1"},
+			{LTarget: "${node.datacenter}", Operand: "distinct_property", RTarget: "2"},
+			{LTarget: "${attr.b}", Operand: "set_contains_any", RTarget: "a,b"},
+		},
+	},
+	"vault is inherited": {
+		"job \"m\" {\n vault {\n role = \"r\"\n}\n group \"g\" {\n vault {\n role = \"s\"\n}\n task \"t\" {}\n task \"u\" {\n vault {}\n}\n}\n group \"h\" {\n task \"v\" {}\n}\n}",
 		func(j *nomadish.Job) any {
 			return []string{j.TaskGroups[0].Tasks[0].Vault.Role, j.TaskGroups[0].Tasks[1].Vault.Role, j.TaskGroups[1].Tasks[0].Vault.Role}
-		}, []string{"s", "", "r"}},
-	"identities": {inTask("identity {\n env = true\n}\n identity {\n name = \"a\"\n aud = [\"x\"]\n ttl = \"1h\"\n}"),
-		func(j *nomadish.Job) any { return []any{task(j).Identity, task(j).Identities} }, []any{
-			&nomadish.WorkloadIdentity{Env: true}, []*nomadish.WorkloadIdentity{{Name: "a", Audience: []string{"x"}, TTL: time.Hour}}}},
-	"scaling of a task": {inTask("scaling \"cpu\" {\n policy {\n check \"a\" {\n b = 1\n}\n}\n}"),
-		func(j *nomadish.Job) any { return *task(j).ScalingPolicies[0] }, nomadish.ScalingPolicy{Type: "vertical_cpu",
-			Policy: map[string]any{"check": []any{map[string]any{"a": []any{map[string]any{"b": int64(1)}}}}}}},
-	"scaling of a group": {inGroup("scaling {\n max = 5\n}"),
-		func(j *nomadish.Job) any { return *j.TaskGroups[0].Scaling }, nomadish.ScalingPolicy{Type: "horizontal", Max: nomadish.Ptr(int64(5))}},
-	"periodic": {"job \"m\" {\n periodic {\n crons = [\"@daily\"]\n time_zone = \"UTC\"\n}\n}",
-		func(j *nomadish.Job) any { return *j.Periodic }, nomadish.PeriodicConfig{Specs: []string{"@daily"}, SpecType: nomadish.Ptr("cron"), TimeZone: nomadish.Ptr("UTC")}},
-	"multiregion": {"job \"m\" {\n multiregion {\n strategy {\n on_failure = \"fail_all\"\n}\n region \"a\" {\n count = 1\n meta {\n x = 1\n}\n}\n}\n}",
-		func(j *nomadish.Job) any { return *j.Multiregion }, nomadish.Multiregion{Strategy: &nomadish.MultiregionStrategy{OnFailure: nomadish.Ptr("fail_all")},
-			Regions: []*nomadish.MultiregionRegion{{Name: "a", Count: nomadish.Ptr(1), Meta: map[string]string{"x": "1"}}}}},
-	"template": {inTask("template {\n data = \"a\"\n wait {\n min = \"1s\"\n}\n change_script {\n command = \"c\"\n}\n}"),
-		func(j *nomadish.Job) any { return *task(j).Templates[0] }, nomadish.Template{EmbeddedTmpl: nomadish.Ptr("a"), ChangeMode: nomadish.Ptr("restart"),
+		},
+		[]string{"s", "", "r"},
+	},
+	"identities": {
+		inTask("identity {\n env = true\n}\n identity {\n name = \"a\"\n aud = [\"x\"]\n ttl = \"1h\"\n}"),
+		func(j *nomadish.Job) any { return []any{task(j).Identity, task(j).Identities} },
+		[]any{
+			&nomadish.WorkloadIdentity{Env: true}, []*nomadish.WorkloadIdentity{{Name: "a", Audience: []string{"x"}, TTL: time.Hour}},
+		},
+	},
+	"scaling of a task": {
+		inTask("scaling \"cpu\" {\n policy {\n check \"a\" {\n b = 1\n}\n}\n}"),
+		func(j *nomadish.Job) any { return *task(j).ScalingPolicies[0] },
+		nomadish.ScalingPolicy{
+			Type:   "vertical_cpu",
+			Policy: map[string]any{"check": []any{map[string]any{"a": []any{map[string]any{"b": int64(1)}}}}},
+		},
+	},
+	"scaling of a group": {
+		inGroup("scaling {\n max = 5\n}"),
+		func(j *nomadish.Job) any { return *j.TaskGroups[0].Scaling },
+		nomadish.ScalingPolicy{Type: "horizontal", Max: nomadish.Ptr(int64(5))},
+	},
+	"periodic": {
+		"job \"m\" {\n periodic {\n crons = [\"@daily\"]\n time_zone = \"UTC\"\n}\n}",
+		func(j *nomadish.Job) any { return *j.Periodic },
+		nomadish.PeriodicConfig{Specs: []string{"@daily"}, SpecType: nomadish.Ptr("cron"), TimeZone: nomadish.Ptr("UTC")},
+	},
+	"multiregion": {
+		"job \"m\" {\n multiregion {\n strategy {\n on_failure = \"fail_all\"\n}\n region \"a\" {\n count = 1\n meta {\n x = 1\n}\n}\n}\n}",
+		func(j *nomadish.Job) any { return *j.Multiregion },
+		nomadish.Multiregion{
+			Strategy: &nomadish.MultiregionStrategy{OnFailure: nomadish.Ptr("fail_all")},
+			Regions:  []*nomadish.MultiregionRegion{{Name: "a", Count: nomadish.Ptr(1), Meta: map[string]string{"x": "1"}}},
+		},
+	},
+	"template": {
+		inTask("template {\n data = \"a\"\n wait {\n min = \"1s\"\n}\n change_script {\n command = \"c\"\n}\n}"),
+		func(j *nomadish.Job) any { return *task(j).Templates[0] },
+		nomadish.Template{
+			EmbeddedTmpl: nomadish.Ptr("a"), ChangeMode: nomadish.Ptr("restart"),
 			Splay: nomadish.Ptr(5 * time.Second), Perms: nomadish.Ptr("0644"), ErrMissingKey: nomadish.Ptr(false),
-			Wait: &nomadish.WaitConfig{Min: nomadish.Ptr(time.Second)}, ChangeScript: &nomadish.ChangeScript{Command: nomadish.Ptr("c")}}},
-	"gateway": {inGroup("service {\n connect {\n gateway {\n proxy {\n envoy_gateway_bind_addresses \"a\" {\n address = \"b\"\n port = 1\n}\n config {\n c = 1\n}\n}\n ingress {\n listener {\n port = 2\n service {\n name = \"*\"\n max_connections = 3\n request_headers {\n add {\n d = \"e\"\n}\n}\n}\n}\n}\n mesh {}\n}\n}\n}"),
-		func(j *nomadish.Job) any { return *j.TaskGroups[0].Services[0].Connect.Gateway }, nomadish.ConsulGateway{
-			Proxy: &nomadish.ConsulGatewayProxy{Config: map[string]any{"c": int64(1)},
-				EnvoyGatewayBindAddresses: map[string]*nomadish.ConsulGatewayBindAddress{"a": {Name: "a", Address: "b", Port: 1}}},
+			Wait: &nomadish.WaitConfig{Min: nomadish.Ptr(time.Second)}, ChangeScript: &nomadish.ChangeScript{Command: nomadish.Ptr("c")},
+		},
+	},
+	"gateway": {
+		inGroup("service {\n connect {\n gateway {\n proxy {\n envoy_gateway_bind_addresses \"a\" {\n address = \"b\"\n port = 1\n}\n config {\n c = 1\n}\n}\n ingress {\n listener {\n port = 2\n service {\n name = \"*\"\n max_connections = 3\n request_headers {\n add {\n d = \"e\"\n}\n}\n}\n}\n}\n mesh {}\n}\n}\n}"),
+		func(j *nomadish.Job) any { return *j.TaskGroups[0].Services[0].Connect.Gateway },
+		nomadish.ConsulGateway{
+			Proxy: &nomadish.ConsulGatewayProxy{
+				Config:                    map[string]any{"c": int64(1)},
+				EnvoyGatewayBindAddresses: map[string]*nomadish.ConsulGatewayBindAddress{"a": {Name: "a", Address: "b", Port: 1}},
+			},
 			Ingress: &nomadish.ConsulIngressConfigEntry{Listeners: []*nomadish.ConsulIngressListener{{Port: 2, Services: []*nomadish.ConsulIngressService{{
-				Name: "*", MaxConnections: nomadish.Ptr(uint32(3)), RequestHeaders: &nomadish.ConsulHTTPHeaderModifiers{Add: map[string]string{"d": "e"}}}}}}},
-			Mesh: &nomadish.ConsulMeshConfigEntry{}}},
-	"sidecar": {inGroup("service {\n connect {\n sidecar_service {\n proxy {\n upstreams {\n destination_name = \"a\"\n local_bind_port = 1\n}\n transparent_proxy {\n exclude_outbound_ports = [1, \"2\"]\n}\n expose {\n path {\n listener_port = \"x\"\n}\n}\n}\n}\n}\n}"),
-		func(j *nomadish.Job) any { return *j.TaskGroups[0].Services[0].Connect.SidecarService.Proxy }, nomadish.ConsulProxy{
+				Name: "*", MaxConnections: nomadish.Ptr(uint32(3)), RequestHeaders: &nomadish.ConsulHTTPHeaderModifiers{Add: map[string]string{"d": "e"}},
+			}}}}},
+			Mesh: &nomadish.ConsulMeshConfigEntry{},
+		},
+	},
+	"sidecar": {
+		inGroup("service {\n connect {\n sidecar_service {\n proxy {\n upstreams {\n destination_name = \"a\"\n local_bind_port = 1\n}\n transparent_proxy {\n exclude_outbound_ports = [1, \"2\"]\n}\n expose {\n path {\n listener_port = \"x\"\n}\n}\n}\n}\n}\n}"),
+		func(j *nomadish.Job) any { return *j.TaskGroups[0].Services[0].Connect.SidecarService.Proxy },
+		nomadish.ConsulProxy{
 			Upstreams:        []*nomadish.ConsulUpstream{{DestinationName: "a", LocalBindPort: 1}},
 			TransparentProxy: &nomadish.ConsulTransparentProxy{ExcludeOutboundPorts: []uint16{1, 2}},
-			Expose:           &nomadish.ConsulExposeConfig{Paths: []*nomadish.ConsulExposePath{{ListenerPort: "x"}}}}},
-	"device, action, schedule, secret, ui": {"job \"m\" {\n ui {\n link {\n label = \"l\"\n}\n}\n group \"g\" {\n task \"t\" {\n resources {\n device \"nvidia/gpu\" {\n count = 2\n affinity {\n weight = -5\n}\n}\n}\n action \"a\" {\n command = \"c\"\n}\n schedule {\n cron {\n start = \"s\"\n}\n}\n secret \"s\" {\n provider = \"p\"\n config {\n k = 1\n}\n}\n}\n}\n}",
+			Expose:           &nomadish.ConsulExposeConfig{Paths: []*nomadish.ConsulExposePath{{ListenerPort: "x"}}},
+		},
+	},
+	"device, action, schedule, secret, ui": {
+		"job \"m\" {\n ui {\n link {\n label = \"l\"\n}\n}\n group \"g\" {\n task \"t\" {\n resources {\n device \"nvidia/gpu\" {\n count = 2\n affinity {\n weight = -5\n}\n}\n}\n action \"a\" {\n command = \"c\"\n}\n schedule {\n cron {\n start = \"s\"\n}\n}\n secret \"s\" {\n provider = \"p\"\n config {\n k = 1\n}\n}\n}\n}\n}",
 		func(j *nomadish.Job) any {
-			return []any{j.UI.Links[0].Label, *task(j).Resources.Devices[0].Count, *task(j).Resources.Devices[0].Affinities[0].Weight,
-				task(j).Actions[0].Command, task(j).Schedule.Cron.Start, task(j).Secrets[0].Name, task(j).Secrets[0].Config}
-		}, []any{"l", uint64(2), int8(-5), "c", "s", "s", map[string]any{"k": int64(1)}}},
-	"dynamic blocks": {"locals {\n gs = { a = [\"x\", \"y\"], b = [] }\n}\n job \"m\" {\n dynamic \"group\" {\n for_each = local.gs\n iterator = g\n labels = [\"g-${g.key}\"]\n content {\n count = length(g.value)\n dynamic \"task\" {\n for_each = g.value\n labels = [task.value]\n content {\n driver = \"${g.key}-${task.key}-${meta.z}\"\n}\n}\n}\n}\n}",
+			return []any{
+				j.UI.Links[0].Label, *task(j).Resources.Devices[0].Count, *task(j).Resources.Devices[0].Affinities[0].Weight,
+				task(j).Actions[0].Command, task(j).Schedule.Cron.Start, task(j).Secrets[0].Name, task(j).Secrets[0].Config,
+			}
+		},
+		[]any{"l", uint64(2), int8(-5), "c", "s", "s", map[string]any{"k": int64(1)}},
+	},
+	"dynamic blocks": {
+		"locals {\n gs = { a = [\"x\", \"y\"], b = [] }\n}\n job \"m\" {\n dynamic \"group\" {\n for_each = local.gs\n iterator = g\n labels = [\"g-${g.key}\"]\n content {\n count = length(g.value)\n dynamic \"task\" {\n for_each = g.value\n labels = [task.value]\n content {\n driver = \"${g.key}-${task.key}-${meta.z}\"\n}\n}\n}\n}\n}",
 		func(j *nomadish.Job) any {
 			return []any{*j.TaskGroups[0].Name, *j.TaskGroups[0].Count, j.TaskGroups[0].Tasks[1].Name, j.TaskGroups[0].Tasks[1].Driver, *j.TaskGroups[1].Name, *j.TaskGroups[1].Count}
-		}, []any{"g-a", 2, "y", "a-1-${meta.z}", "g-b", 0}},
-	"locals in any order": {"locals {\n a = \"${local.b}1\"\n}\n locals {\n b = \"${local.c}2\"\n c = var.v\n}\n variable \"v\" {\n default = \"3\"\n}\n job \"m\" {\n region = local.a\n}",
-		func(j *nomadish.Job) any { return *j.Region }, "321"},
-	"JSON": {`{"//": "x", "variable": {"v": {"type": "list(string)", "default": ["a"]}}, "job": {"m": {"region": "${upper(var.v[0])}-${meta.x}", "meta": {"k": 1},
+		},
+		[]any{"g-a", 2, "y", "a-1-${meta.z}", "g-b", 0},
+	},
+	"locals in any order": {
+		"locals {\n a = \"${local.b}1\"\n}\n locals {\n b = \"${local.c}2\"\n c = var.v\n}\n variable \"v\" {\n default = \"3\"\n}\n job \"m\" {\n region = local.a\n}",
+		func(j *nomadish.Job) any { return *j.Region }, "321",
+	},
+	"JSON": {
+		`{"//": "x", "variable": {"v": {"type": "list(string)", "default": ["a"]}}, "job": {"m": {"region": "${upper(var.v[0])}-${meta.x}", "meta": {"k": 1},
 			"group": [{"g": {"count": "${length(var.v)}", "task": {"t": {"config": {"l": [1], "m": {"n": true}}, "env": [{"E": "${NOMAD_X}"}], "kill_timeout": "5s"}}}}],
 			"dynamic": {"constraint": {"for_each": ["p"], "content": {"attribute": "${constraint.value}"}}}}}}`,
 		func(j *nomadish.Job) any {
 			return []any{*j.Region, j.Meta, *j.TaskGroups[0].Count, task(j).Config, task(j).Env, *task(j).KillTimeout, j.Constraints[0].LTarget}
-		}, []any{"A-${meta.x}", map[string]string{"k": "1"}, 1, map[string]any{"l": []any{int64(1)}, "m": []any{map[string]any{"n": true}}},
-			map[string]string{"E": "${NOMAD_X}"}, 5 * time.Second, "p"}},
+		},
+		[]any{
+			"A-${meta.x}",
+			map[string]string{"k": "1"},
+			1,
+			map[string]any{"l": []any{int64(1)}, "m": []any{map[string]any{"n": true}}},
+			map[string]string{"E": "${NOMAD_X}"},
+			5 * time.Second, "p",
+		},
+	},
 }
 
 // A block or argument fills its field as Nomad fills it.

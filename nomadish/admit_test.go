@@ -53,9 +53,11 @@ func TestAdmitAddsWhatServersAdd(t *testing.T) {
 }
 
 func registeredOnly(diff string) bool {
-	for _, p := range []string{".CreateIndex: ", ".ModifyIndex: ", ".JobModifyIndex: ", ".Version: ", ".SubmitTime: ", ".Status: ",
+	for _, p := range []string{
+		".CreateIndex: ", ".ModifyIndex: ", ".JobModifyIndex: ", ".Version: ", ".SubmitTime: ", ".Status: ",
 		".TaskGroups[].Scaling.ID: ", ".TaskGroups[].Scaling.CreateIndex: ", ".TaskGroups[].Scaling.ModifyIndex: ",
-		".TaskGroups[].Tasks[].ScalingPolicies[].CreateIndex: ", ".TaskGroups[].Tasks[].ScalingPolicies[].ModifyIndex: "} {
+		".TaskGroups[].Tasks[].ScalingPolicies[].CreateIndex: ", ".TaskGroups[].Tasks[].ScalingPolicies[].ModifyIndex: ",
+	} {
 		if strings.HasPrefix(diff, p) {
 			return true
 		}

@@ -127,8 +127,10 @@ func isScalar(v any) bool {
 
 // String names the type in messages.
 func (t ConfigType) String() string {
-	names := [...]string{"a string", "a number", "true or false", `a duration such as "30s"`, "a list of strings",
-		"a map of strings", "one block", "blocks", "anything"}
+	names := [...]string{
+		"a string", "a number", "true or false", `a duration such as "30s"`, "a list of strings",
+		"a map of strings", "one block", "blocks", "anything",
+	}
 	if int(t) < len(names) {
 		return names[t]
 	}

@@ -168,8 +168,7 @@ type ConsulTerminatingConfigEntry struct {
 }
 
 // ConsulMeshConfigEntry configures a mesh gateway; it has no options.
-type ConsulMeshConfigEntry struct {
-}
+type ConsulMeshConfigEntry struct{}
 
 // SidecarTask overrides what the injected task of a proxy or gateway is by default.
 type SidecarTask struct {

@@ -1,6 +1,7 @@
 package nomadish
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -107,8 +108,11 @@ func FuzzValidate(f *testing.F) {
 		job.Admit()
 		checkAgain(t, job, (*Job).Admit)
 		if err := job.Validate(); err != nil {
-			_ = err.Error()
-			for fault := range err.(*ValidationError).Leaves() {
+			var invalid *ValidationError
+			if !errors.As(err, &invalid) {
+				t.Fatalf("Validate gives a %T: %v", err, err)
+			}
+			for fault := range invalid.Leaves() {
 				job.FilePath(fault.Path)
 			}
 		}

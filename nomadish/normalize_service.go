@@ -92,25 +92,25 @@ func (p *ConsulProxy) normalize() {
 	normalizeFree(p.Config)
 }
 
-func (t *SidecarTask) normalize() {
-	if t == nil {
+func (o *SidecarTask) normalize() {
+	if o == nil {
 		return
 	}
-	emptyMap(&t.Config)
-	normalizeFree(t.Config)
-	emptyMap(&t.Env)
-	emptyMap(&t.Meta)
-	fill(&t.Resources, Resources{})
-	t.Resources.normalize()
-	fill(&t.LogConfig, LogConfig{})
-	t.LogConfig.normalize()
-	fill(&t.KillTimeout, 5*time.Second)
-	fill(&t.ShutdownDelay, 0)
-	dropNil(&t.VolumeMounts)
-	for _, m := range t.VolumeMounts {
+	emptyMap(&o.Config)
+	normalizeFree(o.Config)
+	emptyMap(&o.Env)
+	emptyMap(&o.Meta)
+	fill(&o.Resources, Resources{})
+	o.Resources.normalize()
+	fill(&o.LogConfig, LogConfig{})
+	o.LogConfig.normalize()
+	fill(&o.KillTimeout, 5*time.Second)
+	fill(&o.ShutdownDelay, 0)
+	dropNil(&o.VolumeMounts)
+	for _, m := range o.VolumeMounts {
 		m.normalize()
 	}
-	dropNil(&t.Identities)
+	dropNil(&o.Identities)
 }
 
 func (g *ConsulGateway) normalize() {

@@ -11,7 +11,7 @@ type Resources struct {
 	MemoryMaxMB *int `hcl:"memory_max,optional"`
 	// Refused: the group's EphemeralDisk has it.
 	DiskMB *int `hcl:"disk,optional"`
-	// Deprecated: the group has the network.
+	// Old job files have the network here; newer ones have it in the group.
 	Networks []*NetworkResource `hcl:"network,block"`
 	Devices  []*RequestedDevice `hcl:"device,block"`
 	NUMA     *NUMAResource      `hcl:"numa,block"`

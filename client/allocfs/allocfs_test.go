@@ -217,8 +217,14 @@ func TestLogsFromAnyOffset(t *testing.T) {
 		offset int64
 		want   string
 	}{
-		{"start", 0, "nine,ten,eleven"}, {"", 2, "ne,ten,eleven"}, {"start", 7, "n,eleven"}, {"start", 99, ""},
-		{"end", 0, ""}, {"end", 6, "eleven"}, {"end", 8, "n,eleven"}, {"end", 99, "nine,ten,eleven"},
+		{"start", 0, "nine,ten,eleven"},
+		{"", 2, "ne,ten,eleven"},
+		{"start", 7, "n,eleven"},
+		{"start", 99, ""},
+		{"end", 0, ""},
+		{"end", 6, "eleven"},
+		{"end", 8, "n,eleven"},
+		{"end", 99, "nine,ten,eleven"},
 	} {
 		req := &nomadish.LogRequest{Task: "web", Type: "stdout", Origin: tt.origin, Offset: tt.offset}
 		got, _, err := gather(func(ctx context.Context, send Send) error { return fs.Logs(ctx, req, nil, send) }, nil)

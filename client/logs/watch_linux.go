@@ -136,7 +136,7 @@ func nextData(f *os.File, offset, size int64) int64 {
 // links is the number of names of a file.
 func links(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Nlink)
+		return uint64(st.Nlink) //nolint:unconvert // 32 bits wide on some machines
 	}
 	return 1
 }

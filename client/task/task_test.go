@@ -34,14 +34,30 @@ func TestJudge(t *testing.T) {
 	}{
 		{"first failure", fail, localstate.Window{}, false, 0, verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"}},
 		{"up to a quarter more", fail, localstate.Window{}, false, 1, verdict{restart: true, delay: 18750 * time.Millisecond, reason: "Restart within policy"}},
-		{"a service's success counts too", fail, localstate.Window{Start: t0, Count: 2}, true, 0,
-			verdict{failed: true, reason: `Exceeded allowed attempts 2 in interval 30m0s and mode is "fail"`}},
-		{"interval is over", fail, localstate.Window{Start: t0.Add(-30 * time.Minute), Count: 2}, false, 0,
-			verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"}},
-		{"clock went back", fail, localstate.Window{Start: t0.Add(time.Hour), Count: 2}, false, 0,
-			verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"}},
-		{"waits for the interval's end", delay, localstate.Window{Start: t0.Add(-10 * time.Minute), Count: 2}, false, 0,
-			verdict{restart: true, delay: 20*time.Minute + 15*time.Second, reason: "Exceeded allowed attempts, applying a delay"}},
+		{
+			"a service's success counts too", fail,
+			localstate.Window{Start: t0, Count: 2},
+			true, 0,
+			verdict{failed: true, reason: `Exceeded allowed attempts 2 in interval 30m0s and mode is "fail"`},
+		},
+		{
+			"interval is over", fail,
+			localstate.Window{Start: t0.Add(-30 * time.Minute), Count: 2},
+			false, 0,
+			verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"},
+		},
+		{
+			"clock went back", fail,
+			localstate.Window{Start: t0.Add(time.Hour), Count: 2},
+			false, 0,
+			verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"},
+		},
+		{
+			"waits for the interval's end", delay,
+			localstate.Window{Start: t0.Add(-10 * time.Minute), Count: 2},
+			false, 0,
+			verdict{restart: true, delay: 20*time.Minute + 15*time.Second, reason: "Exceeded allowed attempts, applying a delay"},
+		},
 		{"batch success is the end", batch, localstate.Window{}, true, 0, verdict{}},
 		{"batch failure is not", batch, localstate.Window{}, false, 0, verdict{restart: true, delay: 15 * time.Second, reason: "Restart within policy"}},
 		{"no restarts at all", none, localstate.Window{}, false, 0, verdict{failed: true, reason: "Policy allows no restarts"}},
@@ -68,8 +84,11 @@ func TestPolicyOf(t *testing.T) {
 		{"sidecar of a batch job", "batch", nomadish.Task{Lifecycle: sidecar}, Policy{Attempts: 3, Mode: "fail", RestartOnSuccess: true, KillTimeout: 5 * time.Second}},
 		{"preparing task of a service", "service", nomadish.Task{Lifecycle: init}, Policy{Attempts: 3, Mode: "fail", KillTimeout: 5 * time.Second}},
 		{"kill_timeout is bounded", "batch", nomadish.Task{KillTimeout: nomadish.Ptr(time.Hour)}, Policy{Attempts: 3, Mode: "fail", KillTimeout: 30 * time.Second}},
-		{"the task's own policy wins", "batch", nomadish.Task{RestartPolicy: &nomadish.RestartPolicy{Attempts: nomadish.Ptr(9)}},
-			Policy{Attempts: 9, Mode: "fail", KillTimeout: 5 * time.Second}},
+		{
+			"the task's own policy wins", "batch",
+			nomadish.Task{RestartPolicy: &nomadish.RestartPolicy{Attempts: nomadish.Ptr(9)}},
+			Policy{Attempts: 9, Mode: "fail", KillTimeout: 5 * time.Second},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			group := &nomadish.TaskGroup{RestartPolicy: &nomadish.RestartPolicy{Attempts: nomadish.Ptr(3)}}
@@ -103,8 +122,12 @@ func TestStep(t *testing.T) {
 		{"runs", []Input{Begin{}, started}, localstate.PhaseRunning, 1, false, "Task started by client"},
 		{"restarts", []Input{Begin{}, started, failed}, localstate.PhaseDelaying, 1, false, "Task restarting in 10s"},
 		{"second start", []Input{Begin{}, started, failed, DelayOver{}}, localstate.PhaseLaunching, 2, false, "Task restarting in 10s"},
-		{"gives up", []Input{Begin{}, started, failed, DelayOver{}, started, failed}, localstate.PhaseDead, 2, true,
-			`Exceeded allowed attempts 1 in interval 1h0m0s and mode is "fail"`},
+		{
+			"gives up",
+			[]Input{Begin{}, started, failed, DelayOver{}, started, failed},
+			localstate.PhaseDead, 2, true,
+			`Exceeded allowed attempts 1 in interval 1h0m0s and mode is "fail"`,
+		},
 		{"killed by want of memory", []Input{Begin{}, started, failed, DelayOver{}, started, stop, oom}, localstate.PhaseDead, 2, false, "Task successfully killed"},
 		{"invalid", []Input{Begin{}, SetupFailed{&InvalidError{errors.New("no such option")}}}, localstate.PhaseDead, 1, true, "Error was unrecoverable"},
 		{"driver refuses", []Input{Begin{}, StartFailed{errors.New("no image")}}, localstate.PhaseDead, 1, true, "Error was unrecoverable"},
@@ -147,8 +170,17 @@ func TestTerminatedEvent(t *testing.T) {
 func TestStepKeepsItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		inputs := []Input{
-			Begin{}, SetupFailed{errors.New("x")}, StartFailed{drivers.Recoverable(errors.New("x"))}, Started{&drivers.Handle{ID: "h"}},
-			Ended{drivers.Exit{}}, Ended{drivers.Exit{Code: 1}}, DelayOver{}, KillWanted{}, RestartWanted{"r"}, Removed{}, Noted{DriverEvent("x")},
+			Begin{},
+			SetupFailed{errors.New("x")},
+			StartFailed{drivers.Recoverable(errors.New("x"))},
+			Started{&drivers.Handle{ID: "h"}},
+			Ended{drivers.Exit{}},
+			Ended{drivers.Exit{Code: 1}},
+			DelayOver{},
+			KillWanted{},
+			RestartWanted{"r"},
+			Removed{},
+			Noted{DriverEvent("x")},
 		}
 		policy := service
 		policy.Mode = rapid.SampledFrom([]string{"fail", "delay"}).Draw(t, "mode")

@@ -108,8 +108,10 @@ func TestUsageOfVersion2(t *testing.T) {
 	}
 	now := time.Unix(1, 0)
 	got, err := sys.Group("t").Usage(now)
-	want := drivers.Usage{Time: now, CPUNanos: 1_500_000, UserNanos: 1_000_000, SystemNanos: 500_000,
-		ThrottledPeriods: 2, ThrottledNanos: 7000, RSS: 4096, Cache: 8192, MemoryUsage: 12288, MemoryPeak: 20000}
+	want := drivers.Usage{
+		Time: now, CPUNanos: 1_500_000, UserNanos: 1_000_000, SystemNanos: 500_000,
+		ThrottledPeriods: 2, ThrottledNanos: 7000, RSS: 4096, Cache: 8192, MemoryUsage: 12288, MemoryPeak: 20000,
+	}
 	if err != nil || *got != want {
 		t.Errorf("Usage() = %+v, %v; want %+v", got, err, want)
 	}

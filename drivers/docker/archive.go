@@ -115,7 +115,7 @@ func openInside(dir, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()                                            //nolint:errcheck // nothing is written through it
+	defer root.Close()
 	f, err := root.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not block us
 	if err != nil {
 		return nil, err

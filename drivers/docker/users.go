@@ -135,7 +135,7 @@ func readInside(root, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Close() //nolint:errcheck // nothing is written through it
+	defer r.Close()
 	info, err := r.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return "", nil // an image need not have one

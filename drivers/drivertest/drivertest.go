@@ -264,13 +264,12 @@ func (s *suite) waitCancelled() {
 }
 
 func (s *suite) reap() {
-	r, ok := s.d.(drivers.Reaper)
-	if !ok {
+	if _, ok := s.d.(drivers.Reaper); !ok {
 		return // nothing of its tasks outlives the agent
 	}
 	kept, dropped := s.start(s.spec(s.Sleep())), s.start(s.spec(s.Sleep()))
 	s.d = s.New(s.t)
-	r = s.d.(drivers.Reaper)
+	r := s.d.(drivers.Reaper)
 	if err := r.Reap(s.context(), map[string]bool{kept.ID: true}); err != nil {
 		s.t.Fatalf("Reap: %v", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/nomadish/nomadish/drivers"
-	"github.com/nomadish/nomadish/drivers/function"
 	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/function"
 )
 
 // The driver keeps the contract within one process: New gives the same driver each time.

@@ -105,8 +105,10 @@ func (d *Driver) begin(spec *drivers.TaskSpec, p plan, out output) (*drivers.Han
 		return known.handle, nil
 	}
 	writing, quit := context.WithCancel(context.Background()) // ends with the task, not with Start
-	t := &task{plan: p, ended: make(chan struct{}), quit: quit,
-		handle: &drivers.Handle{ID: spec.ID, Driver: Name, State: state}}
+	t := &task{
+		plan: p, ended: make(chan struct{}), quit: quit,
+		handle: &drivers.Handle{ID: spec.ID, Driver: Name, State: state},
+	}
 	if out.text != "" {
 		file, err := os.OpenFile(spec.Stdout, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 		if err != nil {

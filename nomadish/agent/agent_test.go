@@ -54,7 +54,7 @@ func TestWithRunsJobs(t *testing.T) {
 		bad.TaskGroups[0].RestartPolicy = &nomadish.RestartPolicy{Attempts: nomadish.Ptr(0), Mode: nomadish.Ptr("fail")}
 		bad.TaskGroups[0].ReschedulePolicy = &nomadish.ReschedulePolicy{Attempts: nomadish.Ptr(0), Unlimited: nomadish.Ptr(false)}
 		if err := c.Jobs().Finish(ctx, bad); err == nil || !strings.Contains(err.Error(), "failed") {
-			return fmt.Errorf("the failing job ends with %v, want an error that says so", err)
+			return fmt.Errorf("the failing job ends with %w, want an error that says so", err)
 		}
 		return nil
 	})

@@ -110,7 +110,7 @@ func TestBodyLimits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			body := &endless{}
-			req := httptest.NewRequest("PUT", tt.target, body)
+			req := httptest.NewRequest(http.MethodPut, tt.target, body)
 			req.ContentLength = tt.length
 			w := httptest.NewRecorder()
 			grown := allocated(func() { a.ServeHTTP(w, req) })

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -166,7 +167,7 @@ func checkAgent(t *testing.T, cl *api.Client) {
 	check("servers", len(servers), 0, err)
 	_, err = cl.Agent().Health(ctx) // the fake's client half has no servers
 	var apiErr *api.Error
-	if !errors.As(err, &apiErr) || apiErr.StatusCode != 500 || !strings.Contains(apiErr.Body, `"message":"no servers"`) {
+	if !errors.As(err, &apiErr) || apiErr.StatusCode != http.StatusInternalServerError || !strings.Contains(apiErr.Body, `"message":"no servers"`) {
 		t.Errorf("health: got %v", err)
 	}
 	leader, err := cl.Status().Leader(ctx)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -173,7 +174,7 @@ func benchmarkGet(b *testing.B, a *API, target string) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		a.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+		a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 		if w.Code != 200 {
 			b.Fatal(w.Body)
 		}
@@ -191,7 +192,7 @@ func BenchmarkWake(b *testing.B) {
 		waiting := newGate(1000)
 		for range 1000 {
 			wg.Go(func() {
-				req := httptest.NewRequest("GET", target, nil)
+				req := httptest.NewRequest(http.MethodGet, target, nil)
 				waiting.enter()
 				a.ServeHTTP(httptest.NewRecorder(), req.WithContext(context.WithoutCancel(req.Context())))
 			})

@@ -103,7 +103,7 @@ func TestBlockingEnds(t *testing.T) {
 		done := make(chan int, 1000)
 		cancels := make([]func(), 0, 1000)
 		for range 1000 {
-			req := httptest.NewRequest("GET", "/v1/jobs?index=10", nil)
+			req := httptest.NewRequest(http.MethodGet, "/v1/jobs?index=10", nil)
 			ctx, cancel := newCancel(req)
 			cancels = append(cancels, cancel)
 			go func() {
@@ -143,7 +143,7 @@ func TestFrames(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				req, cancel := newCancel(httptest.NewRequest("GET", tt.target, nil))
+				req, cancel := newCancel(httptest.NewRequest(http.MethodGet, tt.target, nil))
 				if tt.lasts > 0 {
 					time.AfterFunc(tt.lasts, cancel)
 				}
@@ -163,7 +163,7 @@ func TestFrames(t *testing.T) {
 func TestFramesToNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newCluster().api(t)
-		req := httptest.NewRequest("GET", "/v1/client/fs/logs/"+allocID+"?task=t&type=stdout&follow=true", nil)
+		req := httptest.NewRequest(http.MethodGet, "/v1/client/fs/logs/"+allocID+"?task=t&type=stdout&follow=true", nil)
 		w := &brokenWriter{header: http.Header{}, after: 2}
 		a.ServeHTTP(w, req) // returns
 	})
@@ -244,6 +244,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("count: got %q", got.body)
 	}
 }
+
 func newCancel(r *http.Request) (*http.Request, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	return r.WithContext(ctx), cancel

@@ -170,7 +170,7 @@ func (e *endpoint) match(segments []string) (url.Values, bool) {
 	}
 	params := url.Values{}
 	for i, want := range e.segments {
-		got := ""
+		var got string
 		switch {
 		case i == e.star:
 			got = strings.Join(segments[i:i+1+extra], "/")

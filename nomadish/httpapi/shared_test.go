@@ -69,7 +69,7 @@ func TestSharedBehaviour(t *testing.T) {
 			}
 			var got answer
 			if tt.target == "/v1/job/%2" {
-				req := httptest.NewRequest("GET", "/", nil)
+				req := httptest.NewRequest(http.MethodGet, "/", nil)
 				req.URL.Path, req.URL.RawPath = "/v1/job/%2", "/v1/job/%2"
 				w := httptest.NewRecorder()
 				a.ServeHTTP(w, req)
@@ -204,7 +204,7 @@ func TestInternalRoutesNeedIdentity(t *testing.T) {
 		}
 	}
 	server := transport.InProcess(a, transport.Peer{Kind: nomadish.CallerServer, ID: "s2"})
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://peer/v1/internal/commit-index", nil)
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://peer/v1/internal/commit-index", nil)
 	resp, err := server.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestForwarding(t *testing.T) {
 	if got := ask(t, a, "GET", "/v1/jobs", ""); got.body != "[]" {
 		t.Errorf("a read is answered here: got %q", got.body)
 	}
-	req := httptest.NewRequest("PUT", "/v1/jobs", io.MultiReader(bytes.NewReader(make([]byte, bodyJob+1))))
+	req := httptest.NewRequest(http.MethodPut, "/v1/jobs", io.MultiReader(bytes.NewReader(make([]byte, bodyJob+1))))
 	req.ContentLength = -1
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, req)

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,8 +48,9 @@ func ExampleHub() {
 	go func() { ended <- node.Run(ctx) }()
 	defer func() {
 		cancel()
-		_ = <-ended
-		_ = <-ended
+		if err := errors.Join(<-ended, <-ended); err != nil {
+			fmt.Println(err)
+		}
 	}()
 
 	print := func(rt http.RoundTripper) {

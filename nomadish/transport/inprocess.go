@@ -148,7 +148,7 @@ func (w *inProcessWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // readAnswer reads the answer that a handler writes itself.
 func (w *inProcessWriter) readAnswer(c net.Conn) {
 	buffered := bufio.NewReader(c)
-	resp, err := http.ReadResponse(buffered, w.request)
+	resp, err := http.ReadResponse(buffered, w.request) //nolint:bodyclose // who asked closes the body
 	if err != nil {
 		_ = c.Close() // a pipe's never fails
 		w.answered <- nil

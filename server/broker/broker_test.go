@@ -209,7 +209,7 @@ func TestModel(t *testing.T) {
 			b := start(t, Config{NackTimeout: 5 * time.Second, NackDelayMore: 2 * time.Second})
 			const n = 60
 			for i := range n {
-				offer(t, b, eval(fmt.Sprint("e", i), fmt.Sprint("job", i%7), int(i*31+int(seed)*17)%100, uint64(i+1)))
+				offer(t, b, eval(fmt.Sprint("e", i), fmt.Sprint("job", i%7), (i*31+int(seed)*17)%100, uint64(i+1)))
 			}
 			ended := map[string]int{}
 			x := seed

@@ -237,8 +237,10 @@ func TestTableIsWhatItWasFilledWith(t *testing.T) {
 				flight, _ := table.Book(p, now)
 				table.Undo(flight, now)
 			default:
-				allocs[a] = &nomadish.Allocation{ID: a, NodeID: id, AllocatedResources: memory(int64(rapid.IntRange(1, 9).Draw(t, "size")), rapid.IntRange(79, 81).Draw(t, "port")),
-					ClientStatus: rapid.SampledFrom([]string{"running", "running", "complete"}).Draw(t, "client"), DesiredStatus: rapid.SampledFrom([]string{"run", "stop"}).Draw(t, "desired")}
+				allocs[a] = &nomadish.Allocation{
+					ID: a, NodeID: id, AllocatedResources: memory(int64(rapid.IntRange(1, 9).Draw(t, "size")), rapid.IntRange(79, 81).Draw(t, "port")),
+					ClientStatus: rapid.SampledFrom([]string{"running", "running", "complete"}).Draw(t, "client"), DesiredStatus: rapid.SampledFrom([]string{"run", "stop"}).Draw(t, "desired"),
+				}
 				table.PutAllocation(allocs[a], now)
 			}
 		}

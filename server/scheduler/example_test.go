@@ -17,6 +17,7 @@ func (s oneJob) JobVersion(string, string, uint64) (*nomadish.Job, error) { retu
 func (s oneJob) AllocationsByJob(string, string) ([]*nomadish.Allocation, error) {
 	return nil, nil
 }
+
 func (s oneJob) EvaluationsByJob(string, string) ([]*nomadish.Evaluation, error) {
 	return nil, nil
 }

@@ -63,8 +63,16 @@ func TestGlob(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"*", "dc1", true}, {"dc1", "dc1", true}, {"dc1", "dc12", false}, {"dc*", "dc12", true}, {"*2", "dc12", true},
-		{"us-*-1", "us-west-1", true}, {"us-*-1", "us-1", false}, {"a*a", "a", false}, {"*b*b*", "abba", true}, {"*b*b*", "aba", false},
+		{"*", "dc1", true},
+		{"dc1", "dc1", true},
+		{"dc1", "dc12", false},
+		{"dc*", "dc12", true},
+		{"*2", "dc12", true},
+		{"us-*-1", "us-west-1", true},
+		{"us-*-1", "us-1", false},
+		{"a*a", "a", false},
+		{"*b*b*", "abba", true},
+		{"*b*b*", "aba", false},
 	} {
 		if got := glob(tt.pattern, tt.name); got != tt.want {
 			t.Errorf("glob(%q, %q) = %v", tt.pattern, tt.name, got)
@@ -81,22 +89,28 @@ func TestRejectedNodesAreCounted(t *testing.T) {
 	}{
 		{name: "constraint", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.Constraints[0].RTarget = "windows"
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3,
-			NodesAvailable: map[string]int{"dc1": 3}, ConstraintFiltered: map[string]int{"${attr.kernel.name} = windows": 3}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3,
+			NodesAvailable: map[string]int{"dc1": 3}, ConstraintFiltered: map[string]int{"${attr.kernel.name} = windows": 3},
+		}},
 		{name: "driver", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			for _, n := range n {
 				n.Drivers["docker"].Healthy = false
 			}
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3,
-			NodesAvailable: map[string]int{"dc1": 3}, ConstraintFiltered: map[string]int{"missing drivers": 3}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3,
+			NodesAvailable: map[string]int{"dc1": 3}, ConstraintFiltered: map[string]int{"missing drivers": 3},
+		}},
 		{name: "memory and cpu", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.TaskGroups[0].Tasks[0].Resources.MemoryMB = nomadish.Ptr(6000)
 			for _, n := range n[:2] {
 				n.NodeResources.Memory.MemoryMB, n.NodeClass = 1000, "small"
 			}
 			n[2].NodeResources.Cpu.CpuShares = 50
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesInPool: 3, NodesExhausted: 3,
-			NodesAvailable: map[string]int{"dc1": 3}, DimensionExhausted: map[string]int{"memory": 2, "cpu": 1}, ClassExhausted: map[string]int{"small": 2}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesInPool: 3, NodesExhausted: 3,
+			NodesAvailable: map[string]int{"dc1": 3}, DimensionExhausted: map[string]int{"memory": 2, "cpu": 1}, ClassExhausted: map[string]int{"small": 2},
+		}},
 		{name: "datacenter", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.Datacenters = []string{"eu*"}
 		}, want: nomadish.AllocationMetric{NodesInPool: 3}},
@@ -105,16 +119,22 @@ func TestRejectedNodesAreCounted(t *testing.T) {
 			for _, n := range n {
 				n.ReservedResources = &nomadish.NodeReservedResources{Networks: nomadish.NodeReservedNetworkResources{ReservedHostPorts: "20-25"}}
 			}
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesInPool: 3, NodesExhausted: 3, NodesAvailable: map[string]int{"dc1": 3},
-			DimensionExhausted: map[string]int{"network: reserved port collision http=22": 3}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesInPool: 3, NodesExhausted: 3, NodesAvailable: map[string]int{"dc1": 3},
+			DimensionExhausted: map[string]int{"network: reserved port collision http=22": 3},
+		}},
 		{name: "host volume", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.TaskGroups[0].Volumes = map[string]*nomadish.VolumeRequest{"data": {Name: "data", Type: "host", Source: "data"}}
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
-			ConstraintFiltered: map[string]int{"missing compatible host volumes": 3}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
+			ConstraintFiltered: map[string]int{"missing compatible host volumes": 3},
+		}},
 		{name: "network mode", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.TaskGroups[0].Networks = []*nomadish.NetworkResource{{Mode: "bridge"}}
-		}, want: nomadish.AllocationMetric{NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
-			ConstraintFiltered: map[string]int{"missing network": 3}}},
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
+			ConstraintFiltered: map[string]int{"missing network": 3},
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, nodes := &world{job: testJob("service", 2)}, testNodes(3)

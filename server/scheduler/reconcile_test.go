@@ -106,11 +106,15 @@ func casesOfFate() []reconcileCase {
 			w.job.TaskGroups[0].Name = nomadish.Ptr("other")
 			return w
 		}, want: []string{"+other[0]", "-app[0]@n0 " + descNotNeeded}},
-		{name: "node down", world: func() *world { return running("service", 2) },
+		{
+			name: "node down", world: func() *world { return running("service", 2) },
 			nodes: func(ns []*nomadish.Node) { down(ns[1]) },
-			want:  []string{"+app[1]", "-app[1]@n1 " + descLost}},
-		{name: "ineligible node keeps its allocations", world: func() *world { return running("service", 2) },
-			nodes: func(ns []*nomadish.Node) { ns[1].SchedulingEligibility = nomadish.NodeIneligible }},
+			want:  []string{"+app[1]", "-app[1]@n1 " + descLost},
+		},
+		{
+			name: "ineligible node keeps its allocations", world: func() *world { return running("service", 2) },
+			nodes: func(ns []*nomadish.Node) { ns[1].SchedulingEligibility = nomadish.NodeIneligible },
+		},
 		{name: "asked to migrate", world: func() *world {
 			w := running("service", 2)
 			w.allocs[0].DesiredTransition.Migrate = nomadish.Ptr(true)

@@ -40,6 +40,7 @@ func (w *world) JobVersion(_, _ string, version uint64) (*nomadish.Job, error) {
 }
 
 func (w *world) AllocationsByJob(_, _ string) ([]*nomadish.Allocation, error) { return w.allocs, nil }
+
 func (w *world) EvaluationsByJob(_, _ string) ([]*nomadish.Evaluation, error) { return w.evals, nil }
 
 // testID makes a UUID of a name.
@@ -83,8 +84,10 @@ func testJob(kind string, count int) *nomadish.Job {
 				Delay: nomadish.Ptr(30 * time.Second), DelayFunction: nomadish.Ptr("exponential"),
 				MaxDelay: nomadish.Ptr(time.Hour), Unlimited: nomadish.Ptr(true),
 			},
-			Tasks: []*nomadish.Task{{Name: "server", Driver: "docker", Config: map[string]any{"image": "web:1"},
-				Resources: &nomadish.Resources{CPU: ptr(100), MemoryMB: ptr(128)}}},
+			Tasks: []*nomadish.Task{{
+				Name: "server", Driver: "docker", Config: map[string]any{"image": "web:1"},
+				Resources: &nomadish.Resources{CPU: ptr(100), MemoryMB: ptr(128)},
+			}},
 		}},
 	}
 }

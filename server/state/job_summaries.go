@@ -35,7 +35,9 @@ func (w *Writer) openSummary(c *jobChange, j *nomadish.Job) error {
 	}
 	for _, g := range j.TaskGroups {
 		name := nomadish.Val(g.Name)
-		c.summary.Summary[name] = c.summary.Summary[name]
+		if _, counted := c.summary.Summary[name]; !counted {
+			c.summary.Summary[name] = nomadish.TaskGroupSummary{}
+		}
 	}
 	if c.summary.Children == nil && (j.Periodic != nil || j.ParameterizedJob != nil) {
 		c.summary.Children = &nomadish.JobChildrenSummary{}

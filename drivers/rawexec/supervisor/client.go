@@ -97,7 +97,7 @@ func (c *Client) spawn(ctx context.Context, dir string) error {
 		return errors.Join(err, theirs.Close())
 	}
 	defer log.Close()
-	cmd := exec.Command(c.Command[0], append(c.Command[1:len(c.Command):len(c.Command)], dir)...) // outlives ctx
+	cmd := exec.Command(c.Command[0], append(c.Command[1:len(c.Command):len(c.Command)], dir)...) //nolint:noctx // it outlives ctx
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=50"}
 	cmd.Dir = "/"
 	cmd.Stderr = log

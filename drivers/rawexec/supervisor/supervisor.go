@@ -112,7 +112,7 @@ func Serve(ctx context.Context, dir string, ready func()) error {
 	if err := os.Remove(filepath.Join(dir, "sock")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	listener, err := net.Listen("unix", socket(root))
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", socket(root))
 	if err != nil {
 		return err
 	}

@@ -33,15 +33,15 @@ func (s *session) work(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
+		finish := s.broker.Ack
 		if err := s.answer(ctx, d); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			s.cfg.Logger.Warn("evaluation given back", "eval_id", d.Eval.ID, "job_id", d.Eval.JobID, "err", err)
-			err = s.broker.Nack(d.Eval.ID, d.Token)
-		} else {
-			err = s.broker.Ack(d.Eval.ID, d.Token)
+			finish = s.broker.Nack
 		}
+		err = finish(d.Eval.ID, d.Token)
 		if err != nil {
 			s.cfg.Logger.Debug("evaluation is no longer ours", "eval_id", d.Eval.ID, "err", err)
 		}
@@ -246,12 +246,12 @@ func (s *session) reapFailed(ctx context.Context) error {
 		end.Status, end.StatusDescription = nomadish.EvalStatusFailed, descDeliveries
 		next := s.next(d.Eval, nomadish.EvalTriggerFailedFollowUp, descRetry)
 		end.NextEval = next.ID
+		finish := s.broker.Ack
 		if _, err := s.update(ctx, &end, next); err != nil {
 			s.cfg.Logger.Warn("end failed evaluation", "eval_id", end.ID, "err", err)
-			err = s.broker.Nack(end.ID, d.Token)
-		} else {
-			err = s.broker.Ack(end.ID, d.Token)
+			finish = s.broker.Nack
 		}
+		err = finish(end.ID, d.Token)
 		if err != nil {
 			s.cfg.Logger.Debug("evaluation is no longer ours", "eval_id", end.ID, "err", err)
 		}
