@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,8 @@ const (
 	pollPause   = 100 * time.Millisecond // between looks in any case
 	maxTails    = 3                      // failing tasks whose logs are shown
 	tailLines   = 10
+	// Allocations whose addresses are shown at the end.
+	maxAddresses = 5
 )
 
 // say tells something that happened.
@@ -61,7 +64,7 @@ func (f *follower) follow(ctx context.Context, timeout time.Duration) (verdict, 
 	if err != nil {
 		return end, fmt.Errorf("follow job %q, which is stored: %w", f.jobID, err)
 	}
-	f.sayEnd(end)
+	f.sayEnd(ctx, end)
 	return end, nil
 }
 
@@ -130,9 +133,13 @@ func (f *follower) patience(asked time.Duration) time.Duration {
 
 // passing says that an error may be over soon.
 func passing(err error) bool {
+	var request *url.Error
+	if errors.As(err, &request) {
+		return true
+	}
 	var answer *api.Error
 	if !errors.As(err, &answer) {
-		return true
+		return false
 	}
 	return nomadish.KindOf(err) == nomadish.KindNoLeader || nomadish.KindOf(err) == nomadish.KindLimited || answer.StatusCode >= 500
 }
@@ -165,20 +172,23 @@ func (f *follower) take(ctx context.Context, index uint64, wait time.Duration) e
 	}
 	q := f.query
 	job, _, err := f.client.Jobs().Job(ctx, f.jobID, &q)
-	if err != nil && !errors.Is(err, nomadish.ErrNotFound) {
+	if errors.Is(err, nomadish.ErrNotFound) {
+		f.job = nil
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	evals, _, err := f.client.Jobs().Evaluations(ctx, f.jobID, &q)
 	if err != nil {
 		return err
 	}
-	q.Params = map[string]string{"resources": "true"}
 	allocs, meta, err := f.client.Jobs().Allocations(ctx, f.jobID, false, &q)
 	if err != nil {
 		return err
 	}
 	f.job, f.evals, f.allocs, f.index = job, evals, allocs, meta.Index
-	if !f.first && job != nil {
+	if !f.first {
 		f.begin()
 	}
 	return nil
@@ -330,7 +340,7 @@ func (f *follower) sayLogs(ctx context.Context, a *nomadish.AllocationListStub, 
 }
 
 // sayEnd says how it ended, and what to do next.
-func (f *follower) sayEnd(end verdict) {
+func (f *follower) sayEnd(ctx context.Context, end verdict) {
 	name := fmt.Sprintf("Job %q", f.jobID)
 	status := "nomadish job status " + f.jobID
 	if ns := f.query.Namespace; ns != "" && ns != nomadish.DefaultNamespace {
@@ -339,7 +349,7 @@ func (f *follower) sayEnd(end verdict) {
 	switch end.outcome {
 	case outcomeRunning:
 		f.say("%s runs: %s.", name, end.reason)
-		f.sayAddresses()
+		f.sayAddresses(ctx)
 	case outcomeComplete:
 		f.say("%s is complete: %s.", name, end.reason)
 	case outcomeDetached:
@@ -351,14 +361,30 @@ func (f *follower) sayEnd(end verdict) {
 	}
 }
 
-// sayAddresses tells where the job's ports are.
-func (f *follower) sayAddresses() {
-	for _, a := range f.allocs {
-		if a.JobVersion != f.version || !isUp(a) || a.AllocatedResources == nil {
+// sayAddresses tells where the ports of the first few allocations are.
+func (f *follower) sayAddresses(ctx context.Context) {
+	asked := 0
+	for _, stub := range f.allocs {
+		if stub.JobVersion != f.version || !isUp(stub) {
+			continue
+		}
+		if asked++; asked > maxAddresses {
+			f.say("The addresses of the others: nomadish alloc status ID")
+			return
+		}
+		a, _, err := f.client.Allocations().Allocation(ctx, stub.ID, nil)
+		if err != nil {
+			f.say("The addresses can't be read: %s", err)
+			return
+		}
+		if a.AllocatedResources == nil {
 			continue
 		}
 		for _, p := range a.AllocatedResources.Shared.Ports {
 			f.say("%s port %q: %s", a.Name, p.Label, address(p))
+		}
+		if len(a.AllocatedResources.Shared.Ports) == 0 {
+			return
 		}
 	}
 }

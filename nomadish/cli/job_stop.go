@@ -126,7 +126,7 @@ func (c *call) awaitEnds(ctx context.Context, client *api.Client, allocs []*noma
 			index = meta.Index
 			a = got.Stub("", nomadish.AllocStubOptions{})
 		}
-		if err := c.print("Allocation %s (%s) is %s.\n", c.id(a.ID), a.Name, a.ClientStatus); err != nil {
+		if err := c.print("Allocation %s (%s) has ended: %s.\n", c.id(a.ID), a.Name, a.ClientStatus); err != nil {
 			return err
 		}
 	}

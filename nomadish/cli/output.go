@@ -43,7 +43,7 @@ func (c *call) show(v any, text func(p *page)) error {
 		if err != nil {
 			return err
 		}
-		return write(c.Stdout, b+"\n")
+		return c.writeMachine(b + "\n")
 	case c.output.template != "":
 		return c.fill(v)
 	}
@@ -62,7 +62,11 @@ func (c *call) fill(v any) error {
 	if err := t.Execute(&b, v); err != nil {
 		return err
 	}
-	text := strings.TrimSuffix(b.String(), "\n") + "\n"
+	return c.writeMachine(strings.TrimSuffix(b.String(), "\n") + "\n")
+}
+
+// writeMachine writes text for programs as it is, unless a person looks at it.
+func (c *call) writeMachine(text string) error {
 	if isTerminal(c.Stdout) {
 		text = printable(text)
 	}

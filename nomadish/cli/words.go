@@ -66,7 +66,7 @@ func placementProblems(failed map[string]*nomadish.AllocationMetric) []string {
 		if m == nil {
 			continue
 		}
-		out = append(out, fmt.Sprintf("group %q: no room for %s", group, plural(m.CoalescedFailures+1, "allocation")))
+		out = append(out, fmt.Sprintf("group %q: %s not placed", group, plural(m.CoalescedFailures+1, "allocation")))
 		for _, reason := range reasons(m) {
 			out = append(out, "  * "+reason)
 		}
@@ -145,7 +145,7 @@ func didYouMean(word string, candidates []string) string {
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf(". Did you mean %q?", best)
+	return fmt.Sprintf(": did you mean %q?", best)
 }
 
 // edits counts the letters to insert, remove or change to make b of a.
