@@ -73,7 +73,7 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 	var last verdict
 	var lastSeen string
 	lastChange, lastAnswer := f.began, f.Now()
-	wait := time.Duration(0)
+	wait, silent := time.Duration(0), false
 	for {
 		err := f.look(ctx, wait)
 		now := f.Now()
@@ -81,15 +81,16 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 			if !passing(err) || now.Sub(lastAnswer) > lostContact {
 				return last, err
 			}
-			if now.Sub(lastAnswer) < 2*pollPause {
-				f.say("No answer from the server; trying again.")
+			if !silent {
+				f.say("No answer from the server; trying again for %s: %s", lostContact, err)
 			}
+			silent = true
 			if err := pause(ctx, pollPause*5); err != nil {
 				return last, err
 			}
 			continue
 		}
-		lastAnswer = now
+		lastAnswer, silent = now, false
 		f.report(ctx)
 		next := f.judge()
 		if seen := f.fingerprint(); next != last || seen != lastSeen {
@@ -101,7 +102,7 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 		}
 		limit := f.patience(timeout)
 		if over := now.Sub(f.began); limit > 0 && over > limit {
-			return verdict{outcome: outcomeTimeout, reason: "not complete after " + limit.String()}, nil
+			return f.overdue(limit), nil
 		}
 		wait = pollLongest
 		if next.outcome != underWay {

@@ -24,7 +24,7 @@ func jobRunCommand() command {
 
   A periodic or parameterized job has reached it once it is stored. An interrupt (Ctrl-C)
   ends the command, never the job. With -t the progress goes to standard error, and the
-  template gets the result: JobID, Namespace, Version, EvalID, JobModifyIndex, Warnings,
+  template gets the result: JobID, Namespace, Version (if followed), EvalID, JobModifyIndex, Warnings,
   Outcome (running, complete, registered, detached, failed, blocked or timeout), Reason.`,
 		example: `  nomadish job run -var count=3 web.nomad.hcl
   nomadish job run -detach -t '{{.EvalID}}' - < web.nomad.hcl`,

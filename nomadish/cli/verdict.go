@@ -207,6 +207,22 @@ func (v *view) broken(a *nomadish.AllocationListStub) string {
 	return ""
 }
 
+// overdue says what there is to say of a job whose end was not seen in time: a task that has
+// restarted and is not up has failed, as far as anybody can tell.
+func (v *view) overdue(limit time.Duration) verdict {
+	for _, a := range v.allocs {
+		if a.JobVersion != v.version || v.settled[a.ID] || isUp(a) {
+			continue
+		}
+		for _, name := range taskNames(a.TaskStates) {
+			if t := a.TaskStates[name]; t.Restarts > v.earlier[a.ID+"/"+name] {
+				return verdict{outcome: outcomeFailed, reason: fmt.Sprintf("after %s task %q of allocation %s (%s) still fails and restarts", limit, name, short(a.ID), a.Name)}
+			}
+		}
+	}
+	return verdict{outcome: outcomeTimeout, reason: "not complete after " + limit.String()}
+}
+
 // proof is how long an allocation must have been up to be believed.
 func (v *view) proof(g *nomadish.TaskGroup, a *nomadish.AllocationListStub) time.Duration {
 	for name, t := range a.TaskStates {

@@ -118,3 +118,16 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// TestOverdue: a job whose task keeps restarting has failed when its time is over; one that
+// only takes long has not.
+func TestOverdue(t *testing.T) {
+	v := seen(nomadish.JobTypeService, placed("a", nomadish.AllocClientPending))
+	if got := v.overdue(time.Minute); got.outcome != outcomeTimeout {
+		t.Errorf("slow: got %+v", got)
+	}
+	v.allocs[0].TaskStates["t"].Restarts = 1
+	if got := v.overdue(time.Minute); got.outcome != outcomeFailed || !strings.Contains(got.reason, `task "t"`) {
+		t.Errorf("restarting: got %+v", got)
+	}
+}
