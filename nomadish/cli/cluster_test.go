@@ -133,8 +133,10 @@ func testJobRun(t *testing.T, c *cluster) {
 		{id: "up", kind: "service", group: "network {\n      port \"http\" {}\n    }", config: `
 			run_for       = "-1s"
 			stdout_string = "hello"`, stdout: `Job "up" runs: 1 of 1 allocation running.`},
-		{id: "nowhere", kind: "service", group: "constraint {\n      attribute = \"${attr.kernel.name}\"\n      value     = \"plan9\"\n    }",
-			code: ExitPartial, stdout: `constraint "${attr.kernel.name} = plan9" leaves out 1 node`},
+		{
+			id: "nowhere", kind: "service", group: "constraint {\n      attribute = \"${attr.kernel.name}\"\n      value     = \"plan9\"\n    }",
+			code: ExitPartial, stdout: `constraint "${attr.kernel.name} = plan9" leaves out 1 node`,
+		},
 		{id: "slow", kind: "batch", config: `run_for = "1h"`, flags: []string{"-timeout", "300ms"}, code: ExitPartial, stdout: "not complete after 300ms"},
 		{id: "detached", kind: "batch", config: `run_for = "1ms"`, flags: []string{"-detach"}, stdout: `Job "detached" is stored; evaluation `},
 		{id: "conflict", kind: "batch", flags: []string{"-check-index", "7"}, code: ExitFailed, stderr: "refuses"},

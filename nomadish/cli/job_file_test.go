@@ -51,10 +51,14 @@ func TestJobValidate(t *testing.T) {
 		{name: "variables of the environment", env: []string{"NOMAD_VAR_count=1"}, args: []string{good}, stdout: "is valid"},
 		{name: "variable without value", args: []string{good}, code: ExitFailed, stderr: `Unset variable "count"`},
 		{name: "unknown variable", args: []string{"-var", "count=2", "-var", "nope=1", good}, code: ExitFailed, stderr: "nope"},
-		{name: "negative count", args: []string{"-var", "count=-2", good}, code: ExitFailed,
-			stderr: "good.hcl line 5, column 5:\n   5:     count = var.count\n          ^^^^^^^^^^^^^^^^^\nTask group count can't be negative"},
-		{name: "no driver", args: []string{"-var", "count=1", bad}, code: ExitFailed,
-			stderr: "bad.hcl line 6, column 5:\n   6:     task \"t\" {\n          ^^^^^^^^\nMissing task driver"},
+		{
+			name: "negative count", args: []string{"-var", "count=-2", good}, code: ExitFailed,
+			stderr: "good.hcl line 5, column 5:\n   5:     count = var.count\n          ^^^^^^^^^^^^^^^^^\nTask group count can't be negative",
+		},
+		{
+			name: "no driver", args: []string{"-var", "count=1", bad}, code: ExitFailed,
+			stderr: "bad.hcl line 6, column 5:\n   6:     task \"t\" {\n          ^^^^^^^^\nMissing task driver",
+		},
 		{name: "JSON", args: []string{"-json", inJSON}, code: ExitFailed, stderr: "Missing task driver"},
 		{name: "JSON has no variables", args: []string{"-json", "-var", "a=b", inJSON}, code: ExitFailed, stderr: "-var"},
 		{name: "not there", args: []string{"nope.hcl"}, code: ExitFailed, stderr: "nope.hcl: no such file"},
@@ -122,8 +126,13 @@ func TestJobRunOutput(t *testing.T) {
 // TestJobInit: the examples are valid and laid out, and no file is overwritten.
 func TestJobInit(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, args := range [][]string{{"job", "init"}, {"job", "init", "-short", "short.nomad.hcl"}, {"job", "validate", "example.nomad.hcl"},
-		{"job", "validate", "short.nomad.hcl"}, {"fmt", "-check"}} {
+	for _, args := range [][]string{
+		{"job", "init"},
+		{"job", "init", "-short", "short.nomad.hcl"},
+		{"job", "validate", "example.nomad.hcl"},
+		{"job", "validate", "short.nomad.hcl"},
+		{"fmt", "-check"},
+	} {
 		if got := runs(t, "", nil, args...); got.code != ExitOK {
 			t.Errorf("%v: %+v", args, got)
 		}
