@@ -82,13 +82,7 @@ func (f *failover) run() {
 	f.cutPower()
 	stop()
 	clients.Wait()
-	servertest.Eventually(f.t, "all that jobs ask for", func() error {
-		s, err := f.leading()
-		if err != nil {
-			return err
-		}
-		return f.placed(s.Store().Reader())
-	})
+	f.awaitPlaced("when all is well again")
 	cancel()
 	fakes.Wait()
 	f.converge(f.t)
@@ -244,6 +238,18 @@ func newNode(i int) *nomadish.Node {
 			NodeNetworks: []*nomadish.NodeNetwork{{Device: "eth0", Addresses: []nomadish.NodeNetworkAddress{{Alias: "default", Address: "10.0.0.1"}}}},
 		},
 	}
+}
+
+// awaitPlaced waits until the leader has everything placed.
+func (f *failover) awaitPlaced(when string) {
+	f.t.Helper()
+	servertest.Eventually(f.t, "all that jobs ask for, "+when, func() error {
+		s, err := f.leading()
+		if err != nil {
+			return err
+		}
+		return f.placed(s.Store().Reader())
+	})
 }
 
 // placed says what is missing or too much: each job has the allocations that it asks for, of

@@ -1,10 +1,18 @@
 package server_test
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server"
+	"github.com/nomadish/nomadish/server/consensus/vfs"
+	"github.com/nomadish/nomadish/server/endpoint"
+	"github.com/nomadish/nomadish/server/servertest"
 )
 
 func newJob(id string, count int) *nomadish.Job {
@@ -67,4 +75,88 @@ func TestNoLeader(t *testing.T) {
 			t.Errorf("a read: %v, want KindNoLeader", err)
 		}
 	})
+}
+
+// A node that falls silent is down once its lease is over, and its work goes on elsewhere.
+func TestSilentNodeIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 1)
+		c.awaitLeader(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		silent, silence := context.WithCancel(ctx)
+		defer cancel()
+		f := &failover{t: t, cluster: c, counts: map[string][]int{"web": {3}}}
+		var fakes sync.WaitGroup
+		fakes.Go(func() { f.node(silent, 0) })
+		if !f.attempt(ctx, func(ctx context.Context, e *endpoint.Endpoint) error {
+			_, _, err := e.RegisterJob(ctx, &nomadish.JobRegisterRequest{Job: newJob("web", 3)})
+			return err
+		}) {
+			t.Fatal("the job is not registered")
+		}
+		f.awaitPlaced("on the first node")
+		fakes.Go(func() { f.node(ctx, 1) })
+		silence()
+		time.Sleep(time.Minute)
+		f.awaitPlaced("on the second node")
+		for a := range c.leader().now.Load().Store().Reader().AllocationsByNode(nil, newNode(0).ID) {
+			if a.ClientStatus != nomadish.AllocClientLost || a.NextAllocation == "" {
+				t.Errorf("%s on the silent node is %s, followed by %q", a.Name, a.ClientStatus, a.NextAllocation)
+			}
+		}
+		cancel()
+		fakes.Wait()
+	})
+}
+
+// Every server that has led has its public key in the state, also on the others: whoever
+// checks a signature has it from anywhere.
+func TestEachLeaderPublishesItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 1)
+		first := c.awaitLeader(t, nil)
+		published := func(want int) {
+			t.Helper()
+			servertest.Eventually(t, fmt.Sprint(want, " keys"), func() error {
+				s, err := c.leading()
+				if err != nil {
+					return err
+				}
+				keys, err := s.Endpoint().Keys(t.Context())
+				if err == nil && len(keys.Keys) != want {
+					err = fmt.Errorf("there are %d", len(keys.Keys))
+				}
+				return err
+			})
+		}
+		published(1)
+		c.kill(t, first)
+		c.awaitLeader(t, first)
+		published(2)
+		c.boot(t, first)
+		c.converge(t)
+		if keys, err := first.now.Load().Endpoint().Keys(t.Context()); err != nil || len(keys.Keys) != 2 {
+			t.Errorf("the first leader knows %+v, %v", keys, err)
+		}
+	})
+}
+
+// A server that was opened and never run gives its data back.
+func TestCloseWithoutRun(t *testing.T) {
+	disk, dir := vfs.NewMem(), t.TempDir()
+	for range 2 {
+		s, err := server.New(server.Config{ID: "s1", Dir: dir, FS: disk, Bootstrap: []string{"s1"}}, servertest.NewNetwork(nil, 0).Listen("s1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known, _ := s.Contact(); known {
+			t.Error("it knows a leader before it runs")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := server.New(server.Config{Dir: dir, FS: disk}, servertest.NewNetwork(nil, 0).Listen("s1")); err == nil {
+		t.Error("a server without an ID was opened")
+	}
 }
