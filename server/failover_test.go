@@ -23,15 +23,15 @@ const (
 	taskMemory = 100
 	writers    = 8
 	jobsEach   = 6 // of up to 3 allocations: all fit
-	powerCuts  = 6
+	losses     = 8
 	ackedLeast = 200 // registrations; fewer have not shown anything
 )
 
-// While leaders lose their power one after the other: every acknowledged registration is kept,
+// While leaders lose their power or their network one after the other: every acknowledged registration is kept,
 // on every server, all servers have the same state, and every job gets exactly what it asks
 // for, with nothing given away twice. NOMADISH_SIM_SEED runs one schedule, NOMADISH_SOAK=1
 // runs 100.
-func TestLeadersLosePower(t *testing.T) {
+func TestLeadersAreLost(t *testing.T) {
 	first, n := uint64(0), uint64(2)
 	if os.Getenv("NOMADISH_SOAK") != "" {
 		n = 100
@@ -79,7 +79,7 @@ func (f *failover) run() {
 	for i := range writers {
 		clients.Go(func() { f.write(writing, i) })
 	}
-	f.cutPower()
+	f.loseLeaders()
 	stop()
 	clients.Wait()
 	f.awaitPlaced("when all is well again")
@@ -97,22 +97,42 @@ func (f *failover) run() {
 	}
 }
 
-// cutPower kills one leader after the other, and now and then all servers at once.
-func (f *failover) cutPower() {
+// loseLeaders takes away one leader after the other: its power, or its network, or now and
+// then the power of all servers at once.
+func (f *failover) loseLeaders() {
 	rng := f.random(9)
-	for range powerCuts {
+	for range losses {
 		time.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond)
 		victims := []*member{f.awaitLeader(f.t, nil)}
-		if rng.IntN(4) == 0 {
+		away := time.Duration(rng.IntN(3000)) * time.Millisecond
+		switch rng.IntN(4) {
+		case 0:
+			f.cutOff(victims[0], away)
+			continue
+		case 1:
 			victims = f.members
 		}
 		for _, m := range victims {
 			f.kill(f.t, m)
 		}
-		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+		time.Sleep(away)
 		for _, m := range victims {
 			f.boot(f.t, m)
 		}
+	}
+}
+
+// cutOff separates a server from the others for a while.
+func (f *failover) cutOff(m *member, away time.Duration) {
+	for _, do := range []func(from, to string){f.net.Cut, f.net.Mend} {
+		for _, other := range f.members {
+			if other != m {
+				do(m.id, other.id)
+				do(other.id, m.id)
+			}
+		}
+		time.Sleep(away)
+		away = 0
 	}
 }
 
