@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -131,15 +130,12 @@ func (f *follower) patience(asked time.Duration) time.Duration {
 	return cmp.Or(longest, 10*time.Minute)
 }
 
-// passing says that an error may be over soon.
+// passing says that an error may be over soon: no answer, one that was cut off, or one that
+// says so.
 func passing(err error) bool {
-	var request *url.Error
-	if errors.As(err, &request) {
-		return true
-	}
 	var answer *api.Error
 	if !errors.As(err, &answer) {
-		return false
+		return true
 	}
 	return nomadish.KindOf(err) == nomadish.KindNoLeader || nomadish.KindOf(err) == nomadish.KindLimited || answer.StatusCode >= 500
 }
