@@ -39,6 +39,7 @@ type Agent struct {
 	api     *httpapi.API
 	server  *server.Server // nil: none
 	client  *client.Client // nil: none
+	link    serverLink     // of the client
 	metrics *metrics
 }
 
@@ -68,7 +69,7 @@ func (a *Agent) open() (err error) {
 	if a.http, err = a.listen(); err != nil {
 		return err
 	}
-	for _, part := range []func() error{a.newHub, a.newServer, a.newClient} {
+	for _, part := range []func() error{a.newClient, a.newHub, a.newServer, a.connectClient} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (a *Agent) listen() (*transport.Server, error) {
 func (a *Agent) newHub() (err error) {
 	self := transport.Hello{Kind: nomadish.CallerServer.String(), ID: a.id, Region: a.cfg.Region, Build: a.cfg.Version}
 	if a.cfg.Server == nil {
-		self.Kind = nomadish.CallerNode.String()
+		self.Kind, self.ID, self.Secret = nomadish.CallerNode.String(), a.client.NodeID(), a.client.SecretID()
 	}
 	a.hub, err = transport.NewHub(transport.HubConfig{
 		Self: self, Listen: a.cfg.RPC, Admit: a.admit, Logger: a.cfg.Logger,
@@ -152,9 +153,14 @@ func (a *Agent) newClient() (err error) {
 	c.DataDir, c.Drivers, c.Name, c.Region, c.Datacenter = a.cfg.DataDir, a.cfg.Drivers, a.cfg.Name, a.cfg.Region, a.cfg.Datacenter
 	c.HTTPAddr, c.Now, c.Logger = a.advertised(), a.cfg.Now, a.cfg.Logger
 	c.Fingerprint.Version = a.cfg.Version
-	link := &serverLink{}
-	if a.client, err = client.New(c, link); err != nil {
-		return err
+	a.client, err = client.New(c, &a.link)
+	return err
+}
+
+// connectClient gives the client its way to the servers: within the process where there is one.
+func (a *Agent) connectClient() error {
+	if a.client == nil {
+		return nil
 	}
 	way := a.hub.Any(func() []string { return a.cfg.Servers })
 	if a.server != nil {
@@ -166,7 +172,7 @@ func (a *Agent) newClient() (err error) {
 	if err != nil {
 		return err
 	}
-	link.NodeAgent = conn.NodeAgent()
+	a.link.NodeAgent = conn.NodeAgent()
 	return nil
 }
 
@@ -210,6 +216,9 @@ func (a *Agent) Addr() net.Addr {
 	}
 	return a.http.Addrs()[0]
 }
+
+// RPCAddr returns the address for other agents, or nil without one.
+func (a *Agent) RPCAddr() net.Addr { return a.hub.Addr() }
 
 // Client returns a client of this agent's API that needs no socket.
 func (a *Agent) Client() *api.Client {

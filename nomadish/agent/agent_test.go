@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,6 +61,53 @@ func TestWithRunsJobs(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A node in an agent of its own runs the server's jobs over the network, and the server reads
+// the files of its allocations over the session that the node keeps.
+func TestNodeOverTheNetwork(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	srv, err := agent.New(agent.Config{Name: "server", DataDir: t.TempDir(), Server: &server.Config{}, RPC: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, func(_ context.Context, task *drivers.TaskSpec) int {
+		if err := os.WriteFile(task.Stdout, []byte("written on the node"), 0o600); err != nil {
+			return 1
+		}
+		return 0
+	})
+	cfg.Server, cfg.Servers, cfg.RPC = nil, []string{srv.RPCAddr().String()}, ""
+	node, err := agent.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- srv.Run(ctx) }()
+	go func() { ended <- node.Run(ctx) }()
+	c := srv.Client()
+	if err := c.Jobs().Finish(ctx, job("remote")); err != nil {
+		t.Fatal(err)
+	}
+	allocs, _, err := c.Jobs().Allocations(ctx, "remote", false, nil)
+	if err != nil || len(allocs) != 1 {
+		t.Fatalf("allocations %v, %v; want one", allocs, err)
+	}
+	var got strings.Builder
+	for frame, err := range c.Files().Logs(ctx, &nomadish.LogRequest{AllocID: allocs[0].ID, Task: "task", Type: "stdout"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(frame.Data)
+	}
+	if got.String() != "written on the node" {
+		t.Errorf("the log says %q", got.String())
+	}
+	cancel()
+	if err := errors.Join(<-ended, <-ended); err != nil {
+		t.Error(err)
 	}
 }
 
