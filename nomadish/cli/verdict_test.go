@@ -43,21 +43,41 @@ func placed(name, status string) *nomadish.AllocationListStub {
 	}
 }
 
-// TestJudge: what a view of a job says about its end.
-func TestJudge(t *testing.T) {
-	const service, batch = nomadish.JobTypeService, nomadish.JobTypeBatch
-	running, pending := nomadish.AllocClientRunning, nomadish.AllocClientPending
-	complete, failed := nomadish.AllocClientComplete, nomadish.AllocClientFailed
-	blocked := &nomadish.Evaluation{ID: "e2", Status: nomadish.EvalStatusBlocked}
-	later := &nomadish.Evaluation{ID: "e3", Status: nomadish.EvalStatusPending}
-	for _, tt := range []struct {
-		name    string
-		view    *view
-		change  func(v *view)
-		outcome outcome
-		hold    time.Duration
-		reason  string
-	}{
+// judgement is a view, and what it is to say about the job's end.
+type judgement struct {
+	name    string
+	view    *view
+	change  func(v *view)
+	outcome outcome
+	hold    time.Duration
+	reason  string // part
+}
+
+func (j judgement) check(t *testing.T) {
+	if j.change != nil {
+		j.change(j.view)
+	}
+	got := j.view.judge()
+	if got.outcome != j.outcome || got.hold != j.hold || !strings.Contains(got.reason, j.reason) {
+		t.Errorf("got %+v, want %q after %s because %q", got, j.outcome, j.hold, j.reason)
+	}
+}
+
+// Evaluations that wait: for room, and for their time.
+var (
+	blocked = &nomadish.Evaluation{ID: "e2", Status: nomadish.EvalStatusBlocked}
+	later   = &nomadish.Evaluation{ID: "e3", Status: nomadish.EvalStatusPending}
+)
+
+const (
+	service, batch   = nomadish.JobTypeService, nomadish.JobTypeBatch
+	running, pending = nomadish.AllocClientRunning, nomadish.AllocClientPending
+	complete, failed = nomadish.AllocClientComplete, nomadish.AllocClientFailed
+)
+
+// TestJudgeService: what a view of a service says about its end.
+func TestJudgeService(t *testing.T) {
+	for _, tt := range []judgement{
 		{name: "service up", view: seen(service, placed("a", running), placed("b", running)), outcome: outcomeRunning, hold: settle},
 		{name: "service half up", view: seen(service, placed("a", running), placed("b", pending))},
 		{name: "service placed in part, nothing waits", view: seen(service, placed("a", running))},
@@ -110,6 +130,14 @@ func TestJudge(t *testing.T) {
 			name: "an older version does not count", view: seen(service, placed("a", running), placed("b", running)),
 			change: func(v *view) { v.allocs[0].JobVersion = 0 },
 		},
+	} {
+		t.Run(tt.name, tt.check)
+	}
+}
+
+// TestJudgeBatch: what a view of a batch job says about its end.
+func TestJudgeBatch(t *testing.T) {
+	for _, tt := range []judgement{
 		{name: "batch runs", view: seen(batch, placed("a", complete), placed("b", running))},
 		{name: "batch complete", view: seen(batch, placed("a", complete), placed("b", complete)), outcome: outcomeComplete, hold: settle},
 		{
@@ -133,6 +161,14 @@ func TestJudge(t *testing.T) {
 			name: "batch goes on as long as something runs", view: seen(batch, placed("a", running)),
 			change: func(v *view) { v.evals = append(v.evals, blocked) },
 		},
+	} {
+		t.Run(tt.name, tt.check)
+	}
+}
+
+// TestJudgeAnyJob: a job of any type ends when its evaluation fails or somebody else changes it.
+func TestJudgeAnyJob(t *testing.T) {
+	for _, tt := range []judgement{
 		{name: "evaluation waits", view: seen(service), change: func(v *view) { v.evals[0].Status = nomadish.EvalStatusPending }},
 		{
 			name: "evaluation failed", view: seen(service), outcome: outcomeFailed, hold: settle,
@@ -142,15 +178,7 @@ func TestJudge(t *testing.T) {
 		{name: "replaced", view: seen(service), outcome: outcomeFailed, reason: "version 2", change: func(v *view) { v.job.Version = nomadish.Ptr(uint64(2)) }},
 		{name: "purged", view: seen(service), outcome: outcomeFailed, reason: "purged", change: func(v *view) { v.job = nil }},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if tt.change != nil {
-				tt.change(tt.view)
-			}
-			got := tt.view.judge()
-			if got.outcome != tt.outcome || got.hold != tt.hold || !strings.Contains(got.reason, tt.reason) {
-				t.Errorf("got %+v, want %q after %s because %q", got, tt.outcome, tt.hold, tt.reason)
-			}
-		})
+		t.Run(tt.name, tt.check)
 	}
 }
 
