@@ -13,6 +13,7 @@ import (
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 const (
@@ -240,7 +241,7 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 		pause.reset()
 		c.apply(allocs, next, index == 0)
 		if next == index { // the wait was over without a change, or the server does not wait
-			if sleep(ctx, min(c.cfg.RetryInterval, time.Second)/10) != nil {
+			if lifecycle.Sleep(ctx, min(c.cfg.RetryInterval, time.Second)/10) != nil {
 				break
 			}
 		}

@@ -164,17 +164,6 @@ func notify(ch chan struct{}) {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // backoff is the growing pause after errors of the servers.
 type backoff struct {
 	first time.Duration
@@ -191,7 +180,7 @@ func (b *backoff) wait(ctx context.Context, jitter float64) error {
 	}
 	d := b.next/2 + time.Duration(jitter*float64(b.next))/2
 	b.next = min(2*b.next, maxBackoff)
-	return sleep(ctx, d)
+	return lifecycle.Sleep(ctx, d)
 }
 
 func (b *backoff) reset() { b.next = 0 }

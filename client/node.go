@@ -9,6 +9,7 @@ import (
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 const (
@@ -40,7 +41,7 @@ func (c *Client) watchDriver(ctx context.Context, name string, d drivers.Driver)
 			return
 		}
 		c.setDriver(name, state)
-		if sleep(ctx, c.cfg.DriverInterval) != nil {
+		if lifecycle.Sleep(ctx, c.cfg.DriverInterval) != nil {
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 const (
@@ -33,7 +34,7 @@ func (c *Client) reportAllocs(ctx context.Context) error {
 			}
 			continue
 		case urgent:
-			if sleep(ctx, urgentDelay) != nil {
+			if lifecycle.Sleep(ctx, urgentDelay) != nil {
 				return nil
 			}
 			batch, _ = c.changes()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 const (
@@ -68,7 +69,7 @@ func (f FS) Stream(ctx context.Context, req *nomadish.FileRequest, done Done, se
 		if event == nomadish.FileEventDeleted {
 			return nil
 		}
-		if event == "" && sleep(ctx, followWait) != nil {
+		if event == "" && lifecycle.Sleep(ctx, followWait) != nil {
 			return ctx.Err()
 		}
 	}
@@ -163,7 +164,7 @@ func (f FS) Logs(ctx context.Context, req *nomadish.LogRequest, done Done, send 
 		if last && !more {
 			return nil
 		}
-		if !more && sleep(ctx, followWait) != nil {
+		if !more && lifecycle.Sleep(ctx, followWait) != nil {
 			return ctx.Err()
 		}
 	}
@@ -270,15 +271,4 @@ func (l *logReader) next(number int64) (int64, error) {
 		}
 	}
 	return -1, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // Config is what a collector works with.
@@ -75,7 +77,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		if !more {
 			names, all = w.next(ctx, retry)
 		}
-		if pause(ctx, c.cfg.Gather) != nil {
+		if lifecycle.Sleep(ctx, c.cfg.Gather) != nil {
 			break
 		}
 		late, lateAll := w.pending()
@@ -185,15 +187,4 @@ func removeFile(path string) error {
 		return err
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // watcher tells which spools have changed. Without inotify it says "all" from time to time.
@@ -40,7 +42,7 @@ func newWatcher(dir string, poll time.Duration) (*watcher, error) {
 // spool may have changed.
 func (w *watcher) next(ctx context.Context, retry bool) (names []string, all bool) {
 	if w.events == nil {
-		_ = pause(ctx, w.poll)
+		_ = lifecycle.Sleep(ctx, w.poll)
 		return nil, true
 	}
 	w.deadline(time.Time{})

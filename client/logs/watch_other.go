@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // watcher says "all" from time to time: tasks run on Linux, elsewhere only embedders' own
@@ -19,7 +21,7 @@ func newWatcher(_ string, poll time.Duration) (*watcher, error) {
 }
 
 func (w *watcher) next(ctx context.Context, _ bool) (names []string, all bool) {
-	_ = pause(ctx, w.poll)
+	_ = lifecycle.Sleep(ctx, w.poll)
 	return nil, true
 }
 

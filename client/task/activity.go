@@ -7,6 +7,8 @@ import (
 
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/drivers"
+
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // removeTries is how often the driver is asked to free an ended task before the runner
@@ -156,7 +158,7 @@ func (r *Runner) shutdownDelay(ctx context.Context, record localstate.Task) Inpu
 	exit, err := r.cfg.Driver.Wait(waitCtx, record.Handle)
 	if err != nil {
 		if waitCtx.Err() == nil {
-			_ = sleep(waitCtx, d) // the driver can't tell now: keep to the delay
+			_ = lifecycle.Sleep(waitCtx, d) // the driver can't tell now: keep to the delay
 		}
 		return nil
 	}
@@ -170,7 +172,7 @@ func (r *Runner) delay(ctx context.Context) Input {
 		return r.remove(ctx)
 	}
 	rest := min(record.RestartAt.Sub(r.cfg.Now()), r.policy.longest())
-	if sleep(ctx, rest) != nil {
+	if lifecycle.Sleep(ctx, rest) != nil {
 		return nil
 	}
 	return DelayOver{}
@@ -186,7 +188,7 @@ func (r *Runner) remove(ctx context.Context) Input {
 			break
 		}
 		r.log.Warn("free an ended task", "err", err, "try", try)
-		if try == removeTries || sleep(ctx, pause) != nil {
+		if try == removeTries || lifecycle.Sleep(ctx, pause) != nil {
 			break
 		}
 		pause *= 2

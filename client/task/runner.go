@@ -19,6 +19,7 @@ import (
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // Config is what a runner works with.
@@ -273,24 +274,10 @@ func (r *Runner) persist(ctx context.Context, what string, try func() error) err
 			return ctx.Err()
 		}
 		r.log.Warn("will try again", "what", what, "err", err, "pause", pause)
-		if err := sleep(ctx, pause); err != nil {
+		if err := lifecycle.Sleep(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, 30*time.Second)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // Name is the name that jobs use.
@@ -81,7 +83,7 @@ func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Ha
 	if known != nil {
 		return known.handle, nil
 	}
-	if err := pause(ctx, block); err != nil {
+	if err := lifecycle.Sleep(ctx, block); err != nil {
 		return nil, err
 	}
 	if startErr != "" {
@@ -194,7 +196,7 @@ func (d *Driver) Stop(ctx context.Context, h *drivers.Handle, _ string, grace ti
 		return nil
 	default:
 	}
-	if err := pause(ctx, min(t.plan.KillAfter, grace)); err != nil {
+	if err := lifecycle.Sleep(ctx, min(t.plan.KillAfter, grace)); err != nil {
 		return err
 	}
 	d.end(t, drivers.Exit{Signal: t.plan.Signal, Code: t.plan.ExitCode, Time: d.now()})
@@ -243,23 +245,11 @@ type output struct {
 func (o output) write(ctx context.Context, w io.WriteCloser) {
 	defer w.Close()
 	for i := range o.times + 1 {
-		if i > 0 && pause(ctx, o.every) != nil {
+		if i > 0 && lifecycle.Sleep(ctx, o.every) != nil {
 			return
 		}
 		if _, err := io.Copy(w, strings.NewReader(o.text)); err != nil {
 			return // the disk is full or the directory gone: a task's own output has nobody to tell
 		}
-	}
-}
-
-// pause waits, or returns early with the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
