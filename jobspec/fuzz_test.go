@@ -123,7 +123,7 @@ func checkFormat(t *testing.T, cfg jobspec.Config, want []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(cfg.Body, []byte("${")) { // what stays as its source text is laid out too
+	if bytes.Contains(want, []byte("${")) { // what stays as its source text is laid out too
 		got, want = withoutBlanks(got), withoutBlanks(want)
 	}
 	if !bytes.Equal(got, want) {
