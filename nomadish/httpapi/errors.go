@@ -67,10 +67,11 @@ func statusOf(err error) int {
 
 // writeError answers with an error: its bare message as text, without a newline.
 func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	status := statusOf(err)
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		return // nobody listens any more
+		// The caller has gone, and hears nothing of this, or this agent is about to.
+		err = nomadish.Errorf(nomadish.KindNoLeader, "this agent is shutting down: ask again, or another one")
 	}
+	status := statusOf(err)
 	if status >= http.StatusInternalServerError {
 		a.cfg.Logger.Warn("request ended in an error", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}

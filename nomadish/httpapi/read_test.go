@@ -95,7 +95,8 @@ func TestBlockingSyncs(t *testing.T) {
 	})
 }
 
-// A waiter whose caller goes away ends, and so do a thousand.
+// A waiter ends with its caller or its agent, and so do a thousand: with an answer that
+// does not look like a success to one who still listens.
 func TestBlockingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
@@ -117,7 +118,9 @@ func TestBlockingEnds(t *testing.T) {
 			cancel()
 		}
 		for range 1000 {
-			<-done
+			if code := <-done; code != http.StatusServiceUnavailable {
+				t.Fatalf("a waiter is told %d, want %d", code, http.StatusServiceUnavailable)
+			}
 		}
 	})
 }
