@@ -21,7 +21,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // nothing is left to do if it fails
 	network := servertest.NewNetwork(rand.New(rand.NewPCG(1, 1)), 0)
 	s, err := server.New(server.Config{ID: "s1", Dir: dir, FS: vfs.NewMem(), Bootstrap: []string{"s1"}}, network.Listen("s1"))
 	if err != nil {

@@ -123,10 +123,14 @@ func TestRegisterRefuses(t *testing.T) {
 		want  string
 	}{
 		{"no groups", func(j *nomadish.Job) { j.TaskGroups = nil }, nomadish.KindInvalid, "1 error occurred:\n\t* Missing job task groups\n\n"},
-		{"unknown namespace", func(j *nomadish.Job) { j.Namespace = nomadish.Ptr("nope") }, nomadish.KindInvalid,
-			"1 error occurred:\n\t* job \"web\" is in nonexistent namespace \"nope\"\n\n"},
-		{"unknown pool", func(j *nomadish.Job) { j.NodePool = nomadish.Ptr("nope") }, nomadish.KindInvalid,
-			"1 error occurred:\n\t* job \"web\" is in nonexistent node pool \"nope\"\n\n"},
+		{
+			"unknown namespace", func(j *nomadish.Job) { j.Namespace = nomadish.Ptr("nope") }, nomadish.KindInvalid,
+			"1 error occurred:\n\t* job \"web\" is in nonexistent namespace \"nope\"\n\n",
+		},
+		{
+			"unknown pool", func(j *nomadish.Job) { j.NodePool = nomadish.Ptr("nope") }, nomadish.KindInvalid,
+			"1 error occurred:\n\t* job \"web\" is in nonexistent node pool \"nope\"\n\n",
+		},
 		{"other region", func(j *nomadish.Job) { j.Region = nomadish.Ptr("mars") }, nomadish.KindInternal, "No path to region"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
