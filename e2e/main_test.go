@@ -6,9 +6,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,43 +21,41 @@ const patience = 60 * time.Second
 // shared is the node of all tests that leave it as they found it.
 var shared *machine.Node
 
-func TestMain(m *testing.M) { os.Exit(withNode(m)) }
+func TestMain(m *testing.M) {
+	code, err := withNode(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // withNode runs the tests with a shared node and sees that they leave nothing.
-func withNode(m *testing.M) int {
+func withNode(m *testing.M) (code int, err error) {
 	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "these tests run real tasks and need root")
-		return 1
+		return 1, errors.New("these tests run real tasks and need root")
 	}
 	dir, err := os.MkdirTemp("", "nomadish-e2e")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return 1, err
 	}
-	defer os.RemoveAll(dir)
-	code, err := 1, error(nil)
-	if shared, err = machine.New(machine.Config{Dir: dir, Dev: true, Archives: filepath.Join(dir, "images")}); err == nil {
-		err = shared.Start()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if shared, err = machine.New(machine.Config{Dir: dir, Dev: true}); err != nil {
+		return 1, err
 	}
-	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		err = shared.Ready(ctx)
-		cancel()
+	defer func() { err = errors.Join(err, shared.Close()) }()
+	if err := shared.Start(); err != nil {
+		return 1, err
 	}
-	if err == nil {
-		code = m.Run()
-		err = shared.Left()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := shared.Ready(ctx); err != nil {
+		return 1, err
 	}
-	if shared != nil {
-		if e := shared.Close(); err == nil {
-			err = e
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	code = m.Run()
+	ctx, cancel = context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return code, machine.Until(ctx, "nothing is left", func(context.Context) error { return shared.Left() })
 }
 
 // newNode makes a node of the test's own and starts its agent.
