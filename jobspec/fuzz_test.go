@@ -99,7 +99,10 @@ func checkJSON(t *testing.T, job *nomadish.Job) []byte {
 	return text
 }
 
-func withoutBlanks(text []byte) []byte { return bytes.ReplaceAll(text, []byte(" "), nil) }
+// withoutBlanks drops the white space of texts in JSON.
+func withoutBlanks(text []byte) []byte {
+	return []byte(strings.NewReplacer(" ", "", `\t`, "", `\n`, "", `\r`, "").Replace(string(text)))
+}
 
 func checkFormat(t *testing.T, cfg jobspec.Config, want []byte) {
 	t.Helper()

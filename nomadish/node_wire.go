@@ -8,6 +8,7 @@ const BinaryMediaType = "application/vnd.nomadish"
 type NodeAllocations struct {
 	Allocs []*Allocation
 	Jobs   []*Job
+	Index  uint64 `json:",omitempty"` // of the state that they are from: what of it is not listed is gone
 }
 
 // Link fills in the Job of each allocation.

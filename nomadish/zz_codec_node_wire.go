@@ -40,6 +40,10 @@ func (x *NodeAllocations) AppendCodec(b []byte) []byte {
 		}
 		b = codec.Close(b, m, 0)
 	}
+	if x.Index != 0 {
+		b = append(b, 0x18)
+		b = codec.AppendUint(b, x.Index)
+	}
 	return b
 }
 
@@ -75,6 +79,8 @@ func (x *NodeAllocations) DecodeCodec(r *codec.Reader) error {
 				}
 				r.Leave(outer)
 			}
+		case 24: // Index
+			x.Index = r.Uint()
 		default:
 			r.Skip(key)
 		}

@@ -83,7 +83,7 @@ func fillLevel(t *testing.T, dir string) {
 			if _, _, err := e.RegisterJob(ctx, &nomadish.JobRegisterRequest{Job: job}); err != nil {
 				t.Fatal(err)
 			}
-			waitPlaced(t, ctx, s, id)
+			waitPlaced(ctx, t, s, id)
 			if id == "before" {
 				if err := s.Consensus().Snapshot(ctx); err != nil {
 					t.Fatal(err)
@@ -93,7 +93,7 @@ func fillLevel(t *testing.T, dir string) {
 	})
 }
 
-func waitPlaced(t *testing.T, ctx context.Context, s *server.Server, job string) {
+func waitPlaced(ctx context.Context, t *testing.T, s *server.Server, job string) {
 	t.Helper()
 	for {
 		for a := range s.Store().Reader().AllocationsByJob(nil, "default", job) {
@@ -128,7 +128,7 @@ func TestDataOfEarlierLevelsOpens(t *testing.T) {
 			if _, err := r.Job(nil, "default", id); err != nil {
 				t.Error(err)
 			}
-			waitPlaced(t, ctx, s, id)
+			waitPlaced(ctx, t, s, id)
 		}
 		if _, err := r.Node(nil, "22222222-2222-4222-8222-222222222222"); err != nil {
 			t.Error(err)

@@ -49,7 +49,7 @@ func (n NodeAgent) Allocations(ctx context.Context, nodeID string, minIndex uint
 	if err := out.Link(); err != nil {
 		return 0, nil, fmt.Errorf("allocations of node %s: %w", nodeID, err)
 	}
-	return meta.Index, out.Allocs, nil
+	return max(meta.Index, out.Index), out.Allocs, nil
 }
 
 // UpdateAllocations reports what the node says of its allocations.

@@ -123,10 +123,13 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(nodeID), Index: index}, nil
 }
 
-// NodeAllocations returns a node's allocations and their jobs.
+// NodeAllocations returns a node's allocations and their jobs. Its index, for which a node
+// waits, is that of the newest change by the servers: reports of the node's own wake nobody.
+// When an allocation is deleted it does not grow, so that the node learns of it by the state's
+// index with its next answer.
 func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID string) (*nomadish.NodeAllocations, uint64, error) {
 	r := e.store.Reader()
-	out := &nomadish.NodeAllocations{}
+	out := &nomadish.NodeAllocations{Index: r.Index()}
 	type version struct {
 		namespace, id string
 		version       uint64

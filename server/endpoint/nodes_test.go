@@ -9,6 +9,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/endpoint"
+	"github.com/nomadish/nomadish/server/fsm"
 )
 
 // A node's ID belongs to the secret that it was first registered with, and a node that lacks
@@ -267,5 +268,19 @@ func TestEvaluateAndPurgeNode(t *testing.T) {
 	fresh.SecretID = "another"
 	if _, err := w.RegisterNode(t.Context(), fresh); err != nil {
 		t.Error(err)
+	}
+}
+
+// A node that is answered after an allocation was deleted can tell that it is gone, and does
+// not only miss it in an answer that is older than the allocation.
+func TestNodeAllocationsAfterADeletion(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.register(newBatch("sum"))
+	id := w.place("sum", 0, nomadish.AllocClientComplete)
+	deleted := w.apply(&fsm.DeleteEvaluations{AllocIDs: []string{id}})
+	answer, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0))
+	if err != nil || len(answer.Allocs) != 0 || answer.Index != deleted {
+		t.Errorf("got %+v, %v, want none as of index %d", answer, err, deleted)
 	}
 }

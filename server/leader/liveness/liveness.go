@@ -61,10 +61,12 @@ func (l *Leases) Renew(nodeID string) time.Duration {
 	ttl += time.Duration(l.cfg.Jitter() * float64(ttl))
 	if l.active {
 		now := time.Now()
-		if _, known := l.expires[nodeID]; !known {
-			l.poke() // a known node's lease only gets longer
+		end := now.Add(ttl + l.cfg.Grace)
+		// A lease gets shorter too, most of all the failover lease by the first heartbeat.
+		if before, known := l.expires[nodeID]; !known || end.Before(before) {
+			l.poke()
 		}
-		l.expires[nodeID], l.renewed[nodeID] = now.Add(ttl+l.cfg.Grace), now
+		l.expires[nodeID], l.renewed[nodeID] = end, now
 	}
 	return ttl
 }

@@ -101,3 +101,18 @@ func TestLeasesStretchWithTheCluster(t *testing.T) {
 		}
 	})
 }
+
+// The failover lease is over with the first heartbeat: a node that falls silent after it is
+// down as soon as at any other time.
+func TestHeartbeatEndsTheFailoverLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, d := newLeases(), &deaths{}
+		start(t, l, d, "n")
+		l.Renew("n")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if want := 15 * time.Second; d.at["n"] != want {
+			t.Errorf("down after %s, want %s", d.at["n"], want)
+		}
+	})
+}
