@@ -29,7 +29,7 @@ func (n *Node) Left() error {
 	groups, err := n.groups()
 	errs = append(errs, err)
 	for _, dir := range groups {
-		if filepath.Base(dir) != n.group { // the parent of all tasks' groups
+		if filepath.Base(dir) != n.group && !strings.Contains(dir, "/nomadish-runtime/") { // the parent of all tasks' groups, and containerd's own
 			errs = append(errs, fmt.Errorf("control group %s", dir))
 		}
 	}
@@ -95,7 +95,7 @@ func (n *Node) groups() ([]string, error) {
 	for run := range n.run {
 		tops = append(tops, filepath.Join("nomadish-runtime", filepath.Base(run)))
 	}
-	trees, err := filepath.Glob("/sys/fs/cgroup/*/")
+	trees, err := filepath.Glob("/sys/fs/cgroup/*")
 	if err != nil {
 		return nil, err
 	}
