@@ -402,6 +402,17 @@ func (g Group) Remove() error {
 	return errors.Join(errs...)
 }
 
+// RemoveEmpty deletes the group where nothing is in it: neither processes nor groups.
+func (g Group) RemoveEmpty() error {
+	var errs []error
+	for _, d := range g.dirs() {
+		if err := ignoreGone(os.Remove(d)); !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Exists says whether the group is there.
 func (g Group) Exists() bool {
 	for _, d := range g.dirs() {

@@ -71,6 +71,9 @@ func TestProcessLivesAndDiesWithItsGroup(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the process ended well, want it killed")
 	}
+	if err := parent.RemoveEmpty(); err != nil || !g.Exists() {
+		t.Fatalf("RemoveEmpty: %v, and the group below is there: %t; want it kept", err, g.Exists())
+	}
 	if err := parent.Remove(); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,12 @@ const labelTask = "nomadish.dev/task"
 // cleanTimeout bounds clearing up after a start that failed.
 const cleanTimeout = 30 * time.Second
 
+// How long a start waits for the end of one that was interrupted, and how often it looks.
+const (
+	settleTimeout = 30 * time.Second
+	settlePause   = 20 * time.Millisecond
+)
+
 // Start runs a task; see drivers.Driver.
 func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Handle, error) {
 	set, err := d.cfg.settingsOf(spec)
@@ -43,23 +49,49 @@ func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Ha
 	if err != nil {
 		return nil, drivers.Recoverable(err)
 	}
-	if h, err := d.existing(ctx, c, spec); h != nil || err != nil {
-		return h, err
-	}
-	d.notify(spec, set)
-	h, err := d.startNew(ctx, c, spec, set)
-	if err != nil {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
-		defer cancel()
-		if left := d.remove(clean, state{Container: spec.Key(), Cgroup: d.cgroupPath(spec)}); left != nil {
-			d.cfg.Logger.Warn("clear up after a failed start", "task", spec.ID, "err", left)
+	for until := time.Now().Add(settleTimeout); ; {
+		h, err := d.existing(ctx, c, spec)
+		if h == nil && err == nil {
+			h, err = d.startClean(ctx, c, spec, set)
+		}
+		if err == nil {
+			return h, nil
+		}
+		if occupied(err) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
+			continue
 		}
 		if down(err) {
 			err = drivers.Recoverable(err)
 		}
 		return nil, fmt.Errorf("task %s: %w", spec.Task, err)
 	}
-	return h, nil
+}
+
+// startClean starts a task of which nothing is there, or leaves nothing.
+func (d *Driver) startClean(ctx context.Context, c *client.Client, spec *drivers.TaskSpec, set *settings) (*drivers.Handle, error) {
+	d.notify(spec, set)
+	h, err := d.startNew(ctx, c, spec, set)
+	if err != nil {
+		d.clearUp(ctx, spec)
+	}
+	return h, err
+}
+
+// clearUp removes what a start that failed has made.
+func (d *Driver) clearUp(ctx context.Context, spec *drivers.TaskSpec) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	if err := d.abandon(ctx, state{Container: spec.Key(), Cgroup: d.cgroupPath(spec)}); err != nil {
+		d.cfg.Logger.Warn("clear up after a failed start", "task", spec.ID, "err", err)
+	}
+}
+
+// occupied says whether something of the container is there already, or on its way: a start
+// that an agent before this one began and did not live to end. It is gone after clearing up,
+// or when containerd has finished with it.
+func occupied(err error) bool {
+	return errdefs.IsAlreadyExists(err) || errdefs.IsFailedPrecondition(err) ||
+		strings.Contains(err.Error(), "file exists") // of a bundle, which has no kind
 }
 
 // notify says what of the task's options has no effect.
@@ -93,16 +125,17 @@ func (d *Driver) existing(ctx context.Context, c *client.Client, spec *drivers.T
 		return nil, fmt.Errorf("container %s belongs to task %s", spec.Key(), labels[labelTask])
 	}
 	st := state{Container: spec.Key(), Cgroup: labels[labelCgroup], StopSignal: labels[labelSignal]}
+	if labels[labelAbandoned] != "" {
+		return nil, stillThere(d.remove(ctx, st))
+	}
 	task, err := ct.Task(ctx, nil)
 	if err == nil {
-		status, err := task.Status(ctx)
-		if err == nil && status.Status != client.Created {
+		var started bool
+		if started, err = ensureStarted(ctx, task); started {
 			return st.handle(spec.ID, int(task.Pid()))
 		}
-		if err != nil && !errdefs.IsNotFound(err) {
-			return nil, drivers.Recoverable(err)
-		}
-	} else if !errdefs.IsNotFound(err) {
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, drivers.Recoverable(err)
 	}
 	if _, ended, err := journal.Read(d.l.Exits(), st.Container); err != nil || ended {
@@ -111,14 +144,57 @@ func (d *Driver) existing(ctx context.Context, c *client.Client, spec *drivers.T
 		}
 		return st.handle(spec.ID, 0)
 	}
-	return nil, d.remove(ctx, st)
+	return nil, stillThere(d.abandon(ctx, st))
+}
+
+// stillThere makes an error that is occupied of one that came of removing.
+func stillThere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errdefs.ErrFailedPrecondition, err)
+}
+
+// ensureStarted starts a process that was made and not started, and says whether it was
+// started, by whomever; the agent that made it may have died in the middle of that.
+func ensureStarted(ctx context.Context, task client.Task) (bool, error) {
+	status, err := task.Status(ctx)
+	if err != nil || status.Status != client.Created {
+		return err == nil, err
+	}
+	startErr := task.Start(ctx)
+	if startErr == nil {
+		return true, nil
+	}
+	if status, err = task.Status(ctx); err != nil || status.Status != client.Created {
+		return err == nil, err
+	}
+	return false, nil // it does not start: a new one says why
+}
+
+// abandon removes a container whose start did not succeed. Its process is killed, and an
+// agent that comes in between must not take that for the task's end.
+func (d *Driver) abandon(ctx context.Context, st state) error {
+	c, ctx, err := d.client(ctx)
+	if err != nil {
+		return err
+	}
+	ct, err := c.LoadContainer(ctx, st.Container)
+	if err == nil {
+		_, err = ct.SetLabels(ctx, map[string]string{labelAbandoned: "true"})
+	}
+	if err := ignoreNotFound(err); err != nil {
+		return err
+	}
+	return d.remove(ctx, st)
 }
 
 // Labels of containers.
 const (
-	labelCgroup = "nomadish.dev/cgroup"
-	labelSignal = "nomadish.dev/stop-signal"
-	labelAlloc  = "nomadish.dev/alloc"
+	labelAbandoned = "nomadish.dev/abandoned"
+	labelCgroup    = "nomadish.dev/cgroup"
+	labelSignal    = "nomadish.dev/stop-signal"
+	labelAlloc     = "nomadish.dev/alloc"
 )
 
 func (d *Driver) cgroupPath(spec *drivers.TaskSpec) string {

@@ -333,7 +333,7 @@ func (d *Driver) remove(ctx context.Context, st state) error {
 	}
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err == nil {
-		err = d.removeContainer(ctx, ct)
+		err = d.removeContainer(ctx, ct, st)
 	}
 	if err := ignoreNotFound(err); err != nil {
 		return err
@@ -347,10 +347,15 @@ func (d *Driver) remove(ctx context.Context, st state) error {
 	return errors.Join(err, d.removeFiles(ctx, st))
 }
 
-func (d *Driver) removeContainer(ctx context.Context, ct client.Container) error {
+// removeContainer returns when the shim has written the process's end: written later, it
+// would be taken for that of the next container of this name.
+func (d *Driver) removeContainer(ctx context.Context, ct client.Container, st state) error {
 	task, err := ct.Task(ctx, nil)
 	if err == nil {
 		_, err = task.Delete(ctx, client.WithProcessKill)
+	}
+	if err == nil {
+		_, _, err = d.journaled(ctx, st, journalDelay)
 	}
 	if err := ignoreNotFound(err); err != nil {
 		return err

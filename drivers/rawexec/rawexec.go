@@ -373,6 +373,10 @@ func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
 	if err != nil {
 		return err
 	}
+	used := map[string]bool{} // a start that was interrupted may have left a supervisor and no record yet
+	for id := range keep {
+		used[d.allocDir(id)] = true
+	}
 	var errs []error
 	for _, e := range dirs {
 		dir := filepath.Join(d.dir, e.Name())
@@ -383,7 +387,7 @@ func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
 				errs = append(errs, d.Remove(ctx, &drivers.Handle{ID: r.ID}))
 			}
 		}
-		if err == nil && len(records) == 0 {
+		if err == nil && len(records) == 0 && !used[dir] {
 			errs = append(errs, d.tidy(dir))
 		}
 	}

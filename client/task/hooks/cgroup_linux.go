@@ -45,7 +45,7 @@ func (g groups) create(path string) (made bool, err error) {
 // remove kills what is in a task's group, and removes it and the allocation's group once
 // that is empty.
 func (g groups) remove(ctx context.Context, task, alloc string) error {
-	if g.sys == nil || !g.sys.Group(task).Exists() {
+	if g.sys == nil {
 		return nil
 	}
 	if err := g.sys.Group(task).Kill(ctx); err != nil {
@@ -56,8 +56,5 @@ func (g groups) remove(ctx context.Context, task, alloc string) error {
 	if err := g.sys.Group(task).Remove(); err != nil {
 		return err
 	}
-	if err := g.sys.Group(alloc).Remove(); err != nil {
-		return nil // other tasks' groups are still in it: the last one removes it
-	}
-	return nil
+	return g.sys.Group(alloc).RemoveEmpty() // while others' groups are in it, the last one removes it
 }

@@ -14,8 +14,15 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+)
+
+// How long a supervisor may take until it takes calls, and how often to look.
+const (
+	spawnTimeout = 10 * time.Second
+	spawnPause   = 10 * time.Millisecond
 )
 
 // Client talks to the supervisors of many directories, and starts them.
@@ -33,11 +40,19 @@ func (c *Client) Start(ctx context.Context, dir string, l *Launch) (*Record, err
 	lock.Lock()
 	defer lock.Unlock()
 	ans, err := ask(ctx, dir, request{Start: l})
-	if isAbsent(err) {
-		if err := c.spawn(ctx, dir); err != nil {
-			return nil, drivers.Recoverable(fmt.Errorf("supervisor: %w", err))
+	for until := time.Now().Add(spawnTimeout); isAbsent(err); {
+		// One that an agent before this one started may be about to take calls; then ours ends.
+		spawnErr := c.spawn(ctx, dir)
+		if ans, err = ask(ctx, dir, request{Start: l}); !isAbsent(err) {
+			break
 		}
-		ans, err = ask(ctx, dir, request{Start: l})
+		if spawnErr != nil && time.Now().After(until) || ctx.Err() != nil {
+			return nil, drivers.Recoverable(fmt.Errorf("supervisor: %w", errors.Join(spawnErr, ctx.Err())))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(spawnPause):
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -55,6 +55,7 @@ func Serve(ctx context.Context, l layout.Layout) error {
 	if warnings, err := mount.CleanupTempMounts(0); err != nil || len(warnings) > 0 {
 		log.G(ctx).WithError(errors.Join(append(warnings, err)...)).Warn("clean up temporary mounts")
 	}
+	finishTasks()
 	s, err := server.New(ctx, cfg)
 	if err != nil {
 		return err
