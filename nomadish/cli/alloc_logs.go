@@ -127,7 +127,7 @@ func taskOf(a *nomadish.Allocation, name string) (string, error) {
 	case slices.Contains(tasks, name):
 		return name, nil
 	case name != "":
-		return "", fmt.Errorf("allocation %s has no task %q%s; its tasks: %s", short(a.ID), name, didYouMean(name, tasks), strings.Join(tasks, ", "))
+		return "", fmt.Errorf("allocation %s has no task %q among %s%s", short(a.ID), name, strings.Join(tasks, ", "), didYouMean(name, tasks))
 	case len(tasks) == 1:
 		return tasks[0], nil
 	case len(tasks) == 0:

@@ -286,7 +286,7 @@ func overview(p Program, args []string) error {
 		}
 	}
 	if len(lines) == 0 {
-		return &exit{code: ExitUsage, err: fmt.Errorf("unknown command %q%s; \"nomadish -help\" lists all", words, didYouMean(words, names))}
+		return &exit{code: ExitUsage, err: fmt.Errorf("unknown command %q%s\n\"nomadish -help\" lists all", words, didYouMean(words, names))}
 	}
 	fmt.Fprintf(out, "Usage: nomadish <command> [flags] [arguments]\n\n%s\n\n\"nomadish <command> -help\" tells more of each.\n", strings.Join(lines, "\n"))
 	return &exit{code: code}
