@@ -1,8 +1,5 @@
 package nomadish
 
-// NamespaceDefault is the namespace of requests and jobs that name none.
-const NamespaceDefault = "default"
-
 // Namespace keeps jobs apart: their names, and who may see and change them.
 type Namespace struct {
 	Name                  string

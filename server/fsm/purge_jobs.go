@@ -22,7 +22,7 @@ func (*PurgeJobs) Kind() Kind { return KindPurgeJobs }
 func (c *PurgeJobs) Apply(w *state.Writer) (any, error) {
 	for _, name := range c.Jobs {
 		job, err := w.Job(nil, name.Namespace, name.ID)
-		if err != nil || nomadish.Val(job.Status) != state.JobDead {
+		if err != nil || nomadish.Val(job.Status) != nomadish.JobStatusDead {
 			continue
 		}
 		if err := w.DeleteJob(name.Namespace, name.ID); err != nil {

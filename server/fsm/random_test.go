@@ -206,15 +206,15 @@ func checkSummary(t rapid.TB, r state.Reader, job *nomadish.Job, count nomadish.
 
 func checkStatus(t rapid.TB, job *nomadish.Job, live, open, some int) {
 	t.Helper()
-	want := state.JobPending
+	want := nomadish.JobStatusPending
 	switch {
 	case live > 0:
-		want = state.JobRunning
+		want = nomadish.JobStatusRunning
 	case open > 0:
 	case *job.Stop || some > 0:
-		want = state.JobDead
-	case *job.Status == state.JobDead:
-		want = state.JobDead // nothing of it is left
+		want = nomadish.JobStatusDead
+	case *job.Status == nomadish.JobStatusDead:
+		want = nomadish.JobStatusDead // nothing of it is left
 	}
 	if *job.Status != want {
 		t.Errorf("job %s is %s with %d live allocations, %d open evaluations, %d rows; want %s", *job.ID, *job.Status, live, open, some, want)

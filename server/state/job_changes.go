@@ -195,18 +195,18 @@ func (w *Writer) finishCounts(c *jobChange) error {
 // others runs until it is stopped.
 func jobStatus(j *nomadish.Job, c *jobChange) string {
 	stopped := nomadish.Val(j.Stop)
-	collected := c.countsChanged || nomadish.Val(j.Status) == JobDead // where nothing is left to count
+	collected := c.countsChanged || nomadish.Val(j.Status) == nomadish.JobStatusDead // where nothing is left to count
 	switch {
 	case c.counts.LiveAllocs > 0:
-		return JobRunning
+		return nomadish.JobStatusRunning
 	case !stopped && launches(j):
-		return JobRunning
+		return nomadish.JobStatusRunning
 	case c.counts.OpenEvals > 0:
-		return JobPending
+		return nomadish.JobStatusPending
 	case stopped, collected, c.counts.Allocs > 0, c.counts.Evals > 0:
-		return JobDead
+		return nomadish.JobStatusDead
 	}
-	return JobPending
+	return nomadish.JobStatusPending
 }
 
 // launches says that a job places nothing itself, but launches jobs that do.

@@ -108,11 +108,11 @@ func (w *Writer) countChild(child *nomadish.Job, from, to string) error {
 	}
 	for state, n := range map[string]int64{from: -1, to: 1} { // the order changes nothing
 		switch state {
-		case JobPending:
+		case nomadish.JobStatusPending:
 			c.summary.Children.Pending += n
-		case JobRunning:
+		case nomadish.JobStatusRunning:
 			c.summary.Children.Running += n
-		case JobDead:
+		case nomadish.JobStatusDead:
 			c.summary.Children.Dead += n
 		}
 	}

@@ -9,13 +9,6 @@ import (
 	"github.com/nomadish/nomadish/nomadish/codec"
 )
 
-// States of a job (Job.Status).
-const (
-	JobPending = "pending"
-	JobRunning = "running"
-	JobDead    = "dead"
-)
-
 // jobRef is how the current version of a job is encoded: the version itself is a row of
 // its own, so it is stored once.
 type jobRef struct {
@@ -84,7 +77,7 @@ func (w *Writer) PutJob(job *nomadish.Job) (current *nomadish.Job, changed bool,
 	index := w.txn.meta.Index
 	j.Version, j.CreateIndex = nomadish.Ptr(w.nextVersion(namespace, id)), nomadish.Ptr(index)
 	j.ModifyIndex, j.JobModifyIndex = nomadish.Ptr(index), nomadish.Ptr(index)
-	j.Status, j.StatusDescription = nomadish.Ptr(JobPending), nomadish.Ptr("")
+	j.Status, j.StatusDescription = nomadish.Ptr(nomadish.JobStatusPending), nomadish.Ptr("")
 	j.Stable, j.VersionTag = nomadish.Ptr(false), nil
 	if exists {
 		j.CreateIndex, j.Status = old.CreateIndex, old.Status

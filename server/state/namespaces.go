@@ -13,7 +13,7 @@ var namespaces = newTable[nomadish.Namespace](10, TableNamespaces, func(n *nomad
 // builtinNamespaces exist without a row.
 func builtinNamespaces() []*nomadish.Namespace {
 	return []*nomadish.Namespace{
-		{Name: nomadish.NamespaceDefault, Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1},
+		{Name: nomadish.DefaultNamespace, Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1},
 	}
 }
 
