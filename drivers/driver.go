@@ -57,6 +57,25 @@ type Execer interface {
 	Exec(ctx context.Context, h *Handle, req *ExecRequest) (exitCode int, err error)
 }
 
+// Networker is a driver whose tasks can have a network namespace of their own where their
+// group has none. The agent makes it before Start and puts it into the spec.
+type Networker interface {
+	// TaskNetwork says what network the task's config asks for; nil is the host's. It is
+	// called with all of the spec but Network filled in.
+	TaskNetwork(spec *TaskSpec) (*NetworkRequest, error)
+}
+
+// NetworkRequest is what a task wants of a network namespace of its own.
+type NetworkRequest struct {
+	Mode       string   // bridge, or none: only the loopback interface
+	Ports      []Port   // mapped from the host
+	Hostname   string   // default a short form of the allocation's ID
+	Servers    []string // name servers; default the host's
+	Searches   []string
+	Options    []string
+	ExtraHosts []string // lines of /etc/hosts
+}
+
 // Capable is a driver that does not have the default capabilities.
 type Capable interface {
 	Capabilities() Capabilities
@@ -115,12 +134,25 @@ type TaskSpec struct {
 	User      string
 	Dir       TaskDir
 	Network   *Network // nil: the host's network
+	Ports     []Port   // all that the scheduler granted to the allocation, whatever its network
 	Resources Resources
 	Cgroup    string // the task's cgroup below the agent's parent, relative to each hierarchy's root
 	Stdout    string // file that takes the task's output: the driver appends and never truncates
 	Stderr    string
 	Mounts    []Mount
 	Labels    map[string]string
+
+	// Notify tells users how the start goes on. It may be nil and is not called after
+	// Start has returned.
+	Notify func(Notice)
+}
+
+// Notice is news of a start that takes a while.
+type Notice struct {
+	Key     string // a notice takes the place of an earlier one with the same key; empty: of none
+	Message string
+	Done    int64 // of Total bytes; both 0 where there is nothing to count
+	Total   int64
 }
 
 // Key is the ID in a form that can be a file name and a container's name.
