@@ -18,6 +18,7 @@ func allocFSCommand() command {
   of which the newest running allocation is taken. PATH, by default "/", is below the
   allocation's directory: a directory is listed, a file is printed.`,
 		example: "  nomadish alloc fs 5f2c alloc/logs\n  nomadish alloc fs -tail -n 5 5f2c web/local/out.txt",
+		reads:   true,
 		run:     runAllocFS,
 	}
 }
@@ -25,8 +26,7 @@ func allocFSCommand() command {
 func runAllocFS(ctx context.Context, c *call) error {
 	f := &tailFlags{}
 	byJob, stat, human := false, false, false
-	c.remoteFlags()
-	c.outputFlags()
+	c.readFlags()
 	f.register(c)
 	c.flags.BoolVar(&byJob, "job", false, "take an allocation of the job that is named")
 	c.flags.BoolVar(&stat, "stat", false, "describe the file or directory only")

@@ -18,17 +18,14 @@ func allocStatusCommand() command {
 		words: "alloc status", args: "[ALLOCATION]", summary: "List allocations, or show one with its tasks, events and addresses",
 		help:    "  ALLOCATION is an allocation's ID or the beginning of one.",
 		example: "  nomadish alloc status 5f2c",
+		reads:   true,
 		run:     runAllocStatus,
 	}
 }
 
 func runAllocStatus(ctx context.Context, c *call) error {
-	c.remoteFlags()
-	c.outputFlags()
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	c.readFlags()
+	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}

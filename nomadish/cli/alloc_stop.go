@@ -28,10 +28,7 @@ func runAllocStop(ctx context.Context, c *call) error {
 	c.flags.BoolVar(&detach, "detach", false, "do not wait")
 	c.flags.BoolVar(&noDelay, "no-shutdown-delay", false, "skip the shutdown_delay of the group and its tasks")
 	c.flags.DurationVar(&timeout, "timeout", timeout, "how long to wait")
-	if err := c.parse(1, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	client, err := c.dial(1, 1)
 	if err != nil {
 		return err
 	}

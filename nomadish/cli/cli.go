@@ -54,11 +54,13 @@ type Program struct {
 // command is one line of the table.
 type command struct {
 	words   string // by which it is called
-	args    string // its arguments, for the usage line
+	args    string // its arguments, for the usage line and for completion: see argumentKind
 	summary string
 	help    string // more, for -help
 	exits   string // exit codes, for -help; default: the usual ones
 	example string // for -help
+	reads   bool   // it shows something, so it takes -json and -t
+	hidden  bool   // programs alone call it
 	run     func(ctx context.Context, c *call) error
 }
 
@@ -106,6 +108,7 @@ type call struct {
 	args    []string // what follows the command's words; once parsed, without flags
 	remote  remote   // flags of commands that talk to a server
 	output  output   // flags of commands that show something
+	probe   bool     // parse ends the run: only the flags are wanted
 }
 
 // exit is an error that ends the program with a code.
@@ -177,10 +180,8 @@ func run(ctx context.Context, p Program, args []string) error {
 	if !ok {
 		return overview(p, args)
 	}
-	c := &call{Program: p, command: cmd, args: rest, flags: flag.NewFlagSet("nomadish "+cmd.words, flag.ContinueOnError)}
-	c.flags.SetOutput(p.Stderr)
-	c.flags.Usage = func() {} // parse says it
-	return cmd.run(ctx, c)
+	c := &call{Program: p, command: cmd, args: rest}
+	return cmd.run(ctx, c.ready())
 }
 
 // find returns the command with the most words that args begin with.
@@ -195,105 +196,6 @@ func find(args []string) (best command, rest []string, ok bool) {
 		}
 	}
 	return best, rest, ok
-}
-
-// parse reads flags and arguments, which may be mixed, and checks how many arguments there are.
-// What follows "--" are arguments.
-func (c *call) parse(minArgs, maxArgs int) error {
-	var args []string
-	for rest := c.args; len(rest) > 0; {
-		before := rest
-		if err := c.flags.Parse(rest); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				c.usage(c.Stdout)
-				return &exit{code: ExitOK}
-			}
-			fmt.Fprintf(c.Stderr, "\"nomadish %s -help\" lists the flags.\n", c.command.words)
-			return &exit{code: ExitUsage}
-		}
-		rest = c.flags.Args()
-		if read := len(before) - len(rest); read > 0 && before[read-1] == "--" {
-			args = append(args, rest...)
-			break
-		}
-		if len(rest) > 0 {
-			args, rest = append(args, rest[0]), rest[1:]
-		}
-	}
-	c.args = args
-	if len(args) < minArgs || maxArgs >= 0 && len(args) > maxArgs {
-		return c.misused("nomadish %s takes %s, got %d", c.command.words, counted(minArgs, maxArgs), len(args))
-	}
-	return nil
-}
-
-// counted says how many arguments a command takes.
-func counted(least, most int) string {
-	switch {
-	case most == 0:
-		return "no arguments"
-	case most < 0:
-		return fmt.Sprintf("at least %s", plural(least, "argument"))
-	case least == most:
-		return plural(least, "argument")
-	}
-	return fmt.Sprintf("%d to %s", least, plural(most, "argument"))
-}
-
-// misused is the error for a command line that is wrong.
-func (c *call) misused(format string, args ...any) error {
-	err := fmt.Errorf(format, args...)
-	return &exit{code: ExitUsage, err: fmt.Errorf("%w\nUsage: nomadish %s [flags] %s", err, c.command.words, c.command.args)}
-}
-
-func (c *call) usage(w io.Writer) {
-	fmt.Fprintf(w, "Usage: nomadish %s [flags] %s\n\n  %s.\n", c.command.words, c.command.args, c.command.summary)
-	section := func(title, text string) {
-		if text != "" {
-			fmt.Fprintf(w, "\n%s%s\n", title, strings.TrimRight(text, "\n"))
-		}
-	}
-	section("", c.command.help)
-	section("Example:\n", c.command.example)
-	flags := 0
-	c.flags.VisitAll(func(*flag.Flag) { flags++ })
-	if flags > 0 {
-		fmt.Fprint(w, "\nFlags:\n")
-		c.flags.SetOutput(w)
-		c.flags.PrintDefaults()
-	}
-	exits := c.command.exits
-	if exits == "" {
-		exits = usualExits
-	}
-	section("Exit codes:\n", exits)
-}
-
-// overview lists the commands that begin with args, or says that there is none.
-func overview(p Program, args []string) error {
-	words, out, code := strings.Join(args, " "), p.Stderr, ExitUsage
-	if len(args) > 0 && isHelp(args[len(args)-1]) {
-		words, out, code = strings.Join(args[:len(args)-1], " "), p.Stdout, ExitOK
-	}
-	if len(args) == 0 {
-		out, code = p.Stdout, ExitOK
-	}
-	var lines, names []string
-	for _, cmd := range commands() {
-		names = append(names, cmd.words)
-		if words == "" || strings.HasPrefix(cmd.words, words+" ") {
-			lines = append(lines, fmt.Sprintf("  %-14s %s", cmd.words, cmd.summary))
-		}
-	}
-	if len(lines) == 0 {
-		return &exit{code: ExitUsage, err: fmt.Errorf("unknown command %q%s\n\"nomadish -help\" lists all", words, didYouMean(words, names))}
-	}
-	fmt.Fprintf(out, "Usage: nomadish <command> [flags] [arguments]\n\n%s\n\n\"nomadish <command> -help\" tells more of each.\n", strings.Join(lines, "\n"))
-	return &exit{code: code}
-}
-
-func isHelp(arg string) bool {
-	return slices.Contains([]string{"-h", "--h", "-help", "--help", "help"}, arg)
 }
 
 // printable drops what could command a terminal or mislead its reader from what others wrote:

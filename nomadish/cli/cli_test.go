@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,23 +37,29 @@ func lookup(env []string) func(name string) (string, bool) {
 }
 
 // TestEveryCommandHelps: -help of each command goes to standard output, ends with 0, and
-// shows an example and the exit codes; a command that reads from a server knows -json and -t.
+// shows an example and the exit codes; a command that shows something knows -json and -t.
 func TestEveryCommandHelps(t *testing.T) {
-	reads := []string{"job status", "job inspect", "alloc status", "alloc fs", "node status", "eval status", "status", "version"}
 	for _, cmd := range commands() {
 		t.Run(cmd.words, func(t *testing.T) {
 			got := runs(t, "", nil, append(strings.Fields(cmd.words), "-help")...)
 			if got.code != ExitOK || got.stderr != "" {
 				t.Fatalf("got code %d, stderr %q, want 0 and none", got.code, got.stderr)
 			}
-			wanted := []string{"Usage: nomadish " + cmd.words, "\nExample:\n  nomadish ", "\nExit codes:\n  0 "}
-			if slices.Contains(reads, cmd.words) {
+			wanted := []string{"Usage: nomadish " + cmd.words, cmd.summary, "\nExample:\n  ", "\nExit codes:\n  0 ", "\n  64  "}
+			if cmd.reads {
 				wanted = append(wanted, "\n  -json\n", "\n  -t template\n")
 			}
 			for _, want := range wanted {
 				if !strings.Contains(got.stdout, want) {
 					t.Errorf("the help lacks %q:\n%s", want, got.stdout)
 				}
+			}
+			flags, err := flagsOf(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := flags.Lookup("json"); f != nil && strings.HasPrefix(f.Usage, "print JSON") && !cmd.reads {
+				t.Error("the command prints JSON, and its line of the table does not say that it reads")
 			}
 		})
 	}

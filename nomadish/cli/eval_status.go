@@ -13,17 +13,14 @@ func evalStatusCommand() command {
 		words: "eval status", args: "[EVALUATION]", summary: "List evaluations, or show one and why it could not place all",
 		help:    "  EVALUATION is an evaluation's ID or the beginning of one.",
 		example: "  nomadish eval status 9a31",
+		reads:   true,
 		run:     runEvalStatus,
 	}
 }
 
 func runEvalStatus(ctx context.Context, c *call) error {
-	c.remoteFlags()
-	c.outputFlags()
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	c.readFlags()
+	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}

@@ -13,20 +13,17 @@ func jobInspectCommand() command {
 		words: "job inspect", args: "JOB", summary: "Print a job as the server has it",
 		help:    "  The job is printed in the JSON of the API, under the key Job.",
 		example: "  nomadish job inspect -version 3 web\n  nomadish job inspect -hcl web > web.nomad.hcl",
+		reads:   true,
 		run:     runJobInspect,
 	}
 }
 
 func runJobInspect(ctx context.Context, c *call) error {
 	version, source := -1, false
-	c.remoteFlags()
-	c.outputFlags()
+	c.readFlags()
 	c.flags.IntVar(&version, "version", -1, "print this `version`; default: the current one")
 	c.flags.BoolVar(&source, "hcl", false, "print the text that the job was made of")
-	if err := c.parse(1, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	client, err := c.dial(1, 1)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ func jobStatusCommand() command {
 		words: "job status", args: "[JOB]", summary: "List jobs, or show one and why it does not run",
 		help:    "  JOB is a job's ID or the beginning of one.",
 		example: "  nomadish job status web",
+		reads:   true,
 		run:     runJobStatus,
 	}
 }
@@ -32,14 +33,10 @@ type jobStatus struct {
 
 func runJobStatus(ctx context.Context, c *call) error {
 	allAllocs, showEvals := false, false
-	c.remoteFlags()
-	c.outputFlags()
+	c.readFlags()
 	c.flags.BoolVar(&allAllocs, "all-allocs", false, "show also the allocations of an earlier job of that ID")
 	c.flags.BoolVar(&showEvals, "evals", false, "show the job's evaluations")
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}

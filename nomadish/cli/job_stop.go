@@ -47,10 +47,7 @@ func (f *stopFlags) register(c *call) {
 func runJobStop(ctx context.Context, c *call) error {
 	f := &stopFlags{}
 	f.register(c)
-	if err := c.parse(1, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	client, err := c.dial(1, 1)
 	if err != nil {
 		return err
 	}

@@ -18,19 +18,16 @@ func nodeStatusCommand() command {
 		words: "node status", args: "[NODE]", summary: "List nodes, or show one with its resources, drivers and allocations",
 		help:    "  NODE is a node's name, or its ID or the beginning of one.",
 		example: "  nomadish node status -self",
+		reads:   true,
 		run:     runNodeStatus,
 	}
 }
 
 func runNodeStatus(ctx context.Context, c *call) error {
 	self := false
-	c.remoteFlags()
-	c.outputFlags()
+	c.readFlags()
 	c.flags.BoolVar(&self, "self", false, "show the node of the agent that is asked")
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}

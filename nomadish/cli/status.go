@@ -14,17 +14,14 @@ func statusCommand() command {
 		help: `  A job's ID or the beginning of one shows the job; else the ID of an allocation, node or
   evaluation, or the beginning of one, shows that.`,
 		example: "  nomadish status web",
+		reads:   true,
 		run:     runStatus,
 	}
 }
 
 func runStatus(ctx context.Context, c *call) error {
-	c.remoteFlags()
-	c.outputFlags()
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	client, err := c.connect()
+	c.readFlags()
+	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}

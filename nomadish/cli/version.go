@@ -3,7 +3,7 @@ package cli
 import "context"
 
 func versionCommand() command {
-	return command{words: "version", summary: "Print the version", example: "  nomadish version -json", run: runVersion}
+	return command{words: "version", summary: "Print the version", example: "  nomadish version -json", reads: true, run: runVersion}
 }
 
 func runVersion(_ context.Context, c *call) error {

@@ -133,7 +133,15 @@ func message(e *nomadish.TaskEvent) string {
 
 // didYouMean suggests the candidate that is nearest to word, if one is near.
 func didYouMean(word string, candidates []string) string {
-	best, distance := "", max(2, len(word)/3)+1
+	if near := nearest(word, candidates); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ""
+}
+
+// nearest returns the candidate that is nearest to word, or nothing if none is near.
+func nearest(word string, candidates []string) string {
+	best, distance := "", min(max(2, len(word)/3), len(word)-1)+1
 	for _, c := range candidates {
 		if len(c)+distance < len(word) || len(word)+distance < len(c) {
 			continue
@@ -142,10 +150,7 @@ func didYouMean(word string, candidates []string) string {
 			best, distance = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(": did you mean %q?", best)
+	return best
 }
 
 // edits counts the letters to insert, remove or change to make b of a.
