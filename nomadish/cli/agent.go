@@ -149,6 +149,9 @@ func runAgent(ctx context.Context, c *call) error {
 		return err
 	}
 	fmt.Fprintf(c.Stdout, "==> nomadish %s: API at http://%s\n", c.Version, a.Addr())
+	if err := tellManager(c.Env, "READY=1"); err != nil {
+		logger.Warn("the service manager is not told", "err", err)
+	}
 	err = a.Run(ctx)
 	logger.Info("agent ended")
 	return err
