@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 )
 
 // errArchive marks faults of an archive that stay however often it is read.
@@ -151,7 +152,7 @@ func (d *Driver) importArchive(ctx context.Context, c *client.Client, f *os.File
 	store := c.ContentStore()
 	index, err := archive.ImportIndex(ctx, store, &limited{r: plain, left: d.cfg.MaxArchive})
 	if err != nil {
-		if down(err) {
+		if container.Down(err) {
 			return none, err
 		}
 		return none, fmt.Errorf("%w: %s is no OCI or docker archive: %w", errArchive, s.load, err)

@@ -3,16 +3,12 @@
 package docker
 
 import (
-	"context"
-	"slices"
 	"strings"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
@@ -143,84 +139,11 @@ func TestArgs(t *testing.T) {
 		{name: "nothing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := (&container{image: tt.image, set: &tt.set}).args()
+			got, err := tt.set.process(tt.image)
 			if strings.Join(got, " ") != tt.want || (err != nil) != (tt.want == "") {
 				t.Errorf("args %q, %v; want %q", got, err, tt.want)
 			}
 		})
-	}
-}
-
-// Of capabilities, only what the node allows can be added, and dropping comes first.
-func TestCapabilities(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		add, drop []string
-		allowed   []string
-		want      []string
-		fails     string
-	}{
-		{name: "as usual", allowed: defaultCaps, want: defaultCaps},
-		{name: "none", drop: []string{"ALL"}, allowed: defaultCaps},
-		{name: "one", drop: []string{"all"}, add: []string{"cap_chown"}, allowed: defaultCaps, want: []string{"chown"}},
-		{name: "all that is allowed", drop: []string{"all"}, add: []string{"all"}, allowed: []string{"kill", "chown"}, want: []string{"chown", "kill"}},
-		{name: "not allowed", add: []string{"SYS_ADMIN", "net_admin"}, allowed: defaultCaps, fails: "does not allow net_admin, sys_admin"},
-		{name: "allowed by all", drop: []string{"all"}, add: []string{"sys_time"}, allowed: []string{"all"}, want: []string{"sys_time"}},
-		{name: "not known", add: []string{"fly"}, allowed: []string{"all"}, fails: "fly"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var want []string
-			for _, c := range tt.want {
-				want = append(want, capName(c))
-			}
-			slices.Sort(want)
-			s := &specs.Spec{Process: &specs.Process{}}
-			err := (&container{set: &settings{capAdd: tt.add, capDrop: tt.drop}}).capabilities(s, tt.allowed)
-			if tt.fails != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.fails) {
-					t.Errorf("error %v, want %q", err, tt.fails)
-				}
-				return
-			}
-			if err != nil || !slices.Equal(s.Process.Capabilities.Bounding, want) || len(s.Process.Capabilities.Inheritable) > 0 {
-				t.Errorf("capabilities %+v, %v; want %v and none inheritable", s.Process.Capabilities, err, want)
-			}
-		})
-	}
-}
-
-// The specification carries limits, network and what privileges take away.
-func TestSpecification(t *testing.T) {
-	d := &Driver{cfg: Config{Seccomp: true}.withDefaults()}
-	ctx := namespaces.WithNamespace(context.Background(), namespace)
-	task := &drivers.TaskSpec{
-		ID: "a/b/0", AllocID: "a",
-		Resources: drivers.Resources{CPUMHz: 500, TotalMHz: 2000, MemoryBytes: 64 << 20, MemoryMax: 128 << 20, Cores: []uint16{0, 2}},
-		Network:   &drivers.Network{Namespace: "/run/netns/x", Hostname: "pod"},
-	}
-	c := &container{
-		task: task, set: &settings{command: "/x", hardCPU: true, pidsLimit: 9}, files: "/f", cgroup: "/g",
-	}
-	s, err := d.spec(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := s.Linux.Resources
-	if *r.CPU.Shares != 500 || r.CPU.Cpus != "0,2" || *r.CPU.Quota <= 0 || *r.Memory.Limit != 128<<20 ||
-		*r.Memory.Reservation != 64<<20 || *r.Pids.Limit != 9 || s.Linux.CgroupsPath != "/g" {
-		t.Errorf("limits %+v %+v in %s", r.CPU, r.Memory, s.Linux.CgroupsPath)
-	}
-	want := specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: "/run/netns/x"}
-	if !slices.Contains(s.Linux.Namespaces, want) || s.Hostname != "pod" || s.Linux.Seccomp == nil || s.Annotations[groupAnnotation] != "a" {
-		t.Errorf("namespaces %v, hostname %q, annotations %v", s.Linux.Namespaces, s.Hostname, s.Annotations)
-	}
-	c.set.privileged = true
-	task.Network = nil
-	if s, err = d.spec(ctx, c); err != nil {
-		t.Fatal(err)
-	}
-	if s.Linux.Seccomp != nil || len(s.Linux.MaskedPaths) > 0 || slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace }) {
-		t.Error("a privileged task on the host's network is confined")
 	}
 }
 

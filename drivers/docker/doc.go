@@ -8,8 +8,6 @@
 // network and must listen on the port that it was given.
 //
 //	e, err := engine.New(engine.Config{DataDir: dir})
-//	d, err := docker.New(docker.Config{Seccomp: runtime.Seccomp()}, e)
-//
-// Everything that the driver makes carries the task's ID; a task is found again through it,
-// ended as a whole with its control group, and reaped when nobody knows it.
+//	r, err := container.New(container.Config{Seccomp: runtime.Seccomp()}, e)
+//	d := docker.New(docker.Config{}, r)
 package docker

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/runtime"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
@@ -24,11 +25,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	d, err := docker.New(docker.Config{Seccomp: runtime.Seccomp()}, e)
+	r, err := container.New(container.Config{Seccomp: runtime.Seccomp()}, e)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	d := docker.New(docker.Config{}, r)
 	ctx := context.Background()
 	h, err := d.Start(ctx, &drivers.TaskSpec{
 		ID:     "alloc/web/0",

@@ -26,12 +26,12 @@ func (d *Driver) image(ctx context.Context, c *client.Client, spec *drivers.Task
 	ctx, cancel := context.WithTimeoutCause(ctx, s.pullTimeout,
 		fmt.Errorf("image_pull_timeout: no image after %s", s.pullTimeout))
 	defer cancel()
-	unlock, err := d.images.lock(ctx, s.image+"\x00"+s.load)
+	unlock, err := d.images.Take(ctx, s.image+"\x00"+s.load)
 	if err != nil {
 		return nil, drivers.Recoverable(context.Cause(ctx))
 	}
 	defer unlock()
-	snapshotter, err := d.pickSnapshotter(ctx, c)
+	snapshotter, err := d.Snapshotter(ctx, c)
 	if err != nil {
 		return nil, drivers.Recoverable(err)
 	}

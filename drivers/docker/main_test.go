@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
@@ -87,7 +88,7 @@ func inWorld(m *testing.M) int {
 	code := m.Run()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	end, err := docker.New(docker.Config{}, last)
+	end, err := container.New(container.Config{}, last)
 	if err == nil {
 		err = end.Run(ended)
 	}
@@ -164,17 +165,17 @@ func newDriver(t testing.TB, change ...func(*docker.Config)) *docker.Driver {
 	}
 	cfg := docker.Config{
 		ImageArchives: []string{filepath.Dir(shared.archive)},
-		Seccomp:       shared.seccomp,
 		Notice:        shared.notices.add,
 		Logger:        testLog(t),
 	}
 	for _, f := range change {
 		f(&cfg)
 	}
-	d, err := docker.New(cfg, e)
+	r, err := container.New(container.Config{Seccomp: shared.seccomp, Logger: testLog(t)}, e)
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := docker.New(cfg, r)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

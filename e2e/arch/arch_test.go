@@ -45,7 +45,8 @@ var layers = map[string][]string{
 	"drivers/mock":             {"drivers", "nomadish", "nomadish/lifecycle"},
 	"drivers/function":         {"drivers"},
 	"drivers/rawexec/...":      {"drivers", "drivers/cgroup", "drivers/rawexec/...", "nomadish"},
-	"drivers/docker":           {"drivers", "drivers/cgroup", "drivers/runtime/...", "nomadish"},
+	"drivers/container/...":    {"drivers", "drivers/cgroup", "drivers/runtime/...", "drivers/container/..."},
+	"drivers/docker":           {"drivers", "drivers/container", "drivers/images", "nomadish"},
 	"drivers/runtime/...":      {"drivers", "drivers/cgroup", "drivers/runtime/...", "nomadish"},
 
 	"server/capacity":      {"nomadish"},

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/mock"
 	"github.com/nomadish/nomadish/drivers/rawexec"
@@ -59,17 +60,18 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 		return nil, nil, err
 	}
 	o := config[docker.Name]
-	containers, err := docker.New(docker.Config{
-		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
-		ImageArchives: o.Strings("image_archives"), PlainHTTP: o.Strings("plain_http"), PidsLimit: o.Int("pids_limit"),
-		NoNewPrivileges: o.Bool("no_new_privileges"), MaxArchive: o.Int("max_archive_bytes"),
-		Seccomp: runtime.Seccomp(), Logger: logger,
-	}, e)
+	containers, err := container.New(container.Config{Seccomp: runtime.Seccomp(), Logger: logger}, e)
 	if err != nil {
 		return nil, nil, err
 	}
+	images := docker.New(docker.Config{
+		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
+		ImageArchives: o.Strings("image_archives"), PlainHTTP: o.Strings("plain_http"), PidsLimit: o.Int("pids_limit"),
+		NoNewPrivileges: o.Bool("no_new_privileges"), MaxArchive: o.Int("max_archive_bytes"),
+		Logger: logger,
+	}, containers)
 	for _, name := range []string{docker.Name, "containerd", "containerd-driver"} {
-		all[name] = containers
+		all[name] = images
 	}
 	for name, o := range config {
 		if err := o.Err(); err != nil {

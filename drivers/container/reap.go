@@ -1,15 +1,18 @@
 //go:build linux
 
-package docker
+package container
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -21,16 +24,54 @@ import (
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
 )
 
-// Reap removes what is left of tasks that the agent does not know; see drivers.Reaper.
-func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
-	if _, err := os.Stat(d.l.Root()); errors.Is(err, os.ErrNotExist) {
+// reaps lets callers that want the same at the same time share one pass.
+type reaps struct {
+	mu      sync.Mutex
+	running map[string]*reaping
+}
+
+type reaping struct {
+	done chan struct{}
+	err  error
+}
+
+// Reap removes what is left of tasks that the agent does not know; see drivers.Reaper. The
+// agent asks every driver, and so this one runtime several times: then it is done once.
+func (r *Runtime) Reap(ctx context.Context, keep map[string]bool) error {
+	key := strings.Join(slices.Sorted(maps.Keys(keep)), "\x00")
+	r.reaps.mu.Lock()
+	if other := r.reaps.running[key]; other != nil {
+		r.reaps.mu.Unlock()
+		select {
+		case <-other.done:
+			return other.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if r.reaps.running == nil {
+		r.reaps.running = map[string]*reaping{}
+	}
+	mine := &reaping{done: make(chan struct{})}
+	r.reaps.running[key] = mine
+	r.reaps.mu.Unlock()
+	mine.err = r.reap(ctx, keep)
+	r.reaps.mu.Lock()
+	delete(r.reaps.running, key)
+	r.reaps.mu.Unlock()
+	close(mine.done)
+	return mine.err
+}
+
+func (r *Runtime) reap(ctx context.Context, keep map[string]bool) error {
+	if _, err := os.Stat(r.l.Root()); errors.Is(err, os.ErrNotExist) {
 		return nil // containerd never ran here
 	}
 	kept := map[string]bool{}
 	for id := range keep {
 		kept[drivers.Key(id)] = true
 	}
-	c, ctx, err := d.client(ctx)
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,14 +82,14 @@ func (d *Driver) Reap(ctx context.Context, keep map[string]bool) error {
 	}
 	for _, ct := range containers {
 		if !kept[ct.ID()] {
-			errs = append(errs, d.reapContainer(ctx, ct))
+			errs = append(errs, r.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, d.reapSnapshots(ctx, c, kept), d.reapFiles(ctx, kept), d.reapViews(), d.reapSockets(ctx))
+	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapViews(), r.reapSockets(ctx))
 	return errors.Join(errs...)
 }
 
-func (d *Driver) reapContainer(ctx context.Context, ct client.Container) error {
+func (r *Runtime) reapContainer(ctx context.Context, ct client.Container) error {
 	labels, err := ct.Labels(ctx)
 	if err != nil {
 		return ignoreNotFound(err)
@@ -56,18 +97,18 @@ func (d *Driver) reapContainer(ctx context.Context, ct client.Container) error {
 	if labels[labelTask] == "" {
 		return nil // not ours
 	}
-	d.cfg.Logger.Info("remove a container that no task has", "task", labels[labelTask])
-	unlock, err := d.tasks.lock(ctx, ct.ID())
+	r.cfg.Logger.Info("remove a container that no task has", "task", labels[labelTask])
+	unlock, err := r.tasks.Take(ctx, ct.ID())
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return d.remove(ctx, state{Container: ct.ID(), Cgroup: labels[labelCgroup]})
+	return r.remove(ctx, state{Container: ct.ID(), Cgroup: labels[labelCgroup]})
 }
 
 // reapSnapshots removes those of containers that were never made, and of views.
-func (d *Driver) reapSnapshots(ctx context.Context, c *client.Client, kept map[string]bool) error {
-	name, err := d.pickSnapshotter(ctx, c)
+func (r *Runtime) reapSnapshots(ctx context.Context, c *client.Client, kept map[string]bool) error {
+	name, err := r.Snapshotter(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -87,12 +128,12 @@ func (d *Driver) reapSnapshots(ctx context.Context, c *client.Client, kept map[s
 }
 
 // reapFiles removes journals and directories of containers that are gone.
-func (d *Driver) reapFiles(ctx context.Context, kept map[string]bool) error {
-	names, err := journal.Containers(d.l.Exits())
+func (r *Runtime) reapFiles(ctx context.Context, kept map[string]bool) error {
+	names, err := journal.Containers(r.l.Exits())
 	if err != nil {
 		return err
 	}
-	dirs, err := os.ReadDir(d.l.Files())
+	dirs, err := os.ReadDir(r.l.Files())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -102,36 +143,35 @@ func (d *Driver) reapFiles(ctx context.Context, kept map[string]bool) error {
 	var errs []error
 	for _, name := range names {
 		if !kept[name] {
-			errs = append(errs, d.removeFiles(ctx, state{Container: name}))
+			errs = append(errs, r.removeFiles(ctx, state{Container: name}))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // reapViews unmounts images that an agent looked into when it died.
-func (d *Driver) reapViews() error {
-	dir := filepath.Join(d.l.Run, "views")
-	views, err := os.ReadDir(dir)
+func (r *Runtime) reapViews() error {
+	views, err := os.ReadDir(r.views())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	var errs []error
 	for _, v := range views {
-		path := filepath.Join(dir, v.Name())
+		path := filepath.Join(r.views(), v.Name())
 		errs = append(errs, mount.UnmountAll(path, 0), os.Remove(path))
 	}
 	return errors.Join(errs...)
 }
 
 // reapSockets removes those of shims that were killed: nobody listens there any more.
-func (d *Driver) reapSockets(ctx context.Context) error {
-	entries, err := os.ReadDir(d.l.ShimSockets())
+func (r *Runtime) reapSockets(ctx context.Context) error {
+	entries, err := os.ReadDir(r.l.ShimSockets())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	var errs []error
 	for _, e := range entries {
-		path := filepath.Join(d.l.ShimSockets(), e.Name())
+		path := filepath.Join(r.l.ShimSockets(), e.Name())
 		info, err := e.Info()
 		if err != nil || time.Since(info.ModTime()) < time.Minute {
 			continue // one that is being made refuses as well

@@ -1,6 +1,6 @@
 //go:build linux
 
-package docker
+package container
 
 import (
 	"context"
@@ -31,30 +31,30 @@ const (
 const killTimeout = 15 * time.Second
 
 // Recover finds a task again; see drivers.Driver.
-func (d *Driver) Recover(ctx context.Context, h *drivers.Handle) error {
+func (r *Runtime) Recover(ctx context.Context, h *drivers.Handle) error {
 	st, err := stateOf(h)
 	if err != nil {
 		return err
 	}
-	_, ended, err := journal.Read(d.l.Exits(), st.Container)
+	_, ended, err := journal.Read(r.l.Exits(), st.Container)
 	if err != nil || ended {
 		return err
 	}
-	c, ctx, err := d.client(ctx)
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
-	if _, err = d.find(ctx, c, st); !errors.Is(err, drivers.ErrTaskLost) {
+	if _, err = r.find(ctx, c, st); !errors.Is(err, drivers.ErrTaskLost) {
 		return err
 	}
-	if _, ended, err = d.journaled(ctx, st, lostDelay); err != nil || ended {
+	if _, ended, err = r.journaled(ctx, st, lostDelay); err != nil || ended {
 		return err
 	}
-	return d.lost(ctx, h, st)
+	return r.lost(ctx, h, st)
 }
 
 // find returns the container's task, or ErrTaskLost.
-func (d *Driver) find(ctx context.Context, c *client.Client, st state) (client.Task, error) {
+func (r *Runtime) find(ctx context.Context, c *client.Client, st state) (client.Task, error) {
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err != nil {
 		if errdefs.IsNotFound(err) {
@@ -70,41 +70,41 @@ func (d *Driver) find(ctx context.Context, c *client.Client, st state) (client.T
 }
 
 // lost makes sure that nothing of a task that nobody watches any more runs on.
-func (d *Driver) lost(ctx context.Context, h *drivers.Handle, st state) error {
+func (r *Runtime) lost(ctx context.Context, h *drivers.Handle, st state) error {
 	err := fmt.Errorf("task %s: %w", h.ID, drivers.ErrTaskLost)
-	return errors.Join(err, d.killGroup(ctx, st))
+	return errors.Join(err, r.killGroup(ctx, st))
 }
 
-func (d *Driver) killGroup(ctx context.Context, st state) error {
-	if d.groups == nil || st.Cgroup == "" {
+func (r *Runtime) killGroup(ctx context.Context, st state) error {
+	if r.groups == nil || st.Cgroup == "" {
 		return nil
 	}
-	return d.groups.Group(st.Cgroup).Kill(ctx)
+	return r.groups.Group(st.Cgroup).Kill(ctx)
 }
 
 // Wait returns how a task ended; see drivers.Driver. It goes on over restarts of containerd.
-func (d *Driver) Wait(ctx context.Context, h *drivers.Handle) (drivers.Exit, error) {
+func (r *Runtime) Wait(ctx context.Context, h *drivers.Handle) (drivers.Exit, error) {
 	st, err := stateOf(h)
 	if err != nil {
 		return drivers.Exit{}, err
 	}
 	const patience = 10 // errors in a row that are not containerd's absence
 	for wait, other := 20*time.Millisecond, 0; ; wait = min(2*wait, 2*time.Second) {
-		exit, err := d.waitOnce(ctx, st)
+		exit, err := r.waitOnce(ctx, st)
 		switch {
 		case err == nil:
 			return exit, nil
 		case ctx.Err() != nil:
 			return drivers.Exit{}, ctx.Err()
 		case errors.Is(err, drivers.ErrTaskLost):
-			return drivers.Exit{}, d.lost(ctx, h, st)
+			return drivers.Exit{}, r.lost(ctx, h, st)
 		}
-		if !down(err) {
+		if !Down(err) {
 			if other++; other == patience {
 				return drivers.Exit{}, fmt.Errorf("task %s: wait: %w", h.ID, err)
 			}
 		}
-		d.cfg.Logger.Debug("wait for a container again", "task", h.ID, "err", err)
+		r.cfg.Logger.Debug("wait for a container again", "task", h.ID, "err", err)
 		if err := pause(ctx, wait); err != nil {
 			return drivers.Exit{}, err
 		}
@@ -123,18 +123,18 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // waitOnce waits until the task ends, or something goes wrong with asking.
-func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
-	if end, ended, err := journal.Read(d.l.Exits(), st.Container); err != nil || ended {
-		return d.exit(st, end), err
+func (r *Runtime) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
+	if end, ended, err := journal.Read(r.l.Exits(), st.Container); err != nil || ended {
+		return r.exit(st, end), err
 	}
-	c, ctx, err := d.client(ctx)
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return drivers.Exit{}, err
 	}
-	task, err := d.find(ctx, c, st)
+	task, err := r.find(ctx, c, st)
 	if errors.Is(err, drivers.ErrTaskLost) {
-		if end, ok, _ := d.journaled(ctx, st, lostDelay); ok {
-			return d.exit(st, end), nil
+		if end, ok, _ := r.journaled(ctx, st, lostDelay); ok {
+			return r.exit(st, end), nil
 		}
 	}
 	if err != nil {
@@ -154,22 +154,22 @@ func (d *Driver) waitOnce(ctx context.Context, st state) (drivers.Exit, error) {
 	if err != nil {
 		return drivers.Exit{}, err
 	}
-	end, ok, err := d.journaled(ctx, st, journalDelay)
+	end, ok, err := r.journaled(ctx, st, journalDelay)
 	if err != nil || ok {
-		return d.exit(st, end), err
+		return r.exit(st, end), err
 	}
 	// The shim was killed, or could not write. A task that its shim still knows has ended as
 	// containerd says; otherwise containerd has made the status up.
-	if _, err := d.find(ctx, c, st); err != nil {
+	if _, err := r.find(ctx, c, st); err != nil {
 		return drivers.Exit{}, err
 	}
-	return d.exit(st, journal.Ending{Code: int(code), Time: at}), nil
+	return r.exit(st, journal.Ending{Code: int(code), Time: at}), nil
 }
 
 // journaled waits a moment for the shim's own word on how a task ended.
-func (d *Driver) journaled(ctx context.Context, st state, limit time.Duration) (journal.Ending, bool, error) {
+func (r *Runtime) journaled(ctx context.Context, st state, limit time.Duration) (journal.Ending, bool, error) {
 	for until := time.Now().Add(limit); ; {
-		end, ok, err := journal.Read(d.l.Exits(), st.Container)
+		end, ok, err := journal.Read(r.l.Exits(), st.Container)
 		if ok || err != nil || time.Now().After(until) {
 			return end, ok, err
 		}
@@ -180,15 +180,15 @@ func (d *Driver) journaled(ctx context.Context, st state, limit time.Duration) (
 }
 
 // exit adds what the control group, which stays until Remove, knows of the task's memory.
-func (d *Driver) exit(st state, end journal.Ending) drivers.Exit {
+func (r *Runtime) exit(st state, end journal.Ending) drivers.Exit {
 	e := drivers.Exit{Code: end.Code, OOMKilled: end.OOM, Time: end.Time}
 	if s := end.Code - 128; s > 0 && s < 65 {
 		e.Signal = s
 	}
-	if d.groups == nil {
+	if r.groups == nil {
 		return e
 	}
-	g := d.groups.Group(st.Cgroup)
+	g := r.groups.Group(st.Cgroup)
 	if kills, err := g.OOMKills(); err == nil && kills > 0 && e.Code != 0 {
 		e.OOMKilled = true
 	}
@@ -201,7 +201,7 @@ func (d *Driver) exit(st state, end journal.Ending) drivers.Exit {
 }
 
 // Stop ends a task; see drivers.Driver.
-func (d *Driver) Stop(ctx context.Context, h *drivers.Handle, signal string, grace time.Duration) error {
+func (r *Runtime) Stop(ctx context.Context, h *drivers.Handle, signal string, grace time.Duration) error {
 	st, err := stateOf(h)
 	if err != nil {
 		return err
@@ -216,29 +216,29 @@ func (d *Driver) Stop(ctx context.Context, h *drivers.Handle, signal string, gra
 		}
 	}
 	if grace > 0 {
-		if err := d.kill(ctx, st, n); err != nil {
+		if err := r.kill(ctx, st, n); err != nil {
 			return ignoreEnded(err)
 		}
-		if done, err := d.endsWithin(ctx, h, grace); done || err != nil {
+		if done, err := r.endsWithin(ctx, h, grace); done || err != nil {
 			return err
 		}
 	}
-	if err := d.kill(ctx, st, unix.SIGKILL, client.WithKillAll); err != nil && ignoreEnded(err) != nil {
+	if err := r.kill(ctx, st, unix.SIGKILL, client.WithKillAll); err != nil && ignoreEnded(err) != nil {
 		return err
 	}
-	if done, err := d.endsWithin(ctx, h, killTimeout); done || err != nil {
+	if done, err := r.endsWithin(ctx, h, killTimeout); done || err != nil {
 		return err
 	}
 	return fmt.Errorf("task %s: still there %s after it was killed", h.ID, killTimeout)
 }
 
 // kill sends the task a signal.
-func (d *Driver) kill(ctx context.Context, st state, n syscall.Signal, opts ...client.KillOpts) error {
-	c, ctx, err := d.client(ctx)
+func (r *Runtime) kill(ctx context.Context, st state, n syscall.Signal, opts ...client.KillOpts) error {
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return err
 	}
-	task, err := d.find(ctx, c, st)
+	task, err := r.find(ctx, c, st)
 	if err != nil {
 		return err
 	}
@@ -246,10 +246,10 @@ func (d *Driver) kill(ctx context.Context, st state, n syscall.Signal, opts ...c
 }
 
 // endsWithin says whether the task ended in time.
-func (d *Driver) endsWithin(ctx context.Context, h *drivers.Handle, limit time.Duration) (bool, error) {
+func (r *Runtime) endsWithin(ctx context.Context, h *drivers.Handle, limit time.Duration) (bool, error) {
 	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, err := d.Wait(wait, h)
+	_, err := r.Wait(wait, h)
 	switch {
 	case err == nil, errors.Is(err, drivers.ErrTaskLost):
 		return true, nil
@@ -282,7 +282,7 @@ func signalNumber(name string) (syscall.Signal, error) {
 }
 
 // Signal sends a running task a signal; see drivers.Signaler.
-func (d *Driver) Signal(ctx context.Context, h *drivers.Handle, signal string) error {
+func (r *Runtime) Signal(ctx context.Context, h *drivers.Handle, signal string) error {
 	st, err := stateOf(h)
 	if err != nil {
 		return err
@@ -291,71 +291,71 @@ func (d *Driver) Signal(ctx context.Context, h *drivers.Handle, signal string) e
 	if err != nil {
 		return err
 	}
-	if err := d.kill(ctx, st, n); err != nil {
+	if err := r.kill(ctx, st, n); err != nil {
 		return fmt.Errorf("task %s: signal %s: %w", h.ID, signal, err)
 	}
 	return nil
 }
 
 // Stats reads what a running task uses; see drivers.StatsReader.
-func (d *Driver) Stats(_ context.Context, h *drivers.Handle) (*drivers.Usage, error) {
+func (r *Runtime) Stats(_ context.Context, h *drivers.Handle) (*drivers.Usage, error) {
 	st, err := stateOf(h)
 	if err != nil {
 		return nil, err
 	}
-	if d.groups == nil || !d.groups.Group(st.Cgroup).Exists() {
+	if r.groups == nil || !r.groups.Group(st.Cgroup).Exists() {
 		return nil, fmt.Errorf("task %s: its control group is gone: %w", h.ID, drivers.ErrTaskLost)
 	}
-	return d.groups.Group(st.Cgroup).Usage(d.cfg.Now())
+	return r.groups.Group(st.Cgroup).Usage(r.cfg.Now())
 }
 
 // Remove frees all that Start made; see drivers.Driver.
-func (d *Driver) Remove(ctx context.Context, h *drivers.Handle) error {
+func (r *Runtime) Remove(ctx context.Context, h *drivers.Handle) error {
 	st, err := stateOf(h)
 	if err != nil {
 		return err
 	}
-	unlock, err := d.tasks.lock(ctx, st.Container)
+	unlock, err := r.tasks.Take(ctx, st.Container)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := d.remove(ctx, st); err != nil {
+	if err := r.remove(ctx, st); err != nil {
 		return fmt.Errorf("task %s: remove: %w", h.ID, err)
 	}
 	return nil
 }
 
-func (d *Driver) remove(ctx context.Context, st state) error {
-	c, ctx, err := d.client(ctx)
+func (r *Runtime) remove(ctx context.Context, st state) error {
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return err
 	}
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err == nil {
-		err = d.removeContainer(ctx, ct, st)
+		err = r.removeContainer(ctx, ct, st)
 	}
 	if err := ignoreNotFound(err); err != nil {
 		return err
 	}
-	snapshotter, err := d.pickSnapshotter(ctx, c)
+	snapshotter, err := r.Snapshotter(ctx, c)
 	if err != nil {
 		return err
 	}
 	// A start that was cut short may have got no further than the snapshot.
 	err = ignoreNotFound(c.SnapshotService(snapshotter).Remove(ctx, st.Container))
-	return errors.Join(err, d.removeFiles(ctx, st))
+	return errors.Join(err, r.removeFiles(ctx, st))
 }
 
 // removeContainer returns when the shim has written the process's end: written later, it
 // would be taken for that of the next container of this name.
-func (d *Driver) removeContainer(ctx context.Context, ct client.Container, st state) error {
+func (r *Runtime) removeContainer(ctx context.Context, ct client.Container, st state) error {
 	task, err := ct.Task(ctx, nil)
 	if err == nil {
 		_, err = task.Delete(ctx, client.WithProcessKill)
 	}
 	if err == nil {
-		_, _, err = d.journaled(ctx, st, journalDelay)
+		_, _, err = r.journaled(ctx, st, journalDelay)
 	}
 	if err := ignoreNotFound(err); err != nil {
 		return err
@@ -365,13 +365,13 @@ func (d *Driver) removeContainer(ctx context.Context, ct client.Container, st st
 
 // removeFiles removes what is not containerd's. The journal goes last: as long as it is
 // there, the task's end is known.
-func (d *Driver) removeFiles(ctx context.Context, st state) error {
-	err := d.killGroup(ctx, st)
-	if err == nil && d.groups != nil && st.Cgroup != "" {
-		err = errors.Join(d.groups.Group(st.Cgroup).Remove(), trees.PruneBare(st.Cgroup))
+func (r *Runtime) removeFiles(ctx context.Context, st state) error {
+	err := r.killGroup(ctx, st)
+	if err == nil && r.groups != nil && st.Cgroup != "" {
+		err = errors.Join(r.groups.Group(st.Cgroup).Remove(), trees.PruneBare(st.Cgroup))
 	}
-	if err := errors.Join(err, os.RemoveAll(filepath.Join(d.l.Files(), st.Container))); err != nil {
+	if err := errors.Join(err, os.RemoveAll(filepath.Join(r.l.Files(), st.Container))); err != nil {
 		return err
 	}
-	return journal.Remove(d.l.Exits(), st.Container)
+	return journal.Remove(r.l.Exits(), st.Container)
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package docker
+package container
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 // Exec runs a command inside a task, with the task's user, environment and limits; see
 // drivers.Execer. The caller ends a blocked req.Stdin once Exec has returned.
-func (d *Driver) Exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecRequest) (int, error) {
+func (r *Runtime) Exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecRequest) (int, error) {
 	if len(req.Command) == 0 {
 		return 0, errors.New("exec: no command")
 	}
@@ -27,19 +27,19 @@ func (d *Driver) Exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecR
 	if err != nil {
 		return 0, err
 	}
-	c, ctx, err := d.client(ctx)
+	c, ctx, err := r.Client(ctx)
 	if err != nil {
 		return 0, err
 	}
-	code, err := d.exec(ctx, c, st, req)
+	code, err := r.exec(ctx, c, st, req)
 	if err != nil {
 		return 0, fmt.Errorf("task %s: exec: %w", h.ID, err)
 	}
 	return code, nil
 }
 
-func (d *Driver) exec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (code int, err error) {
-	process, err := d.newExec(ctx, c, st, req)
+func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (code int, err error) {
+	process, err := r.newExec(ctx, c, st, req)
 	if err != nil {
 		return 0, err
 	}
@@ -65,7 +65,7 @@ func (d *Driver) exec(ctx context.Context, c *client.Client, st state, req *driv
 			if !ok {
 				req.Resize = nil
 			} else if err := process.Resize(ctx, uint32(size.Width), uint32(size.Height)); err != nil {
-				d.cfg.Logger.Debug("resize a terminal", "err", err) // the command may have ended
+				r.cfg.Logger.Debug("resize a terminal", "err", err) // the command may have ended
 			}
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -82,7 +82,7 @@ func (d *Driver) exec(ctx context.Context, c *client.Client, st state, req *driv
 }
 
 // newExec makes the process, not yet started.
-func (d *Driver) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (client.Process, error) {
+func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (client.Process, error) {
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err != nil {
 		return nil, err
@@ -97,11 +97,11 @@ func (d *Driver) newExec(ctx context.Context, c *client.Client, st state, req *d
 	}
 	p := *spec.Process
 	p.Args, p.Terminal = req.Command, req.TTY
-	if err := os.MkdirAll(d.l.Streams(), 0o700); err != nil {
+	if err := os.MkdirAll(r.l.Streams(), 0o700); err != nil {
 		return nil, err
 	}
 	in := &stdin{r: req.Stdin}
-	streams := []cio.Opt{cio.WithStreams(in.reader(), orDiscard(req.Stdout), orDiscard(req.Stderr)), cio.WithFIFODir(d.l.Streams())}
+	streams := []cio.Opt{cio.WithStreams(in.reader(), orDiscard(req.Stdout), orDiscard(req.Stderr)), cio.WithFIFODir(r.l.Streams())}
 	if req.TTY {
 		streams = append(streams, cio.WithTerminal)
 	}
