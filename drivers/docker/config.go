@@ -59,6 +59,8 @@ type settings struct {
 	rlimits       []specs.POSIXRlimit
 	labels        map[string]string
 	withoutEffect []string
+	volumes       []volume
+	notices       []string
 }
 
 // settingsOf reads a task's config block. The error names every fault.
