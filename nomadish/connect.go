@@ -15,7 +15,7 @@ type ConsulConnect struct {
 type ConsulSidecarService struct {
 	Tags                   []string          `hcl:"tags,optional"`
 	Port                   string            `hcl:"port,optional"`
-	Proxy                  *ConsulProxy      `hcl:"proxy,block"`
+	Proxy                  *ConsulProxy      `hcl:"proxy,block" diff:"ConsulProxy"`
 	DisableDefaultTCPCheck bool              `hcl:"disable_default_tcp_check,optional"`
 	Meta                   map[string]string `hcl:"meta,block"`
 }
@@ -26,8 +26,8 @@ type ConsulProxy struct {
 	LocalServicePort    int                 `hcl:"local_service_port,optional"`
 	Expose              *ConsulExposeConfig `hcl:"expose,block"`
 	// Another name of Expose; normalized away.
-	ExposeConfig     *ConsulExposeConfig     `stored:"-"`
-	Upstreams        []*ConsulUpstream       `hcl:"upstreams,block"`
+	ExposeConfig     *ConsulExposeConfig     `stored:"-" diff:"-"`
+	Upstreams        []*ConsulUpstream       `hcl:"upstreams,block" diff:"ConsulUpstreams"`
 	TransparentProxy *ConsulTransparentProxy `hcl:"transparent_proxy,block"`
 	Config           map[string]any          `hcl:"config,block"`
 }
@@ -39,7 +39,7 @@ type ConsulMeshGateway struct {
 
 // ConsulUpstream is another service, which the proxy offers on a local port or socket.
 type ConsulUpstream struct {
-	DestinationName      string             `hcl:"destination_name,optional"`
+	DestinationName      string             `hcl:"destination_name,optional" diff:",key"`
 	DestinationNamespace string             `hcl:"destination_namespace,optional"`
 	DestinationPeer      string             `hcl:"destination_peer,optional"`
 	DestinationPartition string             `hcl:"destination_partition,optional"`
@@ -68,7 +68,7 @@ type ConsulTransparentProxy struct {
 type ConsulExposeConfig struct {
 	Paths []*ConsulExposePath `hcl:"path,block"`
 	// Another name of Paths; normalized away.
-	Path []*ConsulExposePath `stored:"-"`
+	Path []*ConsulExposePath `stored:"-" diff:"-"`
 }
 
 // ConsulExposePath leads from a port of the group (ListenerPort, a label) to a path of the

@@ -35,7 +35,7 @@ func table(t *testing.T, name string) [][]string {
 }
 
 // parseJob reads a job file of the corpora with its variables.
-func parseJob(t *testing.T, id string) *nomadish.Job {
+func parseJob(t testing.TB, id string) *nomadish.Job {
 	t.Helper()
 	base := filepath.Join(jobFiles, "jobs", id)
 	text, err := os.ReadFile(base + ".nomad.hcl")

@@ -4,14 +4,14 @@ import "time"
 
 // TaskGroup is a set of tasks that run together on one node.
 type TaskGroup struct {
-	Name *string `hcl:"name,label"`
+	Name *string `hcl:"name,label" diff:"-"`
 	// Allocations wanted; default 1. System jobs run one per node.
 	Count *int `hcl:"count,optional"`
 	// As in Job, for this group besides the job's.
 	Constraints []*Constraint `hcl:"constraint,block"`
 	Affinities  []*Affinity   `hcl:"affinity,block"`
 	// At least one of the tasks must have no Lifecycle.
-	Tasks   []*Task   `hcl:"task,block"`
+	Tasks   []*Task   `hcl:"task,block" diff:"-"`
 	Spreads []*Spread `hcl:"spread,block"`
 	// By the name that volume mounts use.
 	Volumes map[string]*VolumeRequest `hcl:"volume,block"`
@@ -23,7 +23,7 @@ type TaskGroup struct {
 	EphemeralDisk *EphemeralDisk `hcl:"ephemeral_disk,block"`
 	// What is inherited from the job where it is left out here.
 	Update  *UpdateStrategy  `hcl:"update,block"`
-	Migrate *MigrateStrategy `hcl:"migrate,block"`
+	Migrate *MigrateStrategy `hcl:"migrate,block" diff:",quiet"`
 	// At most one network that the tasks share.
 	Networks []*NetworkResource `hcl:"network,block"`
 	Meta     map[string]string  `hcl:"meta,block"`
@@ -36,7 +36,7 @@ type TaskGroup struct {
 	StopAfterClientDisconnect *time.Duration `hcl:"stop_after_client_disconnect,optional"`
 	MaxClientDisconnect       *time.Duration `hcl:"max_client_disconnect,optional"`
 	// Bounds and policy of automatic scaling of Count.
-	Scaling *ScalingPolicy `hcl:"scaling,block"`
+	Scaling *ScalingPolicy `hcl:"scaling,block" diff:"Scaling"`
 	// Which Consul cluster and namespace the group's services go to.
 	Consul                  *Consul `hcl:"consul,block"`
 	PreventRescheduleOnLost *bool   `hcl:"prevent_reschedule_on_lost,optional"`
@@ -95,7 +95,7 @@ type EphemeralDisk struct {
 // VolumeRequest asks for a volume, which tasks mount by VolumeMount. Type is host or csi.
 // PerAlloc appends the allocation's index to Source, [0].
 type VolumeRequest struct {
-	Name           string           `hcl:"name,label"`
+	Name           string           `hcl:"name,label" diff:",key"`
 	Type           string           `hcl:"type,optional"`
 	Source         string           `hcl:"source,optional"`
 	ReadOnly       bool             `hcl:"read_only,optional"`
@@ -116,7 +116,7 @@ type CSIMountOptions struct {
 // (default), host-to-task or bidirectional.
 type VolumeMount struct {
 	Volume          *string `hcl:"volume,optional"`
-	Destination     *string `hcl:"destination,optional"`
+	Destination     *string `hcl:"destination,optional" diff:",key"`
 	ReadOnly        *bool   `hcl:"read_only,optional"`
 	PropagationMode *string `hcl:"propagation_mode,optional"`
 	SELinuxLabel    *string `hcl:"selinux_label,optional"`
@@ -140,11 +140,11 @@ type ScalingPolicy struct {
 	Max     *int64         `hcl:"max,optional"`
 	Policy  map[string]any `hcl:"policy,block"`
 	Enabled *bool          `hcl:"enabled,optional"`
-	Type    string         `hcl:"type,optional"`
+	Type    string         `hcl:"type,optional" diff:",key"`
 	// Set by the server. Target names job, group and task.
-	ID          string
-	Namespace   string `stored:"-"`
-	Target      map[string]string
-	CreateIndex uint64
-	ModifyIndex uint64
+	ID          string            `diff:"-"`
+	Namespace   string            `stored:"-" diff:"-"`
+	Target      map[string]string `diff:"-"`
+	CreateIndex uint64            `diff:"-"`
+	ModifyIndex uint64            `diff:"-"`
 }

@@ -10,7 +10,7 @@ type Job struct {
 	// Namespace and ID together name the job; Name is what lists show, by default the ID.
 	Region    *string `hcl:"region,optional"`
 	Namespace *string `hcl:"namespace,optional"`
-	ID        *string `hcl:"id,optional"`
+	ID        *string `hcl:"id,optional" diff:"-"`
 	Name      *string `hcl:"name,optional"`
 	// One of the JobType constants; default service.
 	Type *string `hcl:"type,optional"`
@@ -27,10 +27,10 @@ type Job struct {
 	Constraints []*Constraint `hcl:"constraint,block"`
 	Affinities  []*Affinity   `hcl:"affinity,block"`
 	// The groups are placed apart from each other; the tasks of one group together.
-	TaskGroups []*TaskGroup `hcl:"group,block"`
+	TaskGroups []*TaskGroup `hcl:"group,block" diff:"-"`
 	// Defaults that groups inherit. An admitted job has dropped Reschedule and Migrate, and of
 	// Update keeps Stagger and MaxParallel.
-	Update *UpdateStrategy `hcl:"update,block"`
+	Update *UpdateStrategy `hcl:"update,block" diff:",quiet"`
 	// Multiregion is refused by a cluster of one region.
 	Multiregion *Multiregion `hcl:"multiregion,block"`
 	Spreads     []*Spread    `hcl:"spread,block"`
@@ -38,8 +38,8 @@ type Job struct {
 	// neither: at once.
 	Periodic         *PeriodicConfig         `hcl:"periodic,block"`
 	ParameterizedJob *ParameterizedJobConfig `hcl:"parameterized,block"`
-	Reschedule       *ReschedulePolicy       `hcl:"reschedule,block" stored:"-"`
-	Migrate          *MigrateStrategy        `hcl:"migrate,block" stored:"-"`
+	Reschedule       *ReschedulePolicy       `hcl:"reschedule,block" stored:"-" diff:"-"`
+	Migrate          *MigrateStrategy        `hcl:"migrate,block" stored:"-" diff:"-"`
 	// Free values, which tasks see as NOMAD_META_key. UI is for the web interface.
 	Meta map[string]string `hcl:"meta,block"`
 	UI   *JobUIConfig      `hcl:"ui,block"`
@@ -49,27 +49,27 @@ type Job struct {
 	// it was dispatched.
 	ParentID                 *string
 	Dispatched               bool
-	DispatchIdempotencyToken *string
-	Payload                  []byte
+	DispatchIdempotencyToken *string `diff:"-"`
+	Payload                  []byte  `diff:"-"`
 	// Names in other systems, kept for compatibility.
 	ConsulNamespace *string
 	VaultNamespace  *string
-	NomadTokenID    *string
+	NomadTokenID    *string `diff:"-"`
 	// What the server keeps about the job. Status is one of the JobStatus constants. Stable: a
 	// deployment of this version has succeeded. Version counts from 0.
-	Status            *string
-	StatusDescription *string
-	Stable            *bool
-	Version           *uint64
+	Status            *string `diff:"-"`
+	StatusDescription *string `diff:"-"`
+	Stable            *bool   `diff:"-"`
+	Version           *uint64 `diff:"-"`
 	// Nanoseconds since 1970.
-	SubmitTime *int64
+	SubmitTime *int64 `diff:"-"`
 	// Indexes of the state: of the first version, of the last change, and of the last change of
 	// the specification.
-	CreateIndex    *uint64
-	ModifyIndex    *uint64
-	JobModifyIndex *uint64
+	CreateIndex    *uint64 `diff:"-"`
+	ModifyIndex    *uint64 `diff:"-"`
+	JobModifyIndex *uint64 `diff:"-"`
 	// A tagged version is kept for good.
-	VersionTag *JobVersionTag
+	VersionTag *JobVersionTag `diff:"-"`
 }
 
 // JobUIConfig is what the web interface shows beside a job: a text in Markdown and links.
@@ -107,7 +107,7 @@ type MultiregionStrategy struct {
 // MultiregionRegion is a region's share of a job; it overrides the job's own fields. Count is
 // for groups without one.
 type MultiregionRegion struct {
-	Name        string            `hcl:",label"`
+	Name        string            `hcl:",label" diff:",key"`
 	Count       *int              `hcl:"count,optional"`
 	Datacenters []string          `hcl:"datacenters,optional"`
 	NodePool    string            `hcl:"node_pool,optional"`
@@ -153,7 +153,7 @@ type ParameterizedJobConfig struct {
 // UpdateStrategy says how a group goes from one version of the job to the next.
 type UpdateStrategy struct {
 	// Time between batches of a system job's nodes; default 30s.
-	Stagger *time.Duration `hcl:"stagger,optional"`
+	Stagger *time.Duration `hcl:"stagger,optional" diff:",quiet"`
 	// Allocations replaced at once; default 1, 0: all without a deployment.
 	MaxParallel *int `hcl:"max_parallel,optional"`
 	// What makes an allocation healthy: checks (default), task_states, or manual; and for how

@@ -97,7 +97,7 @@ type JobsParseRequest struct {
 // JobVersionsResponse lists a job's versions, newest first.
 type JobVersionsResponse struct {
 	Versions []*Job
-	Diffs    []any // one less than Versions when asked for, else null
+	Diffs    []*JobDiff // when asked for: how each version differs from the one before it, or from a given one
 	QueryMeta
 }
 

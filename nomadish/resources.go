@@ -36,7 +36,7 @@ type NUMAResource struct {
 
 // RequestedDevice asks for devices of a kind: type, vendor/type or vendor/type/name.
 type RequestedDevice struct {
-	Name        string        `hcl:",label"`
+	Name        string        `hcl:",label" diff:",key"`
 	Count       *uint64       `hcl:"count,optional"`
 	Constraints []*Constraint `hcl:"constraint,block"`
 	Affinities  []*Affinity   `hcl:"affinity,block"`
@@ -46,14 +46,14 @@ type RequestedDevice struct {
 // name. ReservedPorts have a port of the host that the job names; DynamicPorts get one.
 type NetworkResource struct {
 	Mode          string     `hcl:"mode,optional" stored:"omitempty"`
-	Device        string     `hcl:"device,optional" stored:"omitempty"`
-	CIDR          string     `hcl:"cidr,optional" stored:"omitempty"`
-	IP            string     `hcl:"ip,optional" stored:"omitempty"`
+	Device        string     `hcl:"device,optional" stored:"omitempty" diff:",quiet"`
+	CIDR          string     `hcl:"cidr,optional" stored:"omitempty" diff:",quiet"`
+	IP            string     `hcl:"ip,optional" stored:"omitempty" diff:",quiet"`
 	DNS           *DNSConfig `hcl:"dns,block" stored:"omitempty"`
-	ReservedPorts []Port     `hcl:"reserved_ports,block" stored:"omitempty"`
-	DynamicPorts  []Port     `hcl:"port,block" stored:"omitempty"`
+	ReservedPorts []Port     `hcl:"reserved_ports,block" stored:"omitempty" diff:"Static Port"`
+	DynamicPorts  []Port     `hcl:"port,block" stored:"omitempty" diff:"Dynamic Port"`
 	Hostname      string     `hcl:"hostname,optional" stored:"omitempty"`
-	MBits         *int       `hcl:"mbits,optional" stored:"omitempty"`
+	MBits         *int       `hcl:"mbits,optional" stored:"omitempty" diff:",zero"`
 	CNI           *CNIConfig `hcl:"cni,block" stored:"omitempty"`
 }
 
@@ -65,7 +65,7 @@ const HostNetworkDefault = "default"
 // allows several tasks the same static port.
 type Port struct {
 	Label           string `hcl:",label" stored:"omitempty"`
-	Value           int    `hcl:"static,optional" stored:"omitempty"`
+	Value           int    `hcl:"static,optional" stored:"omitempty" diff:",nonzero"`
 	To              int    `hcl:"to,optional" stored:"omitempty"`
 	HostNetwork     string `hcl:"host_network,optional" stored:"omitempty"`
 	IgnoreCollision bool   `hcl:"ignore_collision,optional" stored:"omitempty"`

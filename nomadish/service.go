@@ -6,7 +6,7 @@ import "time"
 type Service struct {
 	// Default job-group, and for a task job-group-task. ${JOB}, ${TASKGROUP}, ${TASK} and ${BASE}
 	// are filled in on admission, all else on the node.
-	Name string `hcl:"name,optional"`
+	Name string `hcl:"name,optional" diff:",key"`
 	// Tags, and those that canaries have instead.
 	Tags              []string `hcl:"tags,optional"`
 	CanaryTags        []string `hcl:"canary_tags,optional"`
@@ -18,8 +18,8 @@ type Service struct {
 	Address     string `hcl:"address,optional"`
 	// Checks; CheckRestart is inherited by them.
 	Checks          []ServiceCheck    `hcl:"check,block"`
-	CheckRestart    *CheckRestart     `hcl:"check_restart,block" stored:"-"`
-	Connect         *ConsulConnect    `hcl:"connect,block"`
+	CheckRestart    *CheckRestart     `hcl:"check_restart,block" stored:"-" diff:"-"`
+	Connect         *ConsulConnect    `hcl:"connect,block" diff:"ConsulConnect"`
 	Meta            map[string]string `hcl:"meta,block"`
 	CanaryMeta      map[string]string `hcl:"canary_meta,block"`
 	TaggedAddresses map[string]string `hcl:"tagged_addresses,block"`
@@ -40,7 +40,7 @@ type Service struct {
 // ServiceCheck asks a service how it is: Type is http, tcp, grpc or script. Interval and
 // Timeout are at least 1s.
 type ServiceCheck struct {
-	Name    string   `hcl:"name,optional"`
+	Name    string   `hcl:"name,optional" diff:",key"`
 	Type    string   `hcl:"type,optional"`
 	Command string   `hcl:"command,optional"`
 	Args    []string `hcl:"args,optional"`
@@ -52,7 +52,7 @@ type ServiceCheck struct {
 	// Expose lets the check through the service mesh's proxy.
 	Expose                 bool                `hcl:"expose,optional"`
 	AddressMode            string              `hcl:"address_mode,optional"`
-	Advertise              string              `hcl:"advertise,optional" stored:"-"`
+	Advertise              string              `hcl:"advertise,optional" stored:"-" diff:"-"`
 	Interval               time.Duration       `hcl:"interval,optional"`
 	Timeout                time.Duration       `hcl:"timeout,optional"`
 	InitialStatus          string              `hcl:"initial_status,optional"`

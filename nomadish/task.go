@@ -5,7 +5,7 @@ import "time"
 // Task is one thing to run, by a driver.
 type Task struct {
 	// The name of the task's directory too.
-	Name   string `hcl:"name,label"`
+	Name   string `hcl:"name,label" diff:"-"`
 	Driver string `hcl:"driver,optional"`
 	// The user that the task runs as; default is the driver's.
 	User string `hcl:"user,optional"`
@@ -44,7 +44,7 @@ type Task struct {
 	// Kind marks tasks of Consul's service mesh: one of the KindConnect constants, a colon, the
 	// service.
 	Kind            string           `hcl:"kind,optional"`
-	ScalingPolicies []*ScalingPolicy `hcl:"scaling,block"`
+	ScalingPolicies []*ScalingPolicy `hcl:"scaling,block" diff:"Scaling"`
 	Secrets         []*Secret        `hcl:"secret,block"`
 	// Identity is the one every admitted task has; Identities are further ones.
 	Identity   *WorkloadIdentity
@@ -78,7 +78,7 @@ type DispatchPayloadConfig struct {
 type LogConfig struct {
 	MaxFiles      *int  `hcl:"max_files,optional"`
 	MaxFileSizeMB *int  `hcl:"max_file_size,optional"`
-	Enabled       *bool `hcl:"enabled,optional" stored:"-"`
+	Enabled       *bool `hcl:"enabled,optional" stored:"-" diff:"-"`
 	Disabled      *bool `hcl:"disabled,optional"`
 }
 
@@ -98,7 +98,7 @@ type TaskArtifact struct {
 // (SourcePath) or a text (EmbeddedTmpl).
 type Template struct {
 	SourcePath   *string `hcl:"source,optional"`
-	DestPath     *string `hcl:"destination,optional"`
+	DestPath     *string `hcl:"destination,optional" diff:",key"`
 	EmbeddedTmpl *string `hcl:"data,optional"`
 	// What happens when the result changes: one of the ChangeMode constants, default restart, at
 	// a random time within Splay (default 5s). Once renders only at the start.
@@ -162,7 +162,7 @@ type Vault struct {
 // Secret fetches values before the task starts and offers them for interpolation, as
 // ${secret.NAME.key}.
 type Secret struct {
-	Name     string            `hcl:"name,label"`
+	Name     string            `hcl:"name,label" diff:",key"`
 	Provider string            `hcl:"provider,optional"`
 	Path     string            `hcl:"path,optional"`
 	Config   map[string]any    `hcl:"config,block"`
@@ -172,7 +172,7 @@ type Secret struct {
 // WorkloadIdentity is a signed statement of what the task is, for others to trust: for whom
 // (Audience), in the environment (Env) or a file (File, Filepath), valid for TTL (0: for good).
 type WorkloadIdentity struct {
-	Name         string        `hcl:"name,optional"`
+	Name         string        `hcl:"name,optional" diff:",key"`
 	Audience     []string      `hcl:"aud,optional"`
 	ChangeMode   string        `hcl:"change_mode,optional"`
 	ChangeSignal string        `hcl:"change_signal,optional"`
@@ -186,7 +186,7 @@ type WorkloadIdentity struct {
 
 // Action is a command that users may run in a running task.
 type Action struct {
-	Name    string   `hcl:"name,label"`
+	Name    string   `hcl:"name,label" diff:",key"`
 	Command string   `hcl:"command"`
 	Args    []string `hcl:"args,optional"`
 }
