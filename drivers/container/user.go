@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -19,6 +20,9 @@ import (
 // LookUp returns the numbers of a user ("name", "uid", "name:group", …; empty is root) and of
 // additional groups, by /etc/passwd and /etc/group of the file system below root.
 func LookUp(root, name string, groups []string) (specs.User, error) {
+	if err := checkUser(name, groups); err != nil {
+		return specs.User{}, err
+	}
 	passwd, err := readInside(root, "etc/passwd")
 	if err != nil {
 		return specs.User{}, err
@@ -43,6 +47,30 @@ func LookUp(root, name string, groups []string) (specs.User, error) {
 		}
 	}
 	return u, nil
+}
+
+// checkUser refuses what a parser may take for another number than the one it reads as: signs,
+// spaces, leading zeros, and numbers that do not fit.
+func checkUser(name string, groups []string) error {
+	parts := append(strings.Split(name, ":"), groups...)
+	if name == "" {
+		parts = parts[1:]
+	}
+	if strings.Count(name, ":") > 1 {
+		return fmt.Errorf("user %q: want USER or USER:GROUP", name)
+	}
+	for _, p := range parts {
+		if p == "" || strings.ContainsAny(p, "/\x00") || strings.ContainsFunc(p, unicode.IsSpace) {
+			return fmt.Errorf("user or group %q is not a name", p)
+		}
+		if c := p[0]; c != '+' && c != '-' && (c < '0' || c > '9') {
+			continue
+		}
+		if n, err := strconv.ParseUint(p, 10, 31); err != nil || strconv.FormatUint(n, 10) != p {
+			return fmt.Errorf("user or group %q is not a number from 0 to 2147483647", p)
+		}
+	}
+	return nil
 }
 
 // readInside reads a small file below root; one that is not there, or leads outside, is empty.

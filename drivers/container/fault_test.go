@@ -1,0 +1,274 @@
+//go:build linux
+
+package container_test
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/cgroup"
+	"github.com/nomadish/nomadish/drivers/container/containertest"
+	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
+)
+
+// When containerd is killed, tasks run on as the same processes, those who wait for them
+// notice nothing, and new ones start.
+func TestContainerdKilled(t *testing.T) {
+	d := newDriver(t)
+	spec := world.Spec(t, run("trap", "12", "21"))
+	h := containertest.Start(t, d, spec)
+	containertest.Ready(t, spec)
+	end := containertest.Waiting(t, d, h)
+	for range 3 {
+		world.KillContainerd(t)
+		if err := d.Recover(containertest.Context(t), h); err != nil {
+			t.Fatalf("Recover: %v", err)
+		}
+		if !drivertest.Alive(h.PID) {
+			t.Fatal("the task's process is gone")
+		}
+	}
+	again, err := d.Start(containertest.Context(t), spec)
+	if err != nil || again.PID != h.PID {
+		t.Errorf("starting it again gives %+v, %v; want process %d", again, err, h.PID)
+	}
+	if got := containertest.Output(t, d, world.Spec(t, run("print", "new"))); got != "new" {
+		t.Errorf("a new task prints %q", got)
+	}
+	if err := d.Signal(containertest.Context(t), h, "SIGUSR2"); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-end; e.Err != nil || e.Exit.Code != 21 {
+		t.Errorf("Wait gave %+v, %v; want code 21", e.Exit, e.Err)
+	}
+}
+
+// A task that ends while neither agent nor containerd lives is reported with its exit code.
+func TestExitSeenByNobody(t *testing.T) {
+	spec := world.Spec(t, run("print", "ready", "after", "300ms", "print", " done", "exit", "9"))
+	h := containertest.Start(t, newDriver(t), spec)
+	containertest.Ready(t, spec)
+	world.KillContainerd(t)
+	containertest.Eventually(t, "the task has ended", func() bool { return !drivertest.Alive(h.PID) })
+	d := newDriver(t) // the next agent
+	if err := d.Recover(containertest.Context(t), h); err != nil {
+		t.Fatalf("Recover: %v", err)
+	}
+	if exit := containertest.Wait(t, d, h); exit.Code != 9 || time.Since(exit.Time) > time.Minute {
+		t.Errorf("exit %+v, want code 9", exit)
+	}
+	if got := containertest.Read(t, spec.Stdout); got != "ready done" {
+		t.Errorf("output %q", got)
+	}
+}
+
+// A task whose shim is killed is lost, and nothing of it runs on; its neighbour in another
+// allocation does.
+func TestShimKilled(t *testing.T) {
+	d := newDriver(t)
+	other := containertest.Start(t, d, world.Spec(t, run("sleep")))
+	spec := world.Spec(t, run("children", "2", "print", "ready", "sleep"))
+	h := containertest.Start(t, d, spec)
+	containertest.Ready(t, spec)
+	end := containertest.Waiting(t, d, h)
+	if err := unix.Kill(containertest.Parent(t, h.PID), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-end; !errors.Is(e.Err, drivers.ErrTaskLost) {
+		t.Errorf("Wait gave %+v, %v; want %v", e.Exit, e.Err, drivers.ErrTaskLost)
+	}
+	if drivertest.Alive(h.PID) {
+		t.Error("the task's process is still there")
+	}
+	if !drivertest.Alive(other.PID) {
+		t.Error("a task of another allocation is gone")
+	}
+	if err := d.Recover(containertest.Context(t), h); !errors.Is(err, drivers.ErrTaskLost) {
+		t.Errorf("Recover: %v, want %v", err, drivers.ErrTaskLost)
+	}
+}
+
+// A killed shim takes all tasks of its allocation with it, once: each is lost, nothing of it
+// runs on, and its next start succeeds at once.
+func TestShimOfSeveralTasksKilled(t *testing.T) {
+	d := newDriver(t)
+	specs := allocation(t, 3, run("children", "1", "print", "ready", "sleep"))
+	var handles []*drivers.Handle
+	for _, spec := range specs {
+		handles = append(handles, containertest.Start(t, d, spec))
+		containertest.Ready(t, spec)
+	}
+	var ends []<-chan containertest.Ending
+	for _, h := range handles {
+		ends = append(ends, containertest.Waiting(t, d, h))
+	}
+	if err := unix.Kill(containertest.Parent(t, handles[0].PID), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for i, end := range ends {
+		if e := <-end; !errors.Is(e.Err, drivers.ErrTaskLost) {
+			t.Errorf("task %d: Wait gave %+v, %v; want %v", i, e.Exit, e.Err, drivers.ErrTaskLost)
+		}
+		if procs := processesOf(t, specs[i]); len(procs) > 0 {
+			t.Errorf("task %d: processes %v are still there", i, procs)
+		}
+	}
+	for _, spec := range specs {
+		again := *spec
+		again.ID = spec.AllocID + "/" + spec.Task + "/1"
+		again.Cgroup = containertest.Cgroup(&again)
+		h := containertest.Start(t, d, &again)
+		if !drivertest.Alive(h.PID) {
+			t.Errorf("task %s does not run again", spec.Task)
+		}
+	}
+}
+
+// allocation returns specifications of tasks of one allocation.
+func allocation(t *testing.T, n int, config map[string]any) []*drivers.TaskSpec {
+	t.Helper()
+	var out []*drivers.TaskSpec
+	for i := range n {
+		spec := world.Spec(t, config)
+		spec.Task = "task" + strconv.Itoa(i)
+		if i > 0 {
+			spec.AllocID = out[0].AllocID
+		}
+		spec.ID = spec.AllocID + "/" + spec.Task + "/0"
+		spec.Cgroup = containertest.Cgroup(spec)
+		out = append(out, spec)
+	}
+	return out
+}
+
+// processesOf returns the processes in a task's control group.
+func processesOf(t *testing.T, spec *drivers.TaskSpec) []int {
+	t.Helper()
+	groups, err := cgroup.Detect("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids, err := groups.Group(spec.Cgroup).Procs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// A shim killed while containerd is dead leaves nothing running either.
+func TestShimAndContainerdKilled(t *testing.T) {
+	d := newDriver(t)
+	spec := world.Spec(t, run("children", "2", "print", "ready", "sleep"))
+	h := containertest.Start(t, d, spec)
+	containertest.Ready(t, spec)
+	shim := containertest.Parent(t, h.PID)
+	world.KillContainerd(t)
+	if err := unix.Kill(shim, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := newDriver(t).Recover(containertest.Context(t), h); !errors.Is(err, drivers.ErrTaskLost) {
+		t.Errorf("Recover: %v, want %v", err, drivers.ErrTaskLost)
+	}
+	for pid, exe := range world.Processes() {
+		if exe == "/task" {
+			t.Errorf("process %s of the task is still there", pid)
+		}
+	}
+}
+
+// Tasks of one allocation share a shim.
+func TestOneShimPerAllocation(t *testing.T) {
+	d := newDriver(t)
+	two := allocation(t, 2, run("sleep"))
+	a, b := containertest.Start(t, d, two[0]), containertest.Start(t, d, two[1])
+	if x, y := containertest.Parent(t, a.PID), containertest.Parent(t, b.PID); x != y {
+		t.Errorf("shims %d and %d, want one", x, y)
+	}
+	if err := d.Remove(containertest.Context(t), a); err != nil {
+		t.Fatal(err)
+	}
+	if !drivertest.Alive(b.PID) {
+		t.Error("removing one task ended the other")
+	}
+}
+
+// What a task needed of the machine is given back: mounts, control groups, processes,
+// files.
+func TestNothingIsLeft(t *testing.T) {
+	d := newDriver(t)
+	h := containertest.Start(t, d, world.Spec(t, run("exit", "0")))
+	containertest.Wait(t, d, h)
+	if err := d.Remove(containertest.Context(t), h); err != nil {
+		t.Fatal(err)
+	}
+	before := world.Calm(t)
+	for i := range 6 {
+		spec := world.Spec(t, run("children", "2", "deaf"))
+		if i%3 == 1 {
+			spec.Config = run("exit", "1")
+		}
+		if i%3 == 2 {
+			spec.Config = run()
+			if _, err := d.Start(containertest.Context(t), spec); err == nil {
+				t.Fatal("a program that is missing starts")
+			}
+			continue
+		}
+		h, err := d.Start(containertest.Context(t), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Remove(containertest.Context(t), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	world.Returned(t, before)
+}
+
+// A start that its agent's death cut short is done again from scratch.
+func TestStartAgainAfterInterruption(t *testing.T) {
+	spec := world.Spec(t, run("print", "once"))
+	ctx, cancel := context.WithCancel(context.Background())
+	d := newDriver(t)
+	for i := range 8 { // each try is cut at another point
+		cut, stop := context.WithTimeout(ctx, time.Duration(i*10)*time.Millisecond)
+		if h, err := d.Start(cut, spec); err == nil {
+			containertest.Wait(t, d, h)
+		}
+		stop()
+	}
+	cancel()
+	h := containertest.Start(t, newDriver(t), spec)
+	if exit := containertest.Wait(t, d, h); !exit.Successful() {
+		t.Errorf("exit %+v", exit)
+	}
+	if got := containertest.Read(t, spec.Stdout); got != "once" {
+		t.Errorf("output %q: the task ran not exactly once", got)
+	}
+}
+
+// Two of them would fight over the same files.
+func TestContainerdRefusesASecond(t *testing.T) {
+	d := newDriver(t)
+	if info, err := d.Info(containertest.Context(t)); err != nil || info.Version == "" {
+		t.Fatalf("Info: %+v, %v", info, err)
+	}
+	l := world.Layout()
+	out, err := exec.CommandContext(containertest.Context(t), world.Program, "containerd", l.Data, l.Run).CombinedOutput()
+	if err == nil || !strings.Contains(string(out)+containertest.Read(t, l.Log()), "another containerd runs") {
+		t.Errorf("a second containerd on the same directory: %v, %s", err, out)
+	}
+	if !process.Read(l.Process()).Alive() {
+		t.Error("the first one is gone")
+	}
+}
+
