@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/images"
 )
 
 // minMemory is the least that a container starts with; the runtime itself runs in it first.
@@ -23,12 +22,8 @@ const minMemory = 10 << 20
 
 // settings are a task's config block, read and checked.
 type settings struct {
-	image       string // normal form, with registry and tag or digest
-	always      bool   // ask the registry also when the image is here
-	load        string
-	user, pass  string // for the registry
-	server      string
-	pullTimeout time.Duration
+	image images.Request
+	held  []func() // let go of the images that were got with it
 
 	command    string
 	args       []string
@@ -71,34 +66,31 @@ func (c *Config) settingsOf(spec *drivers.TaskSpec) (*settings, error) {
 	}
 	o := drivers.NewOptions(spec.Config)
 	s := &settings{
-		load:        o.String("load"),
-		pullTimeout: o.Duration("image_pull_timeout"),
-		command:     o.String("command"),
-		args:        o.Strings("args"),
-		entrypoint:  o.Strings("entrypoint"),
-		workDir:     o.String("work_dir"),
-		groups:      o.Strings("group_add"),
-		tty:         o.Bool("tty"),
-		network:     o.String("network_mode"),
-		hostname:    o.String("hostname"),
-		privileged:  o.Bool("privileged"),
-		readonly:    o.Bool("readonly_rootfs"),
-		capAdd:      o.Strings("cap_add"),
-		capDrop:     o.Strings("cap_drop"),
-		noNewPrivs:  c.NoNewPrivileges,
-		memoryHard:  o.Int("memory_hard_limit") << 20,
-		hardCPU:     o.Bool("cpu_hard_limit") || spec.Resources.CPUHardLimit,
-		cpuPeriod:   uint64(max(0, o.Int("cpu_cfs_period"))),
-		pidsLimit:   o.Int("pids_limit"),
-		oomScore:    int(o.Int("oom_score_adj")),
-		shmSize:     o.Int("shm_size"),
-		sysctl:      o.Map("sysctl"),
-		labels:      o.Map("labels"),
+		command:    o.String("command"),
+		args:       o.Strings("args"),
+		entrypoint: o.Strings("entrypoint"),
+		workDir:    o.String("work_dir"),
+		groups:     o.Strings("group_add"),
+		tty:        o.Bool("tty"),
+		network:    o.String("network_mode"),
+		hostname:   o.String("hostname"),
+		privileged: o.Bool("privileged"),
+		readonly:   o.Bool("readonly_rootfs"),
+		capAdd:     o.Strings("cap_add"),
+		capDrop:    o.Strings("cap_drop"),
+		noNewPrivs: c.NoNewPrivileges,
+		memoryHard: o.Int("memory_hard_limit") << 20,
+		hardCPU:    o.Bool("cpu_hard_limit") || spec.Resources.CPUHardLimit,
+		cpuPeriod:  uint64(max(0, o.Int("cpu_cfs_period"))),
+		pidsLimit:  o.Int("pids_limit"),
+		oomScore:   int(o.Int("oom_score_adj")),
+		shmSize:    o.Int("shm_size"),
+		sysctl:     o.Map("sysctl"),
+		labels:     o.Map("labels"),
 	}
 	s.withoutEffect = ignoredNames
-	s.readAuth(o)
 	faults := []error{
-		s.readImage(o.String("image"), o.Bool("force_pull")),
+		s.readImage(o),
 		s.readNetwork(o, spec),
 		s.readNamespaces(o, c.AllowPrivileged),
 		s.readSecurity(o, c),
@@ -110,24 +102,21 @@ func (c *Config) settingsOf(spec *drivers.TaskSpec) (*settings, error) {
 	return s, errors.Join(append([]error{o.Err()}, faults...)...)
 }
 
-func (s *settings) readImage(image string, force bool) error {
-	named, err := reference.ParseDockerRef(strings.TrimPrefix(image, "https://"))
+func (s *settings) readImage(o drivers.Options) error {
+	ref, err := images.ParseName(o.String("image"))
 	if err != nil {
-		return fmt.Errorf("image: %q: %w", image, err)
+		return fmt.Errorf("image: %w", err)
 	}
-	s.image = named.String()
-	tag, tagged := named.(reference.Tagged)
-	s.always = force || tagged && tag.Tag() == "latest"
-	if s.pullTimeout == 0 {
-		s.pullTimeout = 5 * time.Minute
+	s.image = images.Request{
+		Ref: ref, Load: o.String("load"), Force: o.Bool("force_pull"), Timeout: o.Duration("image_pull_timeout"),
+		AuthSoftFail: o.Bool("auth_soft_fail"),
+	}
+	for _, a := range o.Blocks("auth") {
+		s.image.Auth = images.Auth{
+			Username: a.String("username"), Password: a.String("password"), Server: a.String("server_address"),
+		}
 	}
 	return nil
-}
-
-func (s *settings) readAuth(o drivers.Options) {
-	for _, a := range o.Blocks("auth") {
-		s.user, s.pass, s.server = a.String("username"), a.String("password"), a.String("server_address")
-	}
 }
 
 func (s *settings) readNetwork(o drivers.Options, spec *drivers.TaskSpec) error {

@@ -8,8 +8,6 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/containerd/containerd/v2/core/images"
-
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -79,25 +77,6 @@ func TestSettingsRefuse(t *testing.T) {
 	}
 }
 
-// An image's short name means docker.io, its newest tag is asked for each time.
-func TestImageNames(t *testing.T) {
-	for short, want := range map[string]struct {
-		full   string
-		always bool
-	}{
-		"redis":                        {"docker.io/library/redis:latest", true},
-		"redis:7":                      {"docker.io/library/redis:7", false},
-		"me/app:1":                     {"docker.io/me/app:1", false},
-		"https://registry.example/a:1": {"registry.example/a:1", false},
-		"localhost:5000/a":             {"localhost:5000/a:latest", true},
-	} {
-		s := &settings{}
-		if err := s.readImage(short, false); err != nil || s.image != want.full || s.always != want.always {
-			t.Errorf("%s is %s (%v), %v; want %s (%v)", short, s.image, s.always, err, want.full, want.always)
-		}
-	}
-}
-
 // Every documented option is known, and nothing is both required and without effect.
 func TestSchema(t *testing.T) {
 	s := Schema()
@@ -144,52 +123,5 @@ func TestArgs(t *testing.T) {
 				t.Errorf("args %q, %v; want %q", got, err, tt.want)
 			}
 		})
-	}
-}
-
-// Of an archive with several images, the one of the asked name is taken.
-func TestChoose(t *testing.T) {
-	held := func(names ...string) (out []ocispec.Descriptor) {
-		for i, n := range names {
-			out = append(out, ocispec.Descriptor{Size: int64(i), Annotations: map[string]string{images.AnnotationImageName: n}})
-		}
-		return out
-	}
-	for _, tt := range []struct {
-		held []ocispec.Descriptor
-		want int64 // -1: none
-	}{
-		{held("docker.io/library/a:1", "docker.io/library/b:1"), 1},
-		{held("a", "b:1"), 1},
-		{held("a", "1"), 1},
-		{held("b:2"), -1},
-		{held(""), 0},
-		{held("", ""), -1},
-		{nil, -1},
-	} {
-		got, err := choose(tt.held, "docker.io/library/b:1")
-		if (err != nil) != (tt.want < 0) || err == nil && got.Size != tt.want {
-			t.Errorf("of %v: %d, %v; want %d", tt.held, got.Size, err, tt.want)
-		}
-	}
-}
-
-// Credentials go to the registry that they are for and to no other.
-func TestCredentialsStayHome(t *testing.T) {
-	for _, tt := range []struct {
-		image, server, host string
-		want                bool
-	}{
-		{image: "docker.io/me/app:1", host: "registry-1.docker.io", want: true},
-		{image: "docker.io/me/app:1", server: "https://index.docker.io/v1/", host: "registry-1.docker.io", want: true},
-		{image: "docker.io/me/app:1", host: "evil.example"},
-		{image: "registry.example/a:1", host: "registry.example", want: true},
-		{image: "registry.example/a:1", host: "registry.example:443", want: true},
-		{image: "registry.example:5000/a:1", host: "registry.example"},
-		{image: "registry.example/a:1", server: "other.example", host: "registry.example"},
-	} {
-		if got := sameRegistry(tt.host, &settings{image: tt.image, server: tt.server}); got != tt.want {
-			t.Errorf("%+v: %v", tt, got)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
+	"github.com/nomadish/nomadish/drivers/images"
 )
 
 // Name is the driver's in job files.
@@ -25,14 +26,6 @@ type Config struct {
 	// AllowCaps are the capabilities that tasks may have, without CAP_; "all" for every
 	// one. Default: those that containers have anyway.
 	AllowCaps []string
-	// ImageArchives are directories of the host; load may name files in them by absolute
-	// path. Default none: archives come from the task's directory.
-	ImageArchives []string
-	// MaxArchive bounds an image archive in bytes; default 32 GiB.
-	MaxArchive int64
-	// PlainHTTP are registries (host or host:port) that are asked without TLS. The host
-	// itself always is.
-	PlainHTTP []string
 	// PidsLimit is the most processes a task may ask for, and has by default; default none.
 	PidsLimit int64
 	// NoNewPrivileges keeps all tasks from gaining privileges by set-uid programs; default no.
@@ -47,7 +40,6 @@ func (c Config) withDefaults() Config {
 	if c.AllowCaps == nil {
 		c.AllowCaps = container.DefaultCaps()
 	}
-	c.MaxArchive = cmp.Or(c.MaxArchive, 32<<30)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Notice == nil {
 		log := c.Logger
@@ -60,13 +52,14 @@ func (c Config) withDefaults() Config {
 type Driver struct {
 	*container.Runtime
 	cfg    Config
-	images container.Turns // one download per image at a time
+	images *images.Store
 	users  users
 }
 
-// New returns a driver on a runtime, which other drivers may share. It starts nothing.
-func New(cfg Config, r *container.Runtime) *Driver {
-	return &Driver{Runtime: r, cfg: cfg.withDefaults()}
+// New returns a driver on a runtime, which other drivers may share, and its images. It
+// starts nothing.
+func New(cfg Config, r *container.Runtime, store *images.Store) *Driver {
+	return &Driver{Runtime: r, cfg: cfg.withDefaults(), images: store}
 }
 
 // Schema describes the options of a task's config block.
@@ -99,6 +92,7 @@ func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Ha
 	if err != nil {
 		return nil, fmt.Errorf("task %s: config: %w", spec.Task, err)
 	}
+	defer func() { set.letGo() }() // the container keeps its image itself once it is there
 	return d.Runtime.Start(ctx, Name, spec, func(ctx context.Context, c *client.Client) (*container.Plan, error) {
 		return d.plan(ctx, c, spec, set)
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
+	"github.com/nomadish/nomadish/drivers/images"
 	"github.com/nomadish/nomadish/drivers/runtime"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
 )
@@ -30,7 +31,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	d := docker.New(docker.Config{}, r)
+	store, err := images.New(images.Config{}, r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	d := docker.New(docker.Config{}, r, store)
 	ctx := context.Background()
 	h, err := d.Start(ctx, &drivers.TaskSpec{
 		ID:     "alloc/web/0",

@@ -21,7 +21,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/nomadish/nomadish/drivers"
-	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
@@ -246,22 +245,6 @@ func TestLoadedImageStaysApart(t *testing.T) {
 	}
 	if got := output(t, d, taskSpec(t, map[string]any{"image": ref})); got != "registry" {
 		t.Errorf("the registry's task prints %q", got)
-	}
-}
-
-// An archive that is larger than the node allows is refused.
-func TestLoadIsBounded(t *testing.T) {
-	d := newDriver(t, func(c *docker.Config) { c.MaxArchive = 100 << 10 })
-	path := filepath.Join(t.TempDir(), "big.tar")
-	if err := shared.writeImage(path, "big:1", archive.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	spec := taskSpec(t, map[string]any{"image": "big:1", "load": "big.tar"})
-	if err := os.Rename(path, filepath.Join(spec.Dir.Local, "big.tar")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Start(testContext(t), spec); err == nil || !strings.Contains(err.Error(), "max_archive") {
-		t.Errorf("error %v, want one that names max_archive", err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/images"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
 	"github.com/nomadish/nomadish/drivers/runtime/trees"
 	"github.com/nomadish/nomadish/examples/image/archive"
@@ -164,9 +165,8 @@ func newDriver(t testing.TB, change ...func(*docker.Config)) *docker.Driver {
 		t.Fatal(err)
 	}
 	cfg := docker.Config{
-		ImageArchives: []string{filepath.Dir(shared.archive)},
-		Notice:        shared.notices.add,
-		Logger:        testLog(t),
+		Notice: shared.notices.add,
+		Logger: testLog(t),
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -175,7 +175,11 @@ func newDriver(t testing.TB, change ...func(*docker.Config)) *docker.Driver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := docker.New(cfg, r)
+	store, err := images.New(images.Config{Archives: []string{filepath.Dir(shared.archive)}, Logger: testLog(t)}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := docker.New(cfg, r, store)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

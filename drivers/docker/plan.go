@@ -22,7 +22,7 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, spec *drivers.TaskS
 	if err != nil {
 		return nil, err
 	}
-	img, err := d.image(ctx, c, spec, set)
+	img, err := d.image(ctx, spec, set)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,25 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, spec *drivers.TaskS
 		MemoryHard: set.memoryHard, CPUHard: set.hardCPU, CPUPeriod: set.cpuPeriod, PidsLimit: set.pidsLimit,
 		Labels: set.labels,
 	}, nil
+}
+
+// image gets the task's image. It stays at least until the settings let it go.
+func (d *Driver) image(ctx context.Context, spec *drivers.TaskSpec, set *settings) (client.Image, error) {
+	set.image.Dir, set.image.Notify = spec.Dir, spec.Notify
+	img, letGo, err := d.images.Get(ctx, set.image)
+	if err != nil {
+		return nil, err
+	}
+	set.held = append(set.held, letGo)
+	return img, nil
+}
+
+// letGo ends what kept the images that were got with the settings.
+func (s *settings) letGo() {
+	for _, f := range s.held {
+		f()
+	}
+	s.held = nil
 }
 
 // notify says what of the task's options has no effect.

@@ -37,7 +37,8 @@ var layers = map[string][]string{
 	"nomadish":                 {"nomadish/codec"},
 	"nomadish/lifecycle":       {},
 	"nomadish/transport":       {"nomadish"},
-	"nomadish/api":             {"nomadish", "nomadish/codec"},
+	"nomadish/api":             {"nomadish", "nomadish/codec", "nomadish/socket"},
+	"nomadish/socket":          {},
 	"jobspec":                  {"nomadish"},
 	"drivers":                  {"nomadish"},
 	"drivers/cgroup":           {"drivers"},
@@ -46,6 +47,7 @@ var layers = map[string][]string{
 	"drivers/function":         {"drivers"},
 	"drivers/rawexec/...":      {"drivers", "drivers/cgroup", "drivers/rawexec/...", "nomadish"},
 	"drivers/container/...":    {"drivers", "drivers/cgroup", "drivers/runtime/...", "drivers/container/..."},
+	"drivers/images":           {"drivers", "drivers/container", "nomadish"},
 	"drivers/docker":           {"drivers", "drivers/container", "drivers/images", "nomadish"},
 	"drivers/runtime/...":      {"drivers", "drivers/cgroup", "drivers/runtime/...", "nomadish"},
 
@@ -71,7 +73,7 @@ var layers = map[string][]string{
 	"client/fingerprint": {"nomadish", "drivers", "drivers/cgroup"},
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
-	"nomadish/httpapi":      {"nomadish", "nomadish/codec", "nomadish/transport", "jobspec"},
+	"nomadish/httpapi":      {"nomadish", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
 	"nomadish/cli":          {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "jobspec", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},

@@ -10,6 +10,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/docker"
+	"github.com/nomadish/nomadish/drivers/images"
 	"github.com/nomadish/nomadish/drivers/mock"
 	"github.com/nomadish/nomadish/drivers/rawexec"
 	"github.com/nomadish/nomadish/drivers/runtime"
@@ -64,19 +65,21 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 	if err != nil {
 		return nil, nil, err
 	}
-	images := docker.New(docker.Config{
+	store, err := images.New(imageConfig(o, logger), containers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plugin %q: %w", docker.Name, err)
+	}
+	containerDriver := docker.New(docker.Config{
 		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
-		ImageArchives: o.Strings("image_archives"), PlainHTTP: o.Strings("plain_http"), PidsLimit: o.Int("pids_limit"),
-		NoNewPrivileges: o.Bool("no_new_privileges"), MaxArchive: o.Int("max_archive_bytes"),
-		Logger: logger,
-	}, containers)
+		PidsLimit: o.Int("pids_limit"), NoNewPrivileges: o.Bool("no_new_privileges"), Logger: logger,
+	}, containers, store)
 	for _, name := range []string{docker.Name, "containerd", "containerd-driver"} {
-		all[name] = images
+		all[name] = containerDriver
 	}
 	for name, o := range config {
 		if err := o.Err(); err != nil {
 			return nil, nil, fmt.Errorf("plugin %q: %w", name, err)
 		}
 	}
-	return all, []lifecycle.Part{containers.Run}, nil
+	return all, []lifecycle.Part{containers.Run, store.Run}, nil
 }

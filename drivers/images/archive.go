@@ -1,6 +1,6 @@
 //go:build linux
 
-package docker
+package images
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -24,50 +25,70 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 )
 
-// errArchive marks faults of an archive that stay however often it is read.
-var errArchive = errors.New("load")
-
-// labelArchive holds, on an image, which file it was read from, so that it is read once.
-const labelArchive = "nomadish.dev/archive"
-
-// load takes the task's image from its archive. The image gets a name made of its digest:
-// an archive can't take the place of an image that others use by name.
-func (d *Driver) load(ctx context.Context, c *client.Client, spec *drivers.TaskSpec, s *settings) (client.Image, error) {
-	f, err := d.openArchive(spec, s.load)
+// fromArchive takes an image from the request's archive, held. The image gets a name made of
+// its digest: an archive can't take the place of an image that others use by name.
+func (s *Store) fromArchive(ctx context.Context, c *session, req Request) (client.Image, func(), error) {
+	f, err := s.openArchive(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	identity, err := fileIdentity(f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	identity += " " + s.image
+	identity += " " + req.Ref
+	unlock, err := s.turns.Take(ctx, identity)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
 	known, err := c.ListImages(ctx, fmt.Sprintf("labels.%q==%q", labelArchive, identity))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(known) > 0 {
-		return known[0], nil
+		release, err := s.hold(ctx, known[0].Name())
+		if err != nil {
+			return nil, nil, err
+		}
+		img, err := c.GetImage(ctx, known[0].Name()) // it may have been removed before it was held
+		if err == nil {
+			return img, release, nil
+		}
+		release()
+		if !errdefs.IsNotFound(err) {
+			return nil, nil, err
+		}
 	}
-	ctx, done, err := c.WithLease(ctx) // keeps what is read until the image refers to it
+	ctx, done, err := c.WithLease(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // the lease ends by itself in a day
-	target, err := d.importArchive(ctx, c, f, s)
+	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // the lease ends by itself
+	target, err := s.readArchive(ctx, c, f, req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	img := images.Image{
-		Name:   "load.nomadish.dev/image@" + target.Digest.String(),
-		Target: target,
-		Labels: map[string]string{labelArchive: identity},
+	name := "load.nomadish.dev/image@" + target.Digest.String()
+	release, err := s.hold(ctx, name)
+	if err != nil {
+		return nil, nil, err
 	}
+	img, err := c.record(ctx, name, target, map[string]string{labelArchive: identity})
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return img, release, nil
+}
+
+// record writes an image's record.
+func (c *session) record(ctx context.Context, name string, target ocispec.Descriptor, labels map[string]string) (client.Image, error) {
+	img := images.Image{Name: name, Target: target, Labels: labels}
 	stored, err := c.ImageService().Create(ctx, img)
 	if errdefs.IsAlreadyExists(err) {
 		stored, err = c.ImageService().Update(ctx, img, "target", "labels")
@@ -75,16 +96,16 @@ func (d *Driver) load(ctx context.Context, c *client.Client, spec *drivers.TaskS
 	if err != nil {
 		return nil, err
 	}
-	return client.NewImage(c, stored), nil
+	return client.NewImage(c.Client, stored), nil
 }
 
 // openArchive opens the file that load names: in the task's local directory, in the task's
 // directory, or, by an absolute path, below a directory that the node's configuration
 // names. Symbolic links lead nowhere outside.
-func (d *Driver) openArchive(spec *drivers.TaskSpec, path string) (*os.File, error) {
-	dirs := []string{spec.Dir.Local, spec.Dir.Task}
+func (s *Store) openArchive(req Request) (*os.File, error) {
+	path, dirs := req.Load, []string{req.Dir.Local, req.Dir.Task}
 	if filepath.IsAbs(path) {
-		dirs = slices.Concat(dirs, []string{spec.Dir.Alloc}, d.cfg.ImageArchives)
+		dirs = slices.Concat(dirs, []string{req.Dir.Alloc}, s.cfg.Archives)
 	}
 	var last error
 	for _, dir := range dirs {
@@ -140,41 +161,57 @@ func fileIdentity(f *os.File) (string, error) {
 	return fmt.Sprintf("%d:%d:%d:%d", st.Dev, st.Ino, st.Size, st.Ctim.Nano()), nil
 }
 
-// importArchive reads an archive into the content store and returns the image that the task
-// asks for.
-func (d *Driver) importArchive(ctx context.Context, c *client.Client, f *os.File, s *settings) (ocispec.Descriptor, error) {
-	var none ocispec.Descriptor
-	plain, err := compression.DecompressStream(f)
+// readArchive reads an archive's images into the content store and returns the one that the
+// request asks for.
+func (s *Store) readArchive(ctx context.Context, c *session, f io.Reader, req Request) (ocispec.Descriptor, error) {
+	held, err := s.readIndex(ctx, c, f)
+	if err == nil {
+		var target ocispec.Descriptor
+		if target, err = choose(held, req.Ref); err == nil {
+			return target, c.referTo(ctx, target)
+		}
+	}
+	if errors.Is(err, errArchive) {
+		err = fmt.Errorf("%s: %w", req.Load, err)
+	}
+	return ocispec.Descriptor{}, err
+}
+
+// readIndex reads an archive of either kind, packed or not, into the content store and
+// returns the images in it.
+func (s *Store) readIndex(ctx context.Context, c *session, r io.Reader) ([]ocispec.Descriptor, error) {
+	plain, err := compression.DecompressStream(r)
 	if err != nil {
-		return none, fmt.Errorf("%w: %s: %w", errArchive, s.load, err)
+		return nil, fmt.Errorf("%w: %w", errArchive, err)
 	}
 	defer plain.Close()
-	store := c.ContentStore()
-	index, err := archive.ImportIndex(ctx, store, &limited{r: plain, left: d.cfg.MaxArchive})
+	index, err := archive.ImportIndex(ctx, c.ContentStore(), &limited{r: plain, left: s.cfg.MaxArchive})
 	if err != nil {
-		if container.Down(err) {
-			return none, err
+		if container.Down(err) || ctx.Err() != nil {
+			return nil, err
 		}
-		return none, fmt.Errorf("%w: %s is no OCI or docker archive: %w", errArchive, s.load, err)
+		return nil, fmt.Errorf("%w: no OCI or docker archive: %w", errArchive, err)
 	}
-	b, err := content.ReadBlob(ctx, store, index)
+	b, err := content.ReadBlob(ctx, c.ContentStore(), index)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	var held ocispec.Index
 	if err := json.Unmarshal(b, &held); err != nil {
-		return none, fmt.Errorf("%w: %s: index: %w", errArchive, s.load, err)
+		return nil, fmt.Errorf("%w: index: %w", errArchive, err)
 	}
-	target, err := choose(held.Manifests, s.image)
-	if err != nil {
-		return none, fmt.Errorf("%w: %s: %w", errArchive, s.load, err)
-	}
-	// References from parent to child keep the garbage collector from taking the children.
+	return held.Manifests, nil
+}
+
+// referTo writes down, for an image and all its parts, which part needs which: that keeps
+// containerd from collecting the parts.
+func (c *session) referTo(ctx context.Context, target ocispec.Descriptor) error {
+	store := c.ContentStore()
 	handler := images.SetChildrenLabels(store, images.FilterPlatforms(images.ChildrenHandler(store), platforms.Default()))
 	if err := images.Walk(ctx, handler, target); err != nil {
-		return none, fmt.Errorf("%w: %s: %w", errArchive, s.load, err)
+		return fmt.Errorf("%w: %w", errArchive, err)
 	}
-	return target, nil
+	return nil
 }
 
 // choose picks the image of an archive: the one of that name, or the only one if it has none.
@@ -197,10 +234,10 @@ func choose(held []ocispec.Descriptor, image string) (ocispec.Descriptor, error)
 		return held[0], nil
 	}
 	if len(names) == 0 {
-		return ocispec.Descriptor{}, fmt.Errorf("the archive holds %d images without a name", len(held))
+		return ocispec.Descriptor{}, fmt.Errorf("%w: the archive holds %d images without a name", errArchive, len(held))
 	}
 	slices.Sort(names)
-	return ocispec.Descriptor{}, fmt.Errorf("the archive holds %s, not %s", strings.Join(names, ", "), image)
+	return ocispec.Descriptor{}, fmt.Errorf("%w: the archive holds %s, not %s", errArchive, strings.Join(names, ", "), image)
 }
 
 // sameImage compares a name in an archive, which may be only a tag, with an image's.
