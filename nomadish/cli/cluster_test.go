@@ -166,7 +166,7 @@ func testInterrupt(t *testing.T, c *cluster) {
 	defer cancel()
 	seen := &trigger{word: "is running", fire: cancel}
 	code := Run(ctx, Program{Stdout: seen, Stderr: seen, Env: lookup(c.env)}, []string{"run", c.file(t, "long", "batch", "", `run_for = "1h"`)})
-	if code != ExitDetached || !strings.Contains(seen.all.String(), "nomadish job status long") {
+	if code != ExitDetached || !strings.Contains(seen.all.String(), "nomadish job status -f long") {
 		t.Errorf("got code %d\n%s", code, seen.all.String())
 	}
 	if got := c.ok(t, "job", "status", "-t", "{{.Job.Status}}", "long"); got != "running\n" {

@@ -12,7 +12,7 @@ type remote struct {
 	address, region, namespace, token string
 	tls                               api.TLSConfig
 	tlsSkipVerify                     bool
-	noColor, verbose                  bool
+	noColor, forceColor, verbose      bool
 }
 
 // remoteFlags adds the flags of commands that talk to a server.
@@ -28,7 +28,8 @@ func (c *call) remoteFlags() {
 	c.flags.StringVar(&r.tls.ClientKey, "client-key", "", "`file` of the client's key; default $NOMAD_CLIENT_KEY")
 	c.flags.StringVar(&r.tls.ServerName, "tls-server-name", "", "`name` that the server's certificate must have; default $NOMAD_TLS_SERVER_NAME")
 	c.flags.BoolVar(&r.tlsSkipVerify, "tls-skip-verify", false, "trust any certificate; default $NOMAD_SKIP_VERIFY")
-	c.flags.BoolVar(&r.noColor, "no-color", false, "no colors; there are none, so this changes nothing")
+	c.flags.BoolVar(&r.noColor, "no-color", false, "no colors; also by $NO_COLOR")
+	c.flags.BoolVar(&r.forceColor, "force-color", false, "colors also where no terminal is written to")
 	c.flags.BoolVar(&r.verbose, "verbose", false, "whole IDs, and more of everything")
 }
 

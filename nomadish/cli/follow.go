@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type follower struct {
 	evalID string
 	from   uint64 // index of the submission
 	began  time.Time
+	screen *screen // of a terminal, with the live table; nil: lines alone
 
 	view
 	first bool // the first view was taken
@@ -36,6 +38,7 @@ type follower struct {
 const (
 	lostContact = 30 * time.Second       // without an answer before it is given up
 	pollLongest = 2 * time.Second        // between looks when nothing happens
+	pollLive    = time.Second            // the same for a table that shows the time
 	pollPause   = 100 * time.Millisecond // between looks in any case
 	maxTails    = 3                      // failing tasks whose logs are shown
 	tailLines   = 10
@@ -46,8 +49,37 @@ const (
 // say tells something that happened.
 func (f *follower) say(format string, args ...any) {
 	elapsed := f.Now().Sub(f.began).Seconds()
-	text := fmt.Sprintf("%6.1fs  %s\n", elapsed, fmt.Sprintf(format, args...))
-	_, _ = io.WriteString(f.out, printable(text)) // without a reader the exit code is still right
+	text := printable(fmt.Sprintf("%6.1fs  %s\n", elapsed, fmt.Sprintf(format, args...)))
+	if f.screen != nil {
+		f.screen.print(text, f.table())
+		return
+	}
+	_, _ = io.WriteString(f.out, text) // without a reader the exit code is still right
+}
+
+// note tells something that the table shows anyway.
+func (f *follower) note(format string, args ...any) {
+	if f.screen == nil || f.remote.verbose {
+		f.say(format, args...)
+	}
+}
+
+// table is the live table as it looks now.
+func (f *follower) table() []string {
+	if !f.first {
+		return nil
+	}
+	width, height := f.screen.size()
+	now := f.Now()
+	return f.board(now).lines(width, height, now.Sub(f.began), f.colored(f.out))
+}
+
+// live shows the table if the follower writes to a terminal that can.
+func (f *follower) live() {
+	file, ok := f.out.(*os.File)
+	if name, _ := f.lookup("TERM"); ok && isTerminal(file) && name != "dumb" {
+		f.screen = newScreen(file)
+	}
 }
 
 // follow tells what happens to the job until it has reached its end state.
@@ -56,6 +88,11 @@ func (f *follower) follow(ctx context.Context, timeout time.Duration) (verdict, 
 	f.view.evalID = f.evalID
 	f.settled, f.earlier = map[string]bool{}, map[string]uint64{}
 	end, err := f.until(ctx, timeout)
+	if f.screen != nil { // the table stays as it is; what follows goes below
+		f.screen.draw(f.table())
+		f.screen.leave()
+		f.screen = nil
+	}
 	if ctx.Err() != nil {
 		end, err = verdict{outcome: outcomeDetached}, nil
 	}
@@ -90,6 +127,9 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 		}
 		lastAnswer, silent = now, false
 		f.report(ctx)
+		if f.screen != nil {
+			f.screen.draw(f.table())
+		}
 		next := f.judge()
 		if seen := f.fingerprint(); next != last || seen != lastSeen {
 			last, lastSeen, lastChange = next, seen, now
@@ -103,8 +143,11 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 			return f.overdue(limit), nil
 		}
 		wait = pollLongest
+		if f.screen != nil {
+			wait = pollLive
+		}
 		if next.outcome != underWay {
-			wait = max(next.hold-held, pollPause)
+			wait = min(wait, max(next.hold-held, pollPause))
 		}
 		if err := pause(ctx, pollPause); err != nil {
 			return last, err
@@ -152,7 +195,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // look takes a view of the job. Its allocations come last, so that they are never older than
 // what is said of the job; for a change of them it waits a while.
 func (f *follower) look(ctx context.Context, wait time.Duration) error {
-	if !f.first || f.evaluation(f.evalID) == nil || !f.evaluation(f.evalID).Terminal() {
+	if e := f.evaluation(f.evalID); !f.first || f.evalID != "" && (e == nil || !e.Terminal()) {
 		return f.take(ctx, 0, min(wait, pollPause))
 	}
 	return f.take(ctx, f.index, wait)

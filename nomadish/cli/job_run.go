@@ -175,6 +175,7 @@ func (f *runFlags) watch(ctx context.Context, c *call, client *api.Client, submi
 		w.say("Job %q is stored; evaluation %s places it.", result.JobID, c.id(resp.EvalID))
 	default:
 		w.say("Job %q is stored; evaluation %s places it.", result.JobID, c.id(resp.EvalID))
+		w.live()
 		end, err := w.follow(ctx, f.timeout)
 		if err != nil {
 			return err

@@ -15,10 +15,16 @@ import (
 func jobStatusCommand() command {
 	return command{
 		words: "job status", args: "[JOB]", summary: "List jobs, or show one and why it does not run",
-		help:    "  JOB is a job's ID or the beginning of one.",
-		example: "  nomadish job status web",
-		reads:   true,
-		run:     runJobStatus,
+		help: `  JOB is a job's ID or the beginning of one. With -f the command follows the job as job run
+  does, until it has reached its end state.`,
+		example: "  nomadish job status web\n  nomadish job status -f web",
+		exits: `  0    done; with -f: the job has reached its end state
+  1    failed, or with -f: the job has failed; standard error says why
+  2    with -f: the job is not complete: it waits for room, or -timeout is over
+  64   the command line is wrong
+  130  an interrupt ended the command; the job goes on`,
+		reads: true,
+		run:   runJobStatus,
 	}
 }
 
@@ -32,15 +38,20 @@ type jobStatus struct {
 }
 
 func runJobStatus(ctx context.Context, c *call) error {
-	allAllocs, showEvals := false, false
+	allAllocs, showEvals, follow, timeout := false, false, false, time.Duration(0)
 	c.readFlags()
 	c.flags.BoolVar(&allAllocs, "all-allocs", false, "show also the allocations of an earlier job of that ID")
 	c.flags.BoolVar(&showEvals, "evals", false, "show the job's evaluations")
+	c.flags.BoolVar(&follow, "f", false, "follow the job until it runs, or has run")
+	c.flags.DurationVar(&timeout, "timeout", 0, "with -f: how long to follow; default as in job run")
 	client, err := c.dial(0, 1)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	if follow && (len(c.args) == 0 || c.machine()) {
+		return c.misused("-f follows one job, and shows it to people")
+	}
 	if len(c.args) == 0 {
 		return c.listJobs(ctx, client)
 	}
@@ -48,7 +59,47 @@ func runJobStatus(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if follow {
+		return c.followJob(ctx, client, stub, timeout)
+	}
 	return c.showJob(ctx, client, stub, allAllocs, showEvals || c.remote.verbose)
+}
+
+// followJob follows a job that was submitted before.
+func (c *call) followJob(ctx context.Context, client *api.Client, stub *nomadish.JobListStub, timeout time.Duration) error {
+	q := api.Query{Namespace: stub.Namespace}
+	evals, _, err := client.Jobs().Evaluations(ctx, stub.ID, &q)
+	if err != nil {
+		return err
+	}
+	f := &follower{
+		call: c, client: client, out: c.Stdout, began: c.Now(), from: stub.JobModifyIndex, jobID: stub.ID, query: q,
+		evalID: submitted(evals, stub.JobModifyIndex),
+	}
+	f.live()
+	end, err := f.follow(ctx, timeout)
+	if err != nil {
+		return err
+	}
+	if code := end.outcome.code(); code != ExitOK {
+		return &exit{code: code}
+	}
+	return nil
+}
+
+// submitted returns the ID of the evaluation that came with the submission at an index: the
+// first one since. Empty: it has been collected.
+func submitted(evals []*nomadish.Evaluation, index uint64) string {
+	var first *nomadish.Evaluation
+	for _, e := range evals {
+		if e.CreateIndex >= index && (first == nil || e.CreateIndex < first.CreateIndex) {
+			first = e
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.ID
 }
 
 func (c *call) listJobs(ctx context.Context, client *api.Client) error {

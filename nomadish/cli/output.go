@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"text/template"
@@ -139,16 +138,6 @@ func cell(text string) string {
 		return "-"
 	}
 	return text
-}
-
-// isTerminal says that what is written shows on a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // content returns where the content of files and logs goes: as it is into files and pipes,

@@ -24,12 +24,12 @@ func (f *follower) report(ctx context.Context) {
 		}
 		last, known := f.told[a.ID]
 		if !known {
-			f.say("Allocation %s (%s) is placed on node %s.", f.id(a.ID), a.Name, cmp.Or(a.NodeName, f.id(a.NodeID)))
+			f.note("Allocation %s (%s) is placed on node %s.", f.id(a.ID), a.Name, cmp.Or(a.NodeName, f.id(a.NodeID)))
 			last = nomadish.AllocClientPending
 		}
 		f.reportTasks(ctx, a)
 		if now := state(a); now != last {
-			f.say("Allocation %s (%s) is %s.", f.id(a.ID), a.Name, now)
+			f.note("Allocation %s (%s) is %s.", f.id(a.ID), a.Name, now)
 		}
 		f.told[a.ID] = state(a)
 	}
@@ -74,7 +74,9 @@ func (f *follower) reportTasks(ctx context.Context, a *nomadish.AllocationListSt
 				continue
 			}
 			f.since[key] = e.Time
-			if f.remote.verbose || matters(e) {
+			if e.Type == nomadish.TaskEventDriver {
+				f.note("Allocation %s (%s) task %q: %s", f.id(a.ID), a.Name, name, pulling(e))
+			} else if f.remote.verbose || matters(e) {
 				f.say("Allocation %s (%s) task %q: %s: %s", f.id(a.ID), a.Name, name, e.Type, message(e))
 			}
 			crashed = crashed || e.Type == nomadish.TaskEventTerminated && (e.ExitCode != 0 || e.Signal != 0 || e.Details["exit_message"] != "")
@@ -90,7 +92,7 @@ func (f *follower) reportTasks(ctx context.Context, a *nomadish.AllocationListSt
 func matters(e *nomadish.TaskEvent) bool {
 	switch e.Type {
 	case nomadish.TaskEventTerminated, nomadish.TaskEventRestarting, nomadish.TaskEventNotRestarting,
-		nomadish.TaskEventRestartSignal, nomadish.TaskEventDriver:
+		nomadish.TaskEventRestartSignal:
 		return true
 	}
 	return tellsFailure(e)
@@ -117,10 +119,7 @@ func (f *follower) sayLogs(ctx context.Context, a *nomadish.AllocationListStub, 
 // sayEnd says how it ended, and what to do next.
 func (f *follower) sayEnd(ctx context.Context, end verdict) {
 	name := fmt.Sprintf("Job %q", f.jobID)
-	status := "nomadish job status " + f.jobID
-	if ns := f.query.Namespace; ns != "" && ns != nomadish.DefaultNamespace {
-		status = fmt.Sprintf("nomadish job status -namespace %s %s", ns, f.jobID)
-	}
+	status, again := f.command("job status"), f.command("job status -f")
 	switch end.outcome {
 	case outcomeRunning:
 		f.say("%s runs: %s.", name, end.reason)
@@ -128,12 +127,23 @@ func (f *follower) sayEnd(ctx context.Context, end verdict) {
 	case outcomeComplete:
 		f.say("%s is complete: %s.", name, end.reason)
 	case outcomeDetached:
-		f.say("Interrupted. %s goes on; see it with: %s", name, status)
+		f.say("Interrupted. %s goes on; come back with: %s", name, again)
 	case outcomeBlocked, outcomeTimeout:
-		f.say("%s is not complete: %s. It stays stored and goes on when it can; see it with: %s", name, end.reason, status)
+		f.say("%s is not complete: %s. It stays stored and goes on when it can; come back with: %s", name, end.reason, again)
 	default:
 		f.say("%s has failed: %s. See more with: %s", name, end.reason, status)
+		if next := f.advice(); next != "" {
+			f.say("%s", next)
+		}
 	}
+}
+
+// command is a command about the job, as its user would type it.
+func (f *follower) command(words string) string {
+	if ns := f.query.Namespace; ns != "" && ns != nomadish.DefaultNamespace {
+		words += " -namespace " + ns
+	}
+	return "nomadish " + words + " " + f.jobID
 }
 
 // sayAddresses tells where the ports of the first few allocations are.

@@ -78,10 +78,10 @@ func (v *view) judge() verdict {
 		return verdict{outcome: outcomeFailed, reason: fmt.Sprintf("version %d has taken the place of version %d", now, v.version)}
 	}
 	first := v.evaluation(v.evalID)
-	if first == nil || first.Status == nomadish.EvalStatusPending {
+	if v.evalID != "" && (first == nil || first.Status == nomadish.EvalStatusPending) {
 		return verdict{}
 	}
-	if first.Status == nomadish.EvalStatusFailed && !v.open(nomadish.EvalStatusPending) && !v.open(nomadish.EvalStatusBlocked) {
+	if first != nil && first.Status == nomadish.EvalStatusFailed && !v.open(nomadish.EvalStatusPending) && !v.open(nomadish.EvalStatusBlocked) {
 		return verdict{outcome: outcomeFailed, reason: "its evaluation failed: " + first.StatusDescription, hold: settle}
 	}
 	switch nomadish.Val(v.job.Type) {
