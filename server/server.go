@@ -18,6 +18,7 @@ import (
 	"github.com/nomadish/nomadish/server/consensus"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
 	"github.com/nomadish/nomadish/server/endpoint"
+	"github.com/nomadish/nomadish/server/events"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/leader/gc"
@@ -38,6 +39,7 @@ type Config struct {
 	Evals     evals.Config
 	GC        gc.Config
 	Liveness  liveness.Config
+	Events    events.Config
 	Schemas   map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 
 	// AskLeader asks the leader, where that is another server, for its CommitIndex. Without it
@@ -57,6 +59,7 @@ type Server struct {
 	leases    *liveness.Leases
 	reaper    *gc.Reaper
 	evals     *evals.Evals
+	events    *events.Buffer
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
@@ -81,6 +84,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.reaper = gc.New(cfg.GC, s.store, raft)
 	cfg.Evals.Now, cfg.Evals.Logger = cfg.Now, cfg.Logger
 	s.evals = evals.New(cfg.Evals, s.store, raft)
+	s.events = events.New(cfg.Events, s.store)
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper)
@@ -92,7 +96,7 @@ func (s *Server) Close() error { return s.consensus.Close() }
 
 // Run serves until ctx ends or the server can't go on.
 func (s *Server) Run(ctx context.Context) error {
-	return lifecycle.Run(ctx, s.consensus.Run, func(ctx context.Context) error {
+	return lifecycle.Run(ctx, s.consensus.Run, s.events.Run, func(ctx context.Context) error {
 		return s.consensus.Lead(ctx, s.lead)
 	})
 }
@@ -158,6 +162,9 @@ func (s *Server) Endpoint() *endpoint.Endpoint { return s.endpoint }
 
 // Consensus returns the server's part in replication.
 func (s *Server) Consensus() *consensus.Consensus { return s.consensus }
+
+// Events returns what tells readers of the state's changes.
+func (s *Server) Events() *events.Buffer { return s.events }
 
 // Store returns the server's state.
 func (s *Server) Store() *state.Store { return s.store }

@@ -55,6 +55,7 @@ var layers = map[string][]string{
 	"server/broker":        {"nomadish"},
 	"server/scheduler":     {"nomadish", "server/capacity"},
 	"server/state":         {"nomadish", "nomadish/codec"},
+	"server/events":        {"nomadish", "server/state"},
 	"server/fsm":           {"nomadish", "nomadish/codec", "server/state"},
 	"server/consensus/...": {"nomadish", "nomadish/transport", "server/fsm", "server/state", "server/consensus/..."},
 	"server/planner":       {"nomadish", "server/capacity", "server/fsm", "server/state"},

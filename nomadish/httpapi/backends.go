@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"time"
 
@@ -76,6 +77,8 @@ type Server struct {
 	Operator    Operator
 	Catalog     Catalog
 	System      System
+	Events      Events
+	Search      Search
 }
 
 // Reads makes reads consistent.
@@ -187,11 +190,36 @@ type System interface {
 	Keys(ctx context.Context) (*nomadish.KeySet, error) // that verify workload identities
 }
 
+// Events tells what changes.
+type Events interface {
+	// StreamEvents calls emit with lines of JSON until ctx ends, or this server's work.
+	StreamEvents(ctx context.Context, req *nomadish.EventRequest, emit func(line []byte) error) error
+}
+
+// Search finds things by what their names begin with or hold. What the caller may not see
+// is left out.
+type Search interface {
+	SearchPrefix(ctx context.Context, req *nomadish.SearchRequest) (*nomadish.SearchResponse, error)
+	SearchFuzzy(ctx context.Context, req *nomadish.FuzzySearchRequest) (*nomadish.FuzzySearchResponse, error)
+}
+
 // Node is a client node's half of the backends.
 type Node struct {
 	ID    string
 	Files Files
 	Usage Usage
+	Tasks Tasks
+}
+
+// Tasks acts on the tasks of this node's allocations.
+type Tasks interface {
+	// Exec runs a command inside a running task and returns its exit code. The command ends
+	// with ctx. The caller ends a blocked Stdin once Exec has returned.
+	Exec(ctx context.Context, allocID string, req *nomadish.ExecRequest) (int, error)
+	Signal(ctx context.Context, allocID string, req *nomadish.AllocSignalRequest) error
+	Restart(ctx context.Context, allocID string, req *nomadish.AllocRestartRequest) error
+	// Dial connects to a port of a task, by number or label.
+	Dial(ctx context.Context, allocID, task, port string) (net.Conn, error)
 }
 
 // Files reads what is in the directories of this node's allocations. Errors of unknown

@@ -14,24 +14,28 @@ type Permission string
 // The permissions that routes ask for. Those with a namespace are asked of the request's
 // namespace; the backends check what only they can know.
 const (
-	PermNone           Permission = "none"
-	PermManagement     Permission = "management"
-	PermAgentRead      Permission = "agent:read"
-	PermNodeRead       Permission = "node:read"
-	PermNodeWrite      Permission = "node:write"
-	PermNodePoolRead   Permission = "node_pool:read"
-	PermOperatorRead   Permission = "operator:read"
-	PermOperatorWrite  Permission = "operator:write"
-	PermNamespaceAny   Permission = "namespace:*"
-	PermListJobs       Permission = "namespace:list-jobs"
-	PermReadJob        Permission = "namespace:read-job"
-	PermSubmitJob      Permission = "namespace:submit-job"
-	PermParseJob       Permission = "namespace:parse-job"
-	PermAllocLifecycle Permission = "namespace:alloc-lifecycle"
-	PermReadFS         Permission = "namespace:read-fs"
-	PermReadLogs       Permission = "namespace:read-logs"
-	PermNode           Permission = "node"   // the client node that the path names
-	PermServer         Permission = "server" // another server of the cluster
+	PermNone             Permission = "none"
+	PermByItem           Permission = "by-item" // who is known may ask, and gets what it may see
+	PermManagement       Permission = "management"
+	PermAgentRead        Permission = "agent:read"
+	PermAgentWrite       Permission = "agent:write"
+	PermNodeRead         Permission = "node:read"
+	PermNodeWrite        Permission = "node:write"
+	PermNodePoolRead     Permission = "node_pool:read"
+	PermOperatorRead     Permission = "operator:read"
+	PermOperatorWrite    Permission = "operator:write"
+	PermNamespaceAny     Permission = "namespace:*"
+	PermListJobs         Permission = "namespace:list-jobs"
+	PermReadJob          Permission = "namespace:read-job"
+	PermSubmitJob        Permission = "namespace:submit-job"
+	PermParseJob         Permission = "namespace:parse-job"
+	PermAllocLifecycle   Permission = "namespace:alloc-lifecycle"
+	PermAllocExec        Permission = "namespace:alloc-exec"
+	PermAllocPortForward Permission = "namespace:alloc-port-forward"
+	PermReadFS           Permission = "namespace:read-fs"
+	PermReadLogs         Permission = "namespace:read-logs"
+	PermNode             Permission = "node"   // the client node that the path names
+	PermServer           Permission = "server" // another server of the cluster
 )
 
 // Where says which agent has to run a request.
@@ -62,10 +66,12 @@ const (
 	PrefixID                     // ?prefix is that of a UUID
 	CORS                         // browsers may call it from any origin
 	Binary                       // bodies may be in the binary encoding of package codec
+	Tunnel                       // becomes a websocket
+	Socket                       // becomes a websocket, over which errors are told, too
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]
-// body, or anything that is encoded as JSON.
+// body, an [Upgraded] connection, or anything that is encoded as JSON.
 type Handler func(*Request) (any, error)
 
 // Route is one line of the table.

@@ -66,6 +66,12 @@ func (a *API) routes() []Route {
 		{get, "/v1/client/fs/stream/:alloc", PermReadFS, OnNode, CORS, 0, a.streamFile},
 		{get, "/v1/client/fs/logs/:alloc", PermReadLogs, OnNode, CORS, 0, a.logs},
 		{get, "/v1/client/allocation/:alloc/stats", PermReadJob, OnNode, CORS, 0, a.allocStats},
+		{get, "/v1/client/allocation/:alloc/checks", PermReadJob, OnNode, CORS, 0, a.allocChecks},
+		{get, "/v1/client/allocation/:alloc/exec", PermAllocExec, OnNode, CORS | Socket, 0, a.exec},
+		{get, "/v1/client/allocation/:alloc/port-forward", PermAllocPortForward, OnNode, CORS | Tunnel, 0, a.portForward},
+		{write, "/v1/client/allocation/:alloc/signal", PermAllocLifecycle, OnNode, CORS, 0, a.signalAllocation},
+		{write, "/v1/client/allocation/:alloc/restart", PermAllocLifecycle, OnNode, CORS, 0, a.restartAllocation},
+		{gather, "/v1/client/allocation/:alloc/pause", PermAllocLifecycle, OnNode, CORS, 0, a.pauseAllocation},
 		{get, "/v1/client/allocation/:alloc/gc", PermSubmitJob, OnNode, CORS, 0, a.collectAllocation},
 		{get, "/v1/client/stats", PermNodeRead, OnNode, CORS, 0, a.hostStats},
 		{gather, "/v1/client/gc", PermNodeWrite, OnNode, 0, 0, a.collectNode},
@@ -78,6 +84,10 @@ func (a *API) routes() []Route {
 		{get, "/v1/status/leader", PermNone, OnServer, 0, 0, a.leader},
 		{get, "/v1/status/peers", PermNone, OnServer, 0, 0, a.peers},
 		{get, "/v1/regions", PermNone, OnServer, 0, 0, a.regions},
+
+		{get, "/v1/event/stream", PermByItem, OnServer, 0, 0, a.events},
+		{write, "/v1/search", PermByItem, OnServer, Read, 0, a.searchPrefix},
+		{write, "/v1/search/fuzzy", PermByItem, OnServer, Read, 0, a.searchFuzzy},
 
 		{get, "/v1/operator/scheduler/configuration", PermOperatorRead, OnServer, Read, 0, a.schedulerConfig},
 		{write, "/v1/operator/scheduler/configuration", PermOperatorWrite, OnLeader, 0, 0, a.setSchedulerConfig},

@@ -49,6 +49,11 @@ func (e *Endpoint) Authorize(_ context.Context, caller nomadish.Caller, permissi
 	switch permission {
 	case "none":
 		return nil
+	case "by-item":
+		if caller.Kind == nomadish.CallerAnonymous {
+			return denied
+		}
+		return nil
 	case "node":
 		if caller.Kind != nomadish.CallerNode && caller.Kind != nomadish.CallerServer {
 			return denied

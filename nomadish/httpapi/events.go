@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// maxTopics bounds what one stream of events may ask for.
+const maxTopics = 100
+
+// events streams what changes, a line of JSON for each command.
+func (a *API) events(r *Request) (any, error) {
+	req := &nomadish.EventRequest{Namespace: r.Query.Namespace, Index: r.Query.MinIndex, FromNow: !r.values.Has("index")}
+	var err error
+	if req.Topics, err = topics(r.values["topic"]); err != nil {
+		return nil, err
+	}
+	caller := nomadish.CallerFrom(r.Context())
+	for _, t := range req.Topics {
+		if err := a.maySee(r.Context(), caller, t.Topic, req.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	// The reader may lose its rights while it reads.
+	req.Check = func(ctx context.Context) error {
+		caller, err = a.back.Authority.Authenticate(ctx, credentials(r.HTTP))
+		return err
+	}
+	req.Allowed = func(ctx context.Context, topic, namespace string) bool {
+		return a.maySee(ctx, caller, topic, namespace) == nil
+	}
+	return Streamed{ContentType: "application/json", Write: func(w io.Writer) error {
+		return a.streamEvents(r.Context(), w, req)
+	}}, nil
+}
+
+// streamEvents writes events until there are no more. Why the stream ends is its last line,
+// unless it could not begin.
+func (a *API) streamEvents(ctx context.Context, w io.Writer, req *nomadish.EventRequest) error {
+	var begun bool
+	var gone error
+	err := a.back.Server.Events.StreamEvents(ctx, req, func(line []byte) error {
+		begun = true
+		_, gone = w.Write(line)
+		return gone
+	})
+	if err == nil || !begun || gone != nil && errors.Is(err, gone) {
+		return err
+	}
+	text, jsonErr := json.Marshal(map[string]string{"Error": err.Error()})
+	if jsonErr != nil {
+		return jsonErr
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
+}
+
+// maySee says whether a caller may see events of a topic. All topics are no topic of their
+// own: who asks for them gets those that it may see.
+func (a *API) maySee(ctx context.Context, caller nomadish.Caller, topic, namespace string) error {
+	var permission Permission
+	switch topic {
+	case nomadish.TopicAll:
+		return nil
+	case nomadish.TopicJob, nomadish.TopicAllocation, nomadish.TopicEvaluation, nomadish.TopicDeployment:
+		if permission = PermReadJob; namespace == "*" {
+			return nil // each event is checked in its own namespace
+		}
+	case nomadish.TopicNode:
+		permission = PermNodeRead
+	case nomadish.TopicNodePool:
+		permission = PermNodePoolRead
+	default:
+		permission = PermManagement
+	}
+	return a.back.Authority.Authorize(ctx, caller, string(permission), namespace)
+}
+
+// topics reads what a stream is asked for: Topic, or Topic:key.
+func topics(values []string) ([]nomadish.EventTopic, error) {
+	if len(values) > maxTopics {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "%d topics, at most %d are allowed", len(values), maxTopics)
+	}
+	var out []nomadish.EventTopic
+	for _, value := range values {
+		parts := strings.Split(value, ":")
+		if len(parts) > 2 || parts[0] == "" {
+			return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid key value pair %q: want Topic or Topic:key", value)
+		}
+		t := nomadish.EventTopic{Topic: parts[0], Key: "*"}
+		if len(parts) == 2 && parts[1] != "" {
+			t.Key = parts[1]
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
