@@ -3,13 +3,11 @@ package client
 import (
 	"context"
 	"io"
-	"slices"
 
 	"github.com/nomadish/nomadish/client/alloc"
 	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/client/task"
-	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -110,52 +108,6 @@ func (c *Client) tasks(allocID, name string) ([]*task.Runner, error) {
 		out = append(out, all[n])
 	}
 	return out, nil
-}
-
-// RestartAlloc restarts a task of an allocation, or all that run if name is empty.
-func (c *Client) RestartAlloc(_ context.Context, allocID, name string) error {
-	tasks, err := c.tasks(allocID, name)
-	if err != nil {
-		return err
-	}
-	return anyOf(tasks, func(t *task.Runner) error { return t.Restart("User requested restart") })
-}
-
-// SignalAlloc sends a signal to a task of an allocation, or to all that run if name is empty.
-func (c *Client) SignalAlloc(ctx context.Context, allocID, name, signal string) error {
-	tasks, err := c.tasks(allocID, name)
-	if err != nil {
-		return err
-	}
-	return anyOf(tasks, func(t *task.Runner) error { return t.Signal(ctx, signal, "User requested signal") })
-}
-
-// anyOf calls do for the tasks that run; when none does, the first refusal is returned.
-func anyOf(tasks []*task.Runner, do func(*task.Runner) error) error {
-	running := slices.DeleteFunc(slices.Clone(tasks), func(t *task.Runner) bool {
-		return t.Record().Phase != localstate.PhaseRunning
-	})
-	if len(running) == 0 {
-		running = tasks[:min(1, len(tasks))]
-	}
-	for _, t := range running {
-		if err := do(t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Exec runs a command inside a running task and returns its exit code.
-func (c *Client) Exec(ctx context.Context, allocID, name string, req *drivers.ExecRequest) (int, error) {
-	tasks, err := c.tasks(allocID, name)
-	if err != nil {
-		return 0, err
-	}
-	if len(tasks) != 1 {
-		return 0, nomadish.Errorf(nomadish.KindInvalid, "task must be named: the allocation has %d", len(tasks))
-	}
-	return tasks[0].Exec(ctx, req)
 }
 
 // CollectGarbage removes an ended allocation, or all ended ones if allocID is empty.

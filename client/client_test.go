@@ -307,11 +307,11 @@ func TestUserRestartsATask(t *testing.T) {
 	a := newAlloc(newJob("service", newTask("t", nil)))
 	server.place(a)
 	eventually(t, "the allocation runs", statusIs(server, a.ID, nomadish.AllocClientRunning))
-	if err := c.RestartAlloc(t.Context(), a.ID, ""); err != nil {
+	if err := c.Restart(t.Context(), a.ID, &nomadish.AllocRestartRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it was restarted", func() bool { return w.count(task.TaskID(a.ID, "t", 2)) == 1 })
-	if err := c.RestartAlloc(t.Context(), a.ID, "zz"); err == nil || err.Error() != `unknown task name "zz"` {
+	if err := c.Restart(t.Context(), a.ID, &nomadish.AllocRestartRequest{TaskName: "zz"}); err == nil || err.Error() != `unknown task name "zz"` {
 		t.Errorf("got %v", err)
 	}
 }

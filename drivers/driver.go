@@ -6,8 +6,9 @@ package drivers
 
 import (
 	"context"
-	"io"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Driver runs tasks of one kind. It keeps no record of them that it needs to find them
@@ -251,14 +252,7 @@ type Usage struct {
 }
 
 // ExecRequest is a command to run inside a task.
-type ExecRequest struct {
-	Command []string
-	TTY     bool
-	Stdin   io.Reader
-	Stdout  io.Writer
-	Stderr  io.Writer // not used with TTY
-	Resize  <-chan Size
-}
+type ExecRequest = nomadish.ExecRequest
 
 // Size is a terminal's.
-type Size struct{ Width, Height int }
+type Size = nomadish.TerminalSize

@@ -53,6 +53,7 @@ type Runner struct {
 	stored    *nomadish.Allocation // the newest on disk
 	health    *nomadish.AllocDeploymentStatus
 	stopping  bool
+	rewinding string    // why all tasks are to start again; empty: they are not
 	stopAsked time.Time // when the server's wish was first seen
 	wake      chan struct{}
 }
@@ -150,6 +151,12 @@ func (r *Runner) views() []view {
 	return out
 }
 
+// end is the end of a task's runner.
+type end struct {
+	task string
+	err  error
+}
+
 // Run runs the tasks until all are dead or ctx ends; then they go on, and so does their
 // record on disk.
 func (r *Runner) Run(ctx context.Context) error {
@@ -158,25 +165,36 @@ func (r *Runner) Run(ctx context.Context) error {
 	if !r.storeAlloc(ctx) {
 		return nil
 	}
-	errs := make(chan error, len(r.tasks))
+	ended := make(chan end, len(r.tasks))
+	running := make(map[string]bool, len(r.tasks))
+	start := func(t *task.Runner) {
+		running[t.Name()] = true
+		wg.Go(func() {
+			err := t.Run(ctx)
+			ended <- end{t.Name(), err}
+		})
+	}
 	for _, t := range r.tasks {
-		wg.Go(func() { errs <- t.Run(ctx) })
+		start(t)
 	}
 	var faults []error
-	for left := len(r.tasks); left > 0; {
+	for len(running) > 0 {
 		again := r.reconcile(ctx)
 		r.cfg.Changed()
 		timer := time.NewTimer(again)
 		select {
-		case err := <-errs:
-			left--
-			faults = append(faults, err)
+		case e := <-ended:
+			delete(running, e.task)
+			faults = append(faults, e.err)
 		case <-r.wake:
 		case <-timer.C:
 		}
 		timer.Stop()
 		if ctx.Err() != nil {
 			return nil // the tasks' runners end with it
+		}
+		for _, t := range r.revive(ctx, running) {
+			start(t)
 		}
 	}
 	r.reconcile(ctx)
@@ -231,6 +249,9 @@ func (r *Runner) reconcile(ctx context.Context) (again time.Duration) {
 	}
 	views := r.views()
 	begin, kills := decide(views, stopping)
+	if r.rewind(views, stopping) {
+		begin = nil // until all have ended, and begin in their order
+	}
 	for _, t := range r.tasks {
 		if slices.Contains(begin, t.Name()) {
 			t.Begin()

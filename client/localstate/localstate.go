@@ -59,6 +59,7 @@ type Task struct {
 	RestartAt time.Time
 	Kill      *Kill // it shall end and not start again
 	Restart   bool  // it shall end and start again, whatever the restart policy says
+	Rewind    bool  // it shall end and wait for its turn again
 }
 
 // Kill says why a task ends.

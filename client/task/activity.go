@@ -29,6 +29,7 @@ func (r *Runner) launch(ctx context.Context) Input {
 		}
 		return SetupFailed{Err: err}
 	}
+	r.keepNetwork()
 	handle, err := r.cfg.Driver.Start(ctx, r.setup.Spec)
 	if err != nil {
 		if r.interrupted(ctx) {
@@ -38,6 +39,13 @@ func (r *Runner) launch(ctx context.Context) Input {
 	}
 	r.recovered = true
 	return Started{Handle: handle}
+}
+
+// keepNetwork lets others see the network that the hooks gave the newest start.
+func (r *Runner) keepNetwork() {
+	r.mu.Lock()
+	r.network = r.setup.Spec.Network
+	r.mu.Unlock()
 }
 
 // interrupted says that the agent ends, and not that the task is to be killed: then the
@@ -87,6 +95,7 @@ func (r *Runner) reattach(ctx context.Context, handle *drivers.Handle) error {
 	if err := r.cfg.Hooks.Restore(ctx, r.setup); err != nil {
 		r.log.Warn("restore a task", "err", err)
 	}
+	r.keepNetwork()
 	var gone error
 	err := r.persist(ctx, "recover the task", func() error {
 		err := r.cfg.Driver.Recover(ctx, handle)

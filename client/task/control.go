@@ -24,6 +24,13 @@ func (r *Runner) running() (*drivers.Handle, error) {
 	return record.Handle, nil
 }
 
+// Network returns the network of the task's newest start, nil if that is the host's.
+func (r *Runner) Network() *drivers.Network {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.network
+}
+
 // Signal sends the running task a signal by its name.
 func (r *Runner) Signal(ctx context.Context, signal, reason string) error {
 	handle, err := r.running()

@@ -48,8 +48,9 @@ type Setup struct {
 	Root         string // the allocation's directory
 	Attempt      int
 
-	Spec *drivers.TaskSpec            // what the driver gets: hooks fill it in
-	Emit func(ev *nomadish.TaskEvent) // tells users something
+	Spec   *drivers.TaskSpec            // what the driver gets: hooks fill it in
+	Emit   func(ev *nomadish.TaskEvent) // tells users something
+	Notify func(drivers.Notice)         // tells users how a download goes on
 }
 
 // Pipeline is hooks in their order.

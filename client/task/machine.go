@@ -37,10 +37,18 @@ type (
 	}
 	// RestartWanted says that the running task shall end and start again.
 	RestartWanted struct{ Reason string }
+	// RewindWanted says that the task shall wait for its turn again, and end before if it runs.
+	RewindWanted struct{ Reason string }
 	// Removed says that the driver has freed what it made for the newest start.
 	Removed struct{}
 	// Noted is an event that changes nothing.
 	Noted struct{ Event *nomadish.TaskEvent }
+	// Noticed is news of a start. It takes the place of the start's earlier event with the
+	// same key.
+	Noticed struct {
+		Key   string
+		Event *nomadish.TaskEvent
+	}
 )
 
 // InvalidError is a hook's verdict that the task as it is written can't run.
@@ -142,7 +150,7 @@ func (in Started) apply(s *step) {
 	s.State.State = nomadish.TaskStateRunning
 	s.State.StartedAt = s.at.Now.UTC()
 	s.note(startedEvent())
-	if s.Kill != nil {
+	if s.Kill != nil || s.Rewind {
 		s.stop()
 	}
 }
@@ -165,7 +173,7 @@ func (in Ended) apply(s *step) {
 	switch {
 	case s.Kill != nil:
 		s.killed()
-	case s.Restart:
+	case s.Restart || s.Rewind:
 		s.Restart = false
 		s.delay(verdict{reason: "Restart requested"})
 	default:
@@ -197,7 +205,11 @@ func (s *step) delay(v verdict) {
 }
 
 func (DelayOver) apply(s *step) {
-	if s.Phase == localstate.PhaseDelaying {
+	switch {
+	case s.Phase != localstate.PhaseDelaying:
+	case s.Rewind:
+		s.wait()
+	default:
 		s.launch()
 	}
 }
@@ -226,7 +238,7 @@ func (s *step) killed() {
 
 func (s *step) die(failed bool) {
 	s.Phase = localstate.PhaseDead
-	s.Restart = false
+	s.Restart, s.Rewind = false, false
 	s.State.State = nomadish.TaskStateDead
 	s.State.Failed = failed
 	s.State.FinishedAt = s.at.Now.UTC()
@@ -240,6 +252,41 @@ func (in RestartWanted) apply(s *step) {
 	}
 }
 
+func (in RewindWanted) apply(s *step) {
+	if s.Kill != nil || s.Rewind {
+		return
+	}
+	switch s.Phase {
+	case localstate.PhaseLaunching, localstate.PhaseStopping:
+		s.Rewind = true
+	case localstate.PhaseRunning:
+		s.Rewind = true
+		s.note(restartSignalEvent(in.Reason))
+		s.stop()
+	case localstate.PhaseDelaying:
+		s.Rewind, s.RestartAt = true, s.at.Now.UTC()
+		if s.Handle == nil {
+			s.wait()
+		}
+	case localstate.PhaseDead:
+		s.note(restartSignalEvent(in.Reason))
+		s.State.Restarts++
+		s.State.LastRestart = s.at.Now.UTC()
+		s.wait()
+	}
+}
+
+// wait makes the task one that has not had its turn yet.
+func (s *step) wait() {
+	s.Phase = localstate.PhaseWaiting
+	s.Rewind = false
+	s.RestartAt = time.Time{}
+	s.Window = localstate.Window{}
+	s.State.State = nomadish.TaskStatePending
+	s.State.Failed = false
+	s.State.StartedAt, s.State.FinishedAt = time.Time{}, time.Time{}
+}
+
 func (Removed) apply(s *step) {
 	if s.Phase == localstate.PhaseDelaying || s.Phase == localstate.PhaseDead {
 		s.Handle = nil
@@ -247,3 +294,9 @@ func (Removed) apply(s *step) {
 }
 
 func (in Noted) apply(s *step) { s.note(in.Event) }
+
+func (in Noticed) apply(s *step) {
+	if s.Phase == localstate.PhaseLaunching {
+		withNotice(s.State, in.Key, in.Event, s.at.Now)
+	}
+}

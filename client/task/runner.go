@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -65,11 +66,12 @@ type Runner struct {
 	policy Policy
 	log    *slog.Logger
 
-	mu     sync.Mutex
-	record localstate.Task
-	inbox  []Input
-	wake   chan struct{}
-	usage  *drivers.Usage // at the newest question
+	mu      sync.Mutex
+	record  localstate.Task
+	inbox   []Input
+	wake    chan struct{}
+	usage   *drivers.Usage   // at the newest question
+	network *drivers.Network // of the newest start
 
 	// Used by Run alone.
 	setup     *Setup
@@ -128,6 +130,15 @@ func (r *Runner) Restart(reason string) error {
 	return nil
 }
 
+// Rewind ends the task if it runs, and makes it wait for its turn again.
+func (r *Runner) Rewind(reason string) { r.post(RewindWanted{Reason: reason}) }
+
+// Revive makes a dead task, whose Run has returned, wait for its turn again; then it is to
+// be run again.
+func (r *Runner) Revive(ctx context.Context, reason string) error {
+	return r.step(ctx, RewindWanted{Reason: reason})
+}
+
 // Emit adds an event to the task's state.
 func (r *Runner) Emit(e *nomadish.TaskEvent) { r.post(Noted{Event: e}) }
 
@@ -135,8 +146,11 @@ func (r *Runner) Emit(e *nomadish.TaskEvent) { r.post(Noted{Event: e}) }
 func (r *Runner) post(in Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, event := in.(Noted); event && len(r.inbox) >= maxInbox {
-		return
+	switch in.(type) {
+	case Noted, Noticed:
+		if len(r.inbox) >= maxInbox {
+			return
+		}
 	}
 	r.inbox = append(r.inbox, in)
 	select {
@@ -233,18 +247,11 @@ func (r *Runner) perform(ctx context.Context, phase localstate.Phase, act activi
 func (r *Runner) step(ctx context.Context, in Input) error {
 	old := r.Record()
 	record := r.policy.Step(old, in, Moment{Now: r.cfg.Now(), Jitter: r.cfg.Jitter()})
-	if old.Phase == record.Phase && len(old.State.Events) == len(record.State.Events) &&
-		lastEvent(old) == lastEvent(record) && old.Handle == record.Handle && old.Kill == record.Kill {
+	if old.Phase == record.Phase && slices.Equal(old.State.Events, record.State.Events) &&
+		old.Handle == record.Handle && old.Kill == record.Kill && old.Rewind == record.Rewind {
 		return nil
 	}
 	return r.save(ctx, record)
-}
-
-func lastEvent(t localstate.Task) *nomadish.TaskEvent {
-	if n := len(t.State.Events); n > 0 {
-		return t.State.Events[n-1]
-	}
-	return nil
 }
 
 // save puts a record on disk, however long that takes, and then makes it the current one.
@@ -287,6 +294,7 @@ func (r *Runner) newSetup(attempt int) *Setup {
 	s := &Setup{
 		Node: r.cfg.Node, Alloc: alloc, Group: r.cfg.Group, Task: t,
 		Driver: r.cfg.Driver, Root: r.cfg.Root, Attempt: attempt, Emit: r.Emit,
+		Notify: r.notifier(nomadish.TaskEventDownloading, nil),
 		Spec: &drivers.TaskSpec{
 			ID:        TaskID(alloc.ID, t.Name, attempt),
 			AllocID:   alloc.ID,
@@ -297,6 +305,7 @@ func (r *Runner) newSetup(attempt int) *Setup {
 			User:      t.User,
 		},
 	}
+	s.Spec.Notify = r.notifier(nomadish.TaskEventDriver, s.Spec)
 	if capable, ok := r.cfg.Driver.(drivers.Capable); ok {
 		s.Capabilities = capable.Capabilities()
 	}

@@ -218,3 +218,7 @@ func BenchmarkStep(b *testing.B) {
 		service.Step(r, Started{Handle: &drivers.Handle{}}, Moment{Now: t0})
 	}
 }
+
+func lastEvent(t localstate.Task) *nomadish.TaskEvent {
+	return t.State.Events[len(t.State.Events)-1]
+}

@@ -38,6 +38,19 @@ func (a Allocations) Stats(ctx context.Context, allocID string, q *Query) (*noma
 	return out, err
 }
 
+// Signal sends a signal by its name to a task, or to all that run if task is empty.
+func (a Allocations) Signal(ctx context.Context, allocID, task, signal string) error {
+	req := &nomadish.AllocSignalRequest{Task: task, Signal: signal}
+	_, err := a.c.do(ctx, call{method: http.MethodPut, path: "/v1/client/allocation/" + id(allocID) + "/signal", in: req})
+	return err
+}
+
+// Restart restarts a task of an allocation, all that run, or all.
+func (a Allocations) Restart(ctx context.Context, allocID string, req *nomadish.AllocRestartRequest) error {
+	_, err := a.c.do(ctx, call{method: http.MethodPut, path: "/v1/client/allocation/" + id(allocID) + "/restart", in: req})
+	return err
+}
+
 // CollectGarbage removes an ended allocation's directory from its node.
 func (a Allocations) CollectGarbage(ctx context.Context, allocID string) error {
 	_, err := a.c.do(ctx, call{method: http.MethodGet, path: "/v1/client/allocation/" + id(allocID) + "/gc"})
