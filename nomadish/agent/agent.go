@@ -245,8 +245,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.client != nil {
 		parts = append(parts, a.client.Run)
 	}
-	return lifecycle.Run(ctx, parts...)
+	err := lifecycle.Run(ctx, parts...)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), socketGrace)
+	defer cancel()
+	return errors.Join(err, a.api.Close(ending))
 }
+
+// socketGrace is how long websockets may take to end.
+const socketGrace = 5 * time.Second
 
 // Close frees the data and listeners of an agent that was never run.
 func (a *Agent) Close() error {

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Region  string        // of this agent; default "global"
 	MaxWait time.Duration // longest blocking query, at most 10m; default 5m
+	Origins []string      // of browsers that may open websockets, as host patterns; default: the agent's own
 	Logger  *slog.Logger  // default: discard
 }
 
@@ -29,9 +30,10 @@ func (c Config) withDefaults() Config {
 
 // API is the HTTP API of one agent. It is an http.Handler, safe for concurrent use.
 type API struct {
-	cfg   Config
-	back  Backends
-	table *table
+	cfg     Config
+	back    Backends
+	table   *table
+	sockets sockets
 }
 
 // New returns the API in front of the backends.
@@ -39,7 +41,7 @@ func New(cfg Config, back Backends) (*API, error) {
 	if err := back.validate(); err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
-	a := &API{cfg: cfg.withDefaults(), back: back}
+	a := &API{cfg: cfg.withDefaults(), back: back, sockets: newSockets()}
 	t, err := newTable(a.routes())
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
@@ -66,7 +68,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		allowAnyOrigin(w.Header())
 	}
 	r := &Request{HTTP: hr, api: a, route: route, params: params, values: hr.URL.Query(), control: http.NewResponseController(w)}
-	if err := a.serve(w, r); err != nil {
+	err := a.serve(w, r)
+	switch {
+	case err == nil:
+	case route.is(Socket) && wantsSocket(hr):
+		a.refuseSocket(w, hr, err)
+	default:
 		a.writeError(w, hr, err)
 	}
 }
@@ -94,8 +101,10 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 	if away != nil {
 		return transport.Forward(w, r.HTTP, away)
 	}
-	if err := a.authorize(r, caller); err != nil {
-		return err
+	if !r.shakesHands() { // else its first message says who it is
+		if err := a.authorize(r, caller); err != nil {
+			return err
+		}
 	}
 	if r.route.is(Read) {
 		r.knownLeader, r.lastContact = a.back.Server.Reads.Contact()

@@ -62,6 +62,8 @@ func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
 		}})
 	case Streamed:
 		return stream(w, v)
+	case Upgraded:
+		return a.upgrade(w, r, v)
 	}
 	if e, ok := value.(codec.Appender); ok && r.route.is(Binary) && r.HTTP.Header.Get("Accept") == nomadish.BinaryMediaType {
 		w.Header().Set("Content-Type", nomadish.BinaryMediaType)

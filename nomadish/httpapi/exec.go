@@ -1,0 +1,175 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// pieceSize bounds the data of one message to a caller.
+const pieceSize = 32 << 10
+
+// exec runs a command inside a task, its streams being messages of a websocket.
+func (a *API) exec(r *Request) (any, error) {
+	req := &nomadish.ExecRequest{}
+	var err error
+	if req.Task, err = r.required("task"); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(r.Value("command")), &req.Command); err != nil || len(req.Command) == 0 {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "command must be a list of words in JSON")
+	}
+	if req.TTY, err = r.Bool("tty"); err != nil {
+		return nil, err
+	}
+	allocID := r.Param("alloc")
+	return Upgraded{Serve: func(ctx context.Context, c *websocket.Conn) error {
+		return runExec(ctx, c, req, func(ctx context.Context) (int, error) {
+			return a.back.Node.Tasks.Exec(ctx, allocID, req)
+		})
+	}}, nil
+}
+
+// runExec gives a command its streams and tells how it ended. The command ends with ctx,
+// and when the caller has gone.
+func runExec(ctx context.Context, c *websocket.Conn, req *nomadish.ExecRequest, run func(context.Context) (int, error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stdin, input := io.Pipe()
+	sizes := make(chan nomadish.TerminalSize, 1)
+	out := &messages{ctx: ctx, c: c}
+	req.Stdin, req.Resize = stdin, sizes
+	req.Stdout = writerFunc(func(p []byte) error { return out.send(&nomadish.ExecOutput{Stdout: &nomadish.ExecData{Data: p}}) })
+	req.Stderr = writerFunc(func(p []byte) error { return out.send(&nomadish.ExecOutput{Stderr: &nomadish.ExecData{Data: p}}) })
+
+	// Reading goes on while ctx ends, so that the caller can still be told why.
+	reading, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer hangUp()
+	var fault error // of the caller's; set before gone is closed
+	gone := make(chan struct{})
+	wg.Go(func() {
+		defer close(gone)
+		defer cancel()
+		fault = receive(reading, c, input, sizes)
+	})
+	wg.Go(func() { out.beat(ctx) })
+
+	code, err := run(ctx)
+	_ = stdin.Close() // wakes a write that nobody will read; never fails
+	if err == nil {
+		return out.finish(req.TTY, code)
+	}
+	select {
+	case <-gone:
+		if nomadish.KindOf(fault) == nomadish.KindInvalid {
+			return fault
+		}
+		return nil // it hears nothing of this
+	default:
+		return err
+	}
+}
+
+// receive passes on what the caller sends until it goes. A command that takes no input
+// holds the caller up.
+func receive(ctx context.Context, c *websocket.Conn, input *io.PipeWriter, sizes chan nomadish.TerminalSize) error {
+	defer input.Close()
+	for {
+		_, data, err := c.Read(ctx)
+		if err != nil {
+			return err
+		}
+		var m nomadish.ExecInput
+		if err := json.Unmarshal(data, &m); err != nil {
+			return nomadish.Errorf(nomadish.KindInvalid, "message of an exec session: %w", err)
+		}
+		if size := m.TTYSize; size != nil && size.Height > 0 && size.Width > 0 && size.Height < 1<<16 && size.Width < 1<<16 {
+			select {
+			case <-sizes: // only the newest counts
+			default:
+			}
+			sizes <- *size
+		}
+		if m.Stdin == nil {
+			continue
+		}
+		if len(m.Stdin.Data) > 0 {
+			if _, err := input.Write(m.Stdin.Data); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+				return err
+			}
+		}
+		if m.Stdin.Close {
+			_ = input.Close() // never fails
+		}
+	}
+}
+
+// messages sends messages to a caller, who holds the command up if it takes none.
+type messages struct {
+	ctx context.Context //nolint:containedctx // io.Writers take none
+	c   *websocket.Conn
+}
+
+func (m *messages) send(out *nomadish.ExecOutput) error {
+	data, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	return m.c.Write(m.ctx, websocket.MessageText, data)
+}
+
+// beat sends heartbeats: they tell the caller that we live, and us that the caller does.
+func (m *messages) beat(ctx context.Context) {
+	tick := time.NewTicker(heartbeatInput)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if m.send(&nomadish.ExecOutput{}) != nil {
+				return // the reader finds out the same
+			}
+		}
+	}
+}
+
+// finish tells the ends of the streams and of the command. A caller that has gone meanwhile
+// is no fault.
+func (m *messages) finish(tty bool, code int) error {
+	last := []*nomadish.ExecOutput{{Stdout: &nomadish.ExecData{Close: true}}}
+	if !tty {
+		last = append(last, &nomadish.ExecOutput{Stderr: &nomadish.ExecData{Close: true}})
+	}
+	last = append(last, &nomadish.ExecOutput{Exited: true, Result: &nomadish.ExecResult{ExitCode: code}})
+	for _, out := range last {
+		if m.send(out) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// writerFunc is a writer that takes pieces of a bounded size.
+type writerFunc func(p []byte) error
+
+func (w writerFunc) Write(p []byte) (int, error) {
+	sent := 0
+	for sent < len(p) {
+		piece := p[sent:min(len(p), sent+pieceSize)]
+		if err := w(piece); err != nil {
+			return sent, err
+		}
+		sent += len(piece)
+	}
+	return sent, nil
+}
