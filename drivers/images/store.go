@@ -58,7 +58,7 @@ type Config struct {
 	KeepUnused bool
 	// Delay is how long an image stays that no task uses any more; default 3m.
 	Delay time.Duration
-	// Every is how often unused images are looked for; default 30s, or Delay when shorter.
+	// Every is how often unused images are looked for; default 30s, or less for a shorter Delay.
 	Every time.Duration
 	// Logger; default discard.
 	Logger *slog.Logger
@@ -75,7 +75,7 @@ func (c Config) withDefaults() Config {
 	c.Attempts = cmp.Or(c.Attempts, 4)
 	c.MaxArchive = cmp.Or(c.MaxArchive, 32<<30)
 	c.Delay = cmp.Or(c.Delay, 3*time.Minute)
-	c.Every = cmp.Or(c.Every, min(30*time.Second, c.Delay))
+	c.Every = cmp.Or(c.Every, min(30*time.Second, max(c.Delay, time.Second)))
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	c.backoff = cmp.Or(c.backoff, 500*time.Millisecond)
 	if c.Now == nil {
@@ -113,12 +113,6 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Run removes images that no task uses any more, until ctx ends.
-func (s *Store) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
 }
 
 // Engine is the containerd that has the images.
