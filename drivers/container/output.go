@@ -31,10 +31,16 @@ func (p plainIO) Wait() {}
 func (p plainIO) Close() error { return nil }
 
 // spool makes sure that the task's output files are there: the shim appends to a file but
-// makes a pipe of what it does not find.
-func spool(spec *drivers.TaskSpec, tty bool) (cio.Creator, error) {
+// makes a pipe of what it does not find. stdin, where there is one, is a pipe that nobody ever
+// writes: the shim waits for its first writer, and the task for its input.
+func spool(spec *drivers.TaskSpec, tty bool, stdin string) (cio.Creator, error) {
 	files := cio.Config{
-		Stdout: cmp.Or(spec.Stdout, os.DevNull), Stderr: cmp.Or(spec.Stderr, os.DevNull), Terminal: tty,
+		Stdin: stdin, Stdout: cmp.Or(spec.Stdout, os.DevNull), Stderr: cmp.Or(spec.Stderr, os.DevNull), Terminal: tty,
+	}
+	if stdin != "" {
+		if err := unix.Mkfifo(stdin, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
 	}
 	for _, path := range []string{files.Stdout, files.Stderr} {
 		if path == os.DevNull {

@@ -20,6 +20,7 @@ type Plan struct {
 	User            specs.User
 	WorkDir         string // default /
 	TTY             bool
+	Stdin           bool // standard input is open and silent, in place of ended
 	NoNewPrivileges bool
 	Rlimits         []specs.POSIXRlimit
 	OOMScore        int

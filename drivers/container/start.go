@@ -206,7 +206,11 @@ func (s *start) anew(ctx context.Context) (*drivers.Handle, error) {
 
 // run makes the container and starts its process.
 func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
-	output, err := spool(s.task, b.plan.TTY)
+	stdin := ""
+	if b.plan.Stdin {
+		stdin = filepath.Join(b.files, "stdin")
+	}
+	output, err := spool(s.task, b.plan.TTY, stdin)
 	if err != nil {
 		return 0, err
 	}
