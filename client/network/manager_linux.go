@@ -1,0 +1,383 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/nomadish/nomadish/drivers"
+)
+
+// Manager makes networks and keeps them right. Its methods may be called concurrently.
+type Manager struct {
+	cfg    Config
+	log    *slog.Logger
+	host   *os.File // the host's network namespace
+	links  *links
+	table  *table
+	store  store
+	prefix string // of our links' names
+
+	mu     sync.Mutex
+	pool   pool
+	leases map[string]*lease
+	spaces map[string]*os.File // open, so that a namespace whose mount is lost is not
+	busy   map[string]chan struct{}
+	others []string // rules of others that may be in the way
+}
+
+// New returns a manager of the networks that are on disk. It returns an error that is
+// ErrUnsupported where the agent is not root or the kernel lacks something.
+func New(cfg Config) (*Manager, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("network: %w", err)
+	}
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("network: %w: the agent does not run as root", ErrUnsupported)
+	}
+	host, err := os.Open(filepath.Clean(hostPath(cfg)))
+	if err != nil {
+		return nil, fmt.Errorf("network: the host's namespace: %w", err)
+	}
+	m := &Manager{
+		cfg: cfg, log: cfg.Logger, host: host, store: store{dir: filepath.Join(cfg.DataDir, "client", "network")},
+		prefix: linkPrefix(cfg.DataDir), spaces: map[string]*os.File{}, busy: map[string]chan struct{}{},
+	}
+	if err := m.open(); err != nil {
+		return nil, fmt.Errorf("network: %w", errors.Join(err, m.close()))
+	}
+	return m, nil
+}
+
+func hostPath(cfg Config) string {
+	if cfg.Host != "" {
+		return cfg.Host
+	}
+	return "/proc/self/ns/net"
+}
+
+func (m *Manager) open() error {
+	if err := probe(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	handle, err := netlink.NewHandleAt(netns.NsHandle(m.host.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	m.links = &links{host: handle, hostNS: m.host, prefix: m.prefix}
+	m.table = newTable(m.host, "nomadish-"+instance(m.cfg.DataDir), m.prefix)
+	m.pool = pool{subnet: m.cfg.Subnet, subnet6: m.cfg.Subnet6}
+	if !m.pool.subnet6.IsValid() && m.forwards6() {
+		m.pool.subnet6 = uniqueLocal(m.cfg.DataDir)
+	}
+	m.leases, err = m.store.all()
+	if m.leases == nil {
+		return err
+	}
+	if err != nil {
+		m.log.Error("some networks of an earlier agent can't be read", "err", err)
+	}
+	for id := range m.leases {
+		m.hold(id)
+	}
+	return nil
+}
+
+// hold opens a lease's namespace, if it is there.
+func (m *Manager) hold(id string) {
+	if path := m.path(id); isNamespace(path) {
+		if ns, err := os.Open(path); err == nil {
+			m.spaces[id] = ns
+		}
+	}
+}
+
+// path is where the namespace of an ID is mounted.
+func (m *Manager) path(id string) string { return filepath.Join(m.cfg.RunDir, drivers.Key(id)) }
+
+func (m *Manager) close() error {
+	errs := []error{m.host.Close()}
+	if m.links != nil {
+		m.links.host.Close()
+		errs = append(errs, m.table.close())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, ns := range m.spaces {
+		errs = append(errs, ns.Close())
+		delete(m.spaces, id)
+	}
+	return errors.Join(errs...)
+}
+
+// lock waits until nobody else works on an ID.
+func (m *Manager) lock(ctx context.Context, id string) (unlock func(), err error) {
+	for {
+		m.mu.Lock()
+		other := m.busy[id]
+		if other == nil {
+			mine := make(chan struct{})
+			m.busy[id] = mine
+			m.mu.Unlock()
+			return func() {
+				m.mu.Lock()
+				delete(m.busy, id)
+				m.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		m.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Setup makes a network, or what is missing of it; it may be called again at any time. Its
+// errors are drivers.Recoverable unless the node can't make such a network at all.
+func (m *Manager) Setup(ctx context.Context, req Request) (*Status, error) {
+	if err := req.validate(); err != nil {
+		return nil, err
+	}
+	unlock, err := m.lock(ctx, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, known, err := m.lease(req)
+	if err != nil {
+		return nil, fmt.Errorf("network of %s: %w", req.ID, err)
+	}
+	st, err := m.make(ctx, l)
+	if err != nil {
+		if !errors.Is(err, ErrUnsupported) {
+			err = drivers.Recoverable(err)
+		}
+		return nil, fmt.Errorf("network of %s: %w", req.ID, err)
+	}
+	st.Renewed = st.Renewed && known
+	return st, nil
+}
+
+// lease returns the lease of a request, which is on disk then, and whether an earlier
+// request had one.
+func (m *Manager) lease(req Request) (l *lease, known bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.leases[req.ID]
+	l = &lease{Request: req}
+	if old != nil {
+		changed := *old
+		changed.Request = req
+		l = &changed
+	} else if req.Mode == ModeBridge {
+		index, addrs := map[int]bool{}, map[netip.Addr]bool{}
+		for _, other := range m.leases {
+			index[other.Index] = true
+			addrs[other.Address] = true
+		}
+		if err := m.pool.take(l, index, addrs); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := m.store.put(l); err != nil {
+		return nil, false, drivers.Recoverable(err)
+	}
+	m.leases[req.ID] = l
+	return l, old != nil, nil
+}
+
+// make makes of a lease's network what is not there. Renewed in the status says that there
+// was no namespace.
+func (m *Manager) make(ctx context.Context, l *lease) (*Status, error) {
+	made, ns, err := m.namespace(l.Request.ID)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(l.Request.Mode, ModeCNI) {
+		if l, err = m.setupCNI(ctx, l, ns, made); err != nil {
+			return nil, err
+		}
+	} else if _, err := m.links.connect(l, ns); err != nil {
+		return nil, err
+	}
+	if l.Request.Mode == ModeBridge {
+		if err := m.forwarding(); err != nil {
+			return nil, err
+		}
+		if err := m.table.update(m.wanted()); err != nil {
+			return nil, err
+		}
+	}
+	m.forgetConnections(l)
+	st, err := m.store.writeFiles(l, resolvers)
+	if err != nil {
+		return nil, err
+	}
+	st.Network.Namespace, st.Renewed = ns.Name(), made
+	st.Notices = m.notices(l, st)
+	return st, nil
+}
+
+// notices says what users of a network should know.
+func (m *Manager) notices(l *lease, st *Status) []string {
+	var out []string
+	if l.Request.Mode != ModeBridge {
+		return nil
+	}
+	m.mu.Lock()
+	out = slices.Clone(m.others)
+	m.mu.Unlock()
+	if len(st.DNS.Servers) == 0 {
+		out = append(out, "no name server: the host's resolv.conf has none but on loopback; set dns.servers")
+	}
+	return out
+}
+
+// namespace returns an ID's namespace, mounted, and whether it is new.
+func (m *Manager) namespace(id string) (made bool, ns *os.File, err error) {
+	path := m.path(id)
+	m.mu.Lock()
+	ns = m.spaces[id]
+	m.mu.Unlock()
+	if ns != nil {
+		if isNamespace(path) {
+			return false, ns, nil
+		}
+		return false, ns, mountNamespace(ns, path)
+	}
+	if made, err = makeNamespace(path); err != nil {
+		return false, nil, fmt.Errorf("namespace: %w", err)
+	}
+	if ns, err = os.Open(path); err != nil {
+		return false, nil, err
+	}
+	m.mu.Lock()
+	m.spaces[id] = ns
+	m.mu.Unlock()
+	return made, ns, nil
+}
+
+// wanted is what the table's sets should hold.
+func (m *Manager) wanted() ruleset {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return wanted(m.leases, m.prefix)
+}
+
+// Release frees all that Setup made for an ID. Releasing twice is no error.
+func (m *Manager) Release(ctx context.Context, id string) error {
+	unlock, err := m.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	m.mu.Lock()
+	l := m.leases[id]
+	m.mu.Unlock()
+	if l == nil {
+		return removeNamespace(m.path(id))
+	}
+	if err := m.free(ctx, l); err != nil {
+		return fmt.Errorf("network of %s: %w", id, err)
+	}
+	return nil
+}
+
+// free takes the rules away first, so that nothing is led to what is going; the lease is
+// forgotten last, so that after an error it is tried again.
+func (m *Manager) free(ctx context.Context, l *lease) error {
+	id := l.Request.ID
+	if l.Request.Mode == ModeBridge {
+		m.mu.Lock()
+		rest := make(map[string]*lease, len(m.leases))
+		for other, known := range m.leases {
+			if other != id {
+				rest[other] = known
+			}
+		}
+		m.mu.Unlock()
+		if err := m.table.update(wanted(rest, m.prefix)); err != nil {
+			return err
+		}
+	}
+	if l.CNI != nil {
+		if err := m.removeCNI(ctx, l); err != nil {
+			return err
+		}
+	}
+	if err := m.links.disconnect(l); err != nil {
+		return err
+	}
+	m.forgetConnections(l)
+	m.mu.Lock()
+	ns := m.spaces[id]
+	delete(m.spaces, id)
+	m.mu.Unlock()
+	if ns != nil {
+		if err := ns.Close(); err != nil {
+			return err
+		}
+	}
+	if err := removeNamespace(m.path(id)); err != nil {
+		return err
+	}
+	if err := m.store.delete(id); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	delete(m.leases, id)
+	m.mu.Unlock()
+	return nil
+}
+
+// Reap frees the networks whose ID nobody keeps, and what earlier agents left of others.
+func (m *Manager) Reap(ctx context.Context, keep func(id string) bool) error {
+	m.mu.Lock()
+	var drop []string
+	files, names := map[string]bool{}, map[string]bool{}
+	for id, l := range m.leases {
+		if !keep(id) {
+			drop = append(drop, id)
+		}
+		files[drivers.Key(id)] = true
+		names[linkName(m.prefix, l.Index)] = true
+	}
+	m.mu.Unlock()
+	var errs []error
+	for _, id := range drop {
+		errs = append(errs, m.Release(ctx, id))
+	}
+	entries, err := os.ReadDir(m.cfg.RunDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range entries {
+		if !files[e.Name()] {
+			errs = append(errs, removeNamespace(filepath.Join(m.cfg.RunDir, e.Name())))
+		}
+	}
+	stale, err := m.links.stale(names)
+	errs = append(errs, err)
+	for _, link := range stale {
+		if err := m.links.host.LinkDel(link); err != nil && !gone(err) {
+			errs = append(errs, fmt.Errorf("remove %s: %w", link.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
