@@ -14,8 +14,10 @@ import (
 func allocFSCommand() command {
 	return command{
 		words: "alloc fs", args: "ALLOCATION [PATH]", summary: "List or print what is in the directory of an allocation",
-		help: `  ALLOCATION is an allocation's ID or the beginning of one; with -job it is the ID of a job,
-  of which the newest running allocation is taken. PATH, by default "/", is below the
+		help: allocationHelp + `
+  With -job it is the ID of a job, of which the newest running allocation is taken.
+
+  PATH, by default "/", is below the
   allocation's directory: a directory is listed, a file is printed.`,
 		example: "  nomadish alloc fs 5f2c alloc/logs\n  nomadish alloc fs -tail -n 5 5f2c web/local/out.txt",
 		reads:   true,

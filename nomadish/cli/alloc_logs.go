@@ -20,8 +20,10 @@ const bytesPerLine = 512
 func allocLogsCommand() command {
 	return command{
 		words: "alloc logs", args: "ALLOCATION [TASK]", summary: "Print what a task has written",
-		help: `  ALLOCATION is an allocation's ID or the beginning of one; with -job it is the ID of a job,
-  of which the newest running allocation is taken. TASK may be left out where there is
+		help: allocationHelp + `
+  With -job it is the ID of a job, of which the newest running allocation is taken.
+
+  TASK may be left out where there is
   but one.`,
 		example: "  nomadish alloc logs -f -n 20 5f2c web\n  nomadish alloc logs -stderr -job web",
 		run:     runAllocLogs,

@@ -16,7 +16,7 @@ import (
 func allocStatusCommand() command {
 	return command{
 		words: "alloc status", args: "[ALLOCATION]", summary: "List allocations, or show one with its tasks, events and addresses",
-		help:    "  ALLOCATION is an allocation's ID or the beginning of one.",
+		help:    allocationHelp,
 		example: "  nomadish alloc status 5f2c",
 		reads:   true,
 		run:     runAllocStatus,

@@ -10,8 +10,9 @@ import (
 func allocStopCommand() command {
 	return command{
 		words: "alloc stop", args: "ALLOCATION", summary: "Stop an allocation and have it placed again",
-		help: `  ALLOCATION is an allocation's ID or the beginning of one. The command waits until the
-  allocation has ended, and names the one that replaces it.`,
+		help: allocationHelp + `
+
+  The command waits until the allocation has ended, and names the one that replaces it.`,
 		example: "  nomadish alloc stop 5f2c",
 		exits: `  0    the allocation has ended; with -detach: it is to stop
   1    it failed; standard error says why

@@ -85,14 +85,15 @@ func TestCommandLine(t *testing.T) {
 		{name: "template", args: []string{"version", "-t", "v{{.Version}}"}, code: ExitOK, stdout: "v1.2.3\n"},
 		{name: "wrong template", args: []string{"version", "-t", "{{.Nope"}, code: ExitUsage, stderr: "-t:1"},
 		{name: "json and template", args: []string{"version", "-json", "-t", "x"}, code: ExitUsage, stderr: "exclude each other"},
-		{name: "unknown flag", args: []string{"version", "-nope"}, code: ExitUsage, stderr: "-nope"},
+		{name: "unknown flag", args: []string{"version", "-nope"}, code: ExitUsage, stderr: "version has no flag -nope"},
+		{name: "misspelt flag", args: []string{"version", "-jsno"}, code: ExitUsage, stderr: "did you mean -json?"},
 		{name: "too many arguments", args: []string{"version", "now"}, code: ExitUsage, stderr: "takes no arguments, got 1"},
 		{name: "too few arguments", args: []string{"job", "run", "-detach"}, code: ExitUsage, stderr: "takes 1 argument, got 0"},
 		{name: "flag behind the argument", args: []string{"job", "run", "x.hcl", "-check-index", "a"}, code: ExitFailed, stderr: "x.hcl"},
 		{name: "dashes behind --", args: []string{"job", "run", "--", "-x.hcl"}, code: ExitFailed, stderr: "open -x.hcl"},
 		{name: "no server", args: []string{"status", "-address", "127.0.0.1:1"}, code: ExitFailed, stderr: "nomadish agent -dev"},
 		{name: "wrong address", args: []string{"status", "-address", "ftp://x"}, code: ExitFailed, stderr: "http"},
-		{name: "short prefix", args: []string{"alloc", "status", "-address", "127.0.0.1:1", "x"}, code: ExitFailed, stderr: "hexadecimal"},
+		{name: "short prefix", args: []string{"eval", "status", "-address", "127.0.0.1:1", "x"}, code: ExitFailed, stderr: "hexadecimal"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := runs(t, "", nil, tt.args...)

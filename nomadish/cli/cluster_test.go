@@ -226,6 +226,13 @@ func testRead(t *testing.T, c *cluster) {
 		{[]string{"alloc", "status", id[:7]}, id}, // not whole bytes
 		{[]string{"alloc", "status", "-json", id}, `"ClientStatus": "running"`},
 		{[]string{"status", id[:13]}, "up.g[0]"},
+		{[]string{"alloc", "status", "up.g[0]"}, id},
+		{[]string{"alloc", "status", "up/g/0"}, id},
+		{[]string{"alloc", "status", "up/0"}, id},
+		{[]string{"alloc", "status", "up/g"}, id},
+		{[]string{"alloc", "status", "up/n1"}, id},
+		{[]string{"alloc", "status", "up"}, id},
+		{[]string{"status", "up.g[0]"}, id},
 		{[]string{"status", node[:12]}, "Resources"},
 		{[]string{"status", eval[:12]}, "Triggered by"},
 		{[]string{"eval", "status", eval[:8]}, eval},
@@ -233,6 +240,19 @@ func testRead(t *testing.T, c *cluster) {
 	} {
 		if got := c.ok(t, tt.args...); !strings.Contains(got, tt.want) {
 			t.Errorf("%v: got\n%s\nwant %q", tt.args, got, tt.want)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"alloc", "status", "up/h"}, `job "up" has no allocation "h" among 0, g`},
+		{[]string{"alloc", "status", "upp"}, `there is no allocation and no job "upp": did you mean "up"?`},
+		{[]string{"alloc", "status", "done"}, ""},
+		{[]string{"job", "status", "-namespace", "defualt", "up"}, `no namespace "defualt": did you mean "default"?`},
+	} {
+		if got := c.run(t, tt.args...); !strings.Contains(got.stderr, tt.want) {
+			t.Errorf("%v: got %+v, want %q", tt.args, got, tt.want)
 		}
 	}
 	for _, args := range [][]string{{"job", "status", "upp"}, {"alloc", "status", "00"}, {"node", "status", "n2"}, {"status", "zz"}, {"job", "status", "d"}} {

@@ -31,13 +31,23 @@ func choose(noun, prefix string, all []candidate) (string, error) {
 	case 1:
 		return matches[0].id, nil
 	}
-	lines := make([]string, 0, len(matches))
-	for _, m := range matches {
-		if lines = append(lines, "  "+m.id+"  "+m.about); len(lines) == 20 {
+	return "", fmt.Errorf("%q is the beginning of %s:\n%s", prefix, plural(len(matches), noun), listed(matches))
+}
+
+// maxListed bounds how many things an error lists.
+const maxListed = 20
+
+// listed shows candidates, a line each.
+func listed(all []candidate) string {
+	lines := make([]string, 0, min(len(all), maxListed+1))
+	for i, m := range all {
+		if i == maxListed {
+			lines = append(lines, fmt.Sprintf("  and %d more", len(all)-i))
 			break
 		}
+		lines = append(lines, "  "+m.id+"  "+m.about)
 	}
-	return "", fmt.Errorf("%q is the beginning of %d %ss:\n%s", prefix, len(matches), noun, strings.Join(lines, "\n"))
+	return strings.Join(lines, "\n")
 }
 
 // whole returns the ID that a prefix of a UUID means. list gets the query for the prefix.
@@ -64,19 +74,6 @@ func (c *call) whole(noun, prefix string, list func(q *api.Query) ([]candidate, 
 	return choose(noun, prefix, all)
 }
 
-// findAllocation finds an allocation by its ID or the beginning of it.
-func (c *call) findAllocation(ctx context.Context, client *api.Client, prefix string) (*nomadish.Allocation, error) {
-	id, err := c.whole("allocation", prefix, func(q *api.Query) ([]candidate, error) {
-		stubs, _, err := client.Allocations().List(ctx, q)
-		return candidates(stubs, func(a *nomadish.AllocationListStub) candidate { return candidate{a.ID, a.Name} }), err
-	})
-	if err != nil {
-		return nil, err
-	}
-	a, _, err := client.Allocations().Allocation(ctx, id, nil)
-	return a, missing(err, "allocation", prefix)
-}
-
 // findEvaluation finds an evaluation by its ID or the beginning of it.
 func (c *call) findEvaluation(ctx context.Context, client *api.Client, prefix string) (*nomadish.Evaluation, error) {
 	id, err := c.whole("evaluation", prefix, func(q *api.Query) ([]candidate, error) {
@@ -98,16 +95,21 @@ func (c *call) findNode(ctx context.Context, client *api.Client, word string) (*
 	}
 	id := ""
 	var names []string
+	var same []candidate
 	for _, n := range stubs {
 		names = append(names, n.Name)
 		if n.Name == word {
 			id = n.ID
+			same = append(same, candidate{n.ID, n.Datacenter + " " + n.Status})
 		}
+	}
+	if len(same) > 1 {
+		return nil, fmt.Errorf("%s have the name %q, say which by its ID:\n%s", plural(len(same), "node"), word, listed(same))
 	}
 	if id == "" {
 		id, err = choose("node", strings.ToLower(word), candidates(stubs, func(n *nomadish.NodeListStub) candidate { return candidate{n.ID, n.Name} }))
 		if errors.Is(err, nomadish.ErrNotFound) {
-			return nil, fmt.Errorf("no node has the name %q or an ID that begins so%s", word, didYouMean(word, names))
+			return nil, nomadish.Errorf(nomadish.KindNotFound, "no node has the name %q or an ID that begins so%s", word, didYouMean(word, names))
 		}
 		if err != nil {
 			return nil, err
@@ -160,6 +162,9 @@ func (c *call) findJob(ctx context.Context, client *api.Client, word string) (jo
 
 // noJob is the error for a job that is not there, with the name that may be meant.
 func (c *call) noJob(ctx context.Context, client *api.Client, word string) error {
+	if err := c.namespaceExists(ctx, client); err != nil {
+		return err
+	}
 	all, _, err := client.Jobs().List(ctx, nil)
 	if err != nil {
 		return err
@@ -169,4 +174,25 @@ func (c *call) noJob(ctx context.Context, client *api.Client, word string) error
 		names[i] = j.ID
 	}
 	return nomadish.Errorf(nomadish.KindNotFound, "there is no job %q%s", word, didYouMean(word, names))
+}
+
+// namespaceExists is an error if the namespace that was asked for is not there.
+func (c *call) namespaceExists(ctx context.Context, client *api.Client) error {
+	cfg, err := c.apiConfig()
+	if err != nil || cfg.Namespace == "" || cfg.Namespace == "*" || cfg.Namespace == nomadish.DefaultNamespace {
+		return err
+	}
+	_, _, err = client.Namespaces().Namespace(ctx, cfg.Namespace, nil)
+	if !errors.Is(err, nomadish.ErrNotFound) {
+		return nil // it is there, or who asks may not know
+	}
+	all, _, err := client.Namespaces().List(ctx, nil)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = n.Name
+	}
+	return nomadish.Errorf(nomadish.KindNotFound, "there is no namespace %q%s", cfg.Namespace, didYouMean(cfg.Namespace, names))
 }

@@ -11,8 +11,8 @@ import (
 func statusCommand() command {
 	return command{
 		words: "status", args: "[NAME or ID]", summary: "List jobs, or show what a name or ID belongs to",
-		help: `  A job's ID or the beginning of one shows the job; else the ID of an allocation, node or
-  evaluation, or the beginning of one, shows that.`,
+		help: `  A job's ID or the beginning of one shows the job; else the name or ID of an allocation or
+  node, or the ID of an evaluation, shows that. The beginning of an ID is enough.`,
 		example: "  nomadish status web",
 		reads:   true,
 		run:     runStatus,
@@ -33,13 +33,13 @@ func runStatus(ctx context.Context, c *call) error {
 	if jobErr == nil {
 		return c.showJob(ctx, client, stub, false, c.remote.verbose)
 	}
-	if !errors.Is(jobErr, nomadish.ErrNotFound) || !isIDPrefix(c.args[0]) {
+	if !errors.Is(jobErr, nomadish.ErrNotFound) {
 		return jobErr
 	}
 	return c.showByID(ctx, client, jobErr)
 }
 
-// showByID shows the first thing that has the ID; missing is the error if nothing has.
+// showByID shows the first thing that has the name or ID; missing is the error if nothing has.
 func (c *call) showByID(ctx context.Context, client *api.Client, missing error) error {
 	word := c.args[0]
 	a, err := c.findAllocation(ctx, client, word)
@@ -49,17 +49,9 @@ func (c *call) showByID(ctx context.Context, client *api.Client, missing error) 
 	if !errors.Is(err, nomadish.ErrNotFound) {
 		return err
 	}
-	nodes, _, err := client.Nodes().List(ctx, nil)
-	if err != nil {
-		return err
-	}
-	id, err := choose("node", word, candidates(nodes, func(n *nomadish.NodeListStub) candidate { return candidate{n.ID, n.Name} }))
+	n, err := c.findNode(ctx, client, word)
 	if err == nil {
-		n, _, err := client.Nodes().Node(ctx, id, nil)
-		if err != nil {
-			return err
-		}
-		allocs, _, err := client.Nodes().Allocations(ctx, id, nil)
+		allocs, _, err := client.Nodes().Allocations(ctx, n.ID, nil)
 		if err != nil {
 			return err
 		}
@@ -67,6 +59,9 @@ func (c *call) showByID(ctx context.Context, client *api.Client, missing error) 
 	}
 	if !errors.Is(err, nomadish.ErrNotFound) {
 		return err
+	}
+	if !isIDPrefix(word) {
+		return missing
 	}
 	e, err := c.findEvaluation(ctx, client, word)
 	if errors.Is(err, nomadish.ErrNotFound) {
