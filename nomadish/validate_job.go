@@ -89,7 +89,7 @@ func (j *Job) validateGroups(f *faults) {
 		f.check(Val(g.ShutdownDelay) < 0, path+".ShutdownDelay", "ShutdownDelay must be a positive value")
 		f.check(Val(g.StopAfterClientDisconnect) < 0, path+".StopAfterClientDisconnect", "stop_after_client_disconnect must be a positive value")
 		f.check(Val(g.MaxRunDuration) < 0, path+".MaxRunDuration", "max_run_duration must be a positive value")
-		f.check(j.onEveryNode() && Val(g.Count) > 1, path+".Count",
+		f.check(Val(j.Type) == JobTypeSystem && Val(g.Count) > 1, path+".Count",
 			"Job task group %s has count %d. Count cannot exceed 1 with system scheduler", name, Val(g.Count))
 		if c := Val(g.Count); c > 0 {
 			total += min(c, MaxJobAllocations+1)

@@ -87,7 +87,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.events = events.New(cfg.Events, s.store)
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
-	}, s.store, raft, s.leases, s.reaper)
+	}, s.store, raft, s.leases, s.reaper, s.evals)
 	return s, nil
 }
 

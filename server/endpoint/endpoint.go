@@ -52,16 +52,17 @@ type Endpoint struct {
 	raft      Proposer
 	leases    Leases
 	collector Collector
+	scheduler Scheduler
 }
 
 // New returns the endpoint of a server.
-func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector) *Endpoint {
+func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector, scheduler Scheduler) *Endpoint {
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector}
+	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler}
 }
 
 // propose replicates a command and returns what it made, of type T, and its index.

@@ -13,6 +13,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/endpoint"
 	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/state"
 )
 
@@ -36,7 +37,7 @@ func newWorld(t testing.TB, cfg endpoint.Config) *world {
 	store := state.New()
 	w := &world{t: t, store: store, machine: fsm.New(store, fsm.Config{})}
 	cfg.Now = func() time.Time { return epoch }
-	w.Endpoint = endpoint.New(cfg, store, w, w, w)
+	w.Endpoint = endpoint.New(cfg, store, w, w, w, evals.New(evals.Config{Now: cfg.Now}, store, w))
 	w.apply(&fsm.TermStart{Term: 1, ClusterID: nomadish.NewID()})
 	return w
 }

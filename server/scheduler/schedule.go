@@ -58,8 +58,8 @@ func Schedule(snap Snapshot, eval *nomadish.Evaluation) (*Outcome, error) {
 		job = purged(eval)
 	} else if err != nil {
 		return nil, fmt.Errorf("evaluation %s: %w", eval.ID, err)
-	} else if launches(job) {
-		job = purged(eval) // its launches are jobs of their own
+	} else if launches(job) && !eval.AnnotatePlan {
+		job = purged(eval) // its launches are jobs of their own; a plan shows what one would do
 	}
 	allocs, err := snap.State.AllocationsByJob(eval.Namespace, eval.JobID)
 	if err != nil {

@@ -27,17 +27,23 @@ func essence(job *nomadish.Job, tg *nomadish.TaskGroup) *nomadish.TaskGroup {
 	g.Spreads = append(append([]*nomadish.Spread{}, job.Spreads...), tg.Spreads...)
 	g.Tasks = make([]*nomadish.Task, len(tg.Tasks))
 	for i, task := range tg.Tasks {
-		t := *task
-		t.Constraints, t.RestartPolicy, t.KillTimeout, t.ScalingPolicies, t.Actions = nil, nil, nil, nil, nil
-		t.KillSignal, t.ShutdownDelay = "", 0
-		t.Services = connects(task.Services)
+		t := taskEssence(task)
 		t.Meta = map[string]string{}
 		maps.Copy(t.Meta, job.Meta)
 		maps.Copy(t.Meta, tg.Meta)
 		maps.Copy(t.Meta, task.Meta)
-		g.Tasks[i] = &t
+		g.Tasks[i] = t
 	}
 	return &g
+}
+
+// taskEssence copies a task without what can change in place.
+func taskEssence(task *nomadish.Task) *nomadish.Task {
+	t := *task
+	t.Constraints, t.RestartPolicy, t.KillTimeout, t.ScalingPolicies, t.Actions = nil, nil, nil, nil, nil
+	t.KillSignal, t.ShutdownDelay = "", 0
+	t.Services = connects(task.Services)
+	return &t
 }
 
 // connects keeps of services what shapes an allocation's network.

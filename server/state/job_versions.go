@@ -45,8 +45,8 @@ func (r Reader) JobVersions(ws memdb.WatchSet, namespace, id string) ([]*nomadis
 
 // nextVersion is the number of the next version of a job. A job that was deleted goes on
 // counting where allocations still run versions of it, so that no number means two things.
-func (w *Writer) nextVersion(namespace, id string) uint64 {
-	versions, err := w.JobVersions(nil, namespace, id)
+func (r Reader) nextVersion(namespace, id string) uint64 {
+	versions, err := r.JobVersions(nil, namespace, id)
 	if err != nil || len(versions) == 0 {
 		return 0
 	}

@@ -57,10 +57,9 @@ func (r Reader) JobsByPrefix(ws memdb.WatchSet, namespace, prefix string) iter.S
 	return listNamed(r, ws, jobs, namespace, prefix, func(j *nomadish.Job) string { return nomadish.Val(j.ID) })
 }
 
-// PutJob stores a job's specification: as the first version of a new job, or as the next
-// version of one that differs. An unchanged specification keeps its version. It returns
-// the version that is current now, and whether it is new.
-func (w *Writer) PutJob(job *nomadish.Job) (current *nomadish.Job, changed bool, err error) {
+// NextJob returns what PutJob would make of a job's specification if it were stored at an
+// index: the version that is current then, and whether it is new. It writes nothing.
+func (r Reader) NextJob(job *nomadish.Job, index uint64) (current *nomadish.Job, changed bool, err error) {
 	namespace, id := nomadish.Val(job.Namespace), nomadish.Val(job.ID)
 	if id == "" {
 		return nil, false, nomadish.Errorf(nomadish.KindInvalid, "a job needs an ID")
@@ -69,28 +68,38 @@ func (w *Writer) PutJob(job *nomadish.Job) (current *nomadish.Job, changed bool,
 	if err != nil {
 		return nil, false, err
 	}
-	old, exists := first(w.Reader, nil, jobs, key)
+	old, exists := first(r, nil, jobs, key)
 	if exists && sameSpecification(old, job) {
 		return old, false, nil
 	}
 	j := *job
-	index := w.txn.meta.Index
-	j.Version, j.CreateIndex = nomadish.Ptr(w.nextVersion(namespace, id)), nomadish.Ptr(index)
+	j.Version, j.CreateIndex = nomadish.Ptr(r.nextVersion(namespace, id)), nomadish.Ptr(index)
 	j.ModifyIndex, j.JobModifyIndex = nomadish.Ptr(index), nomadish.Ptr(index)
 	j.Status, j.StatusDescription = nomadish.Ptr(nomadish.JobStatusPending), nomadish.Ptr("")
 	j.Stable, j.VersionTag = nomadish.Ptr(false), nil
 	if exists {
 		j.CreateIndex, j.Status = old.CreateIndex, old.Status
 	}
-	if err := w.putCurrent(&j); err != nil {
+	return &j, true, nil
+}
+
+// PutJob stores a job's specification: as the first version of a new job, or as the next
+// version of one that differs. An unchanged specification keeps its version. It returns
+// the version that is current now, and whether it is new.
+func (w *Writer) PutJob(job *nomadish.Job) (current *nomadish.Job, changed bool, err error) {
+	j, changed, err := w.NextJob(job, w.txn.meta.Index)
+	if err != nil || !changed {
+		return j, false, err
+	}
+	if err := w.putCurrent(j); err != nil {
 		return nil, false, err
 	}
-	c, err := w.jobChange(namespace, id)
+	c, err := w.jobChange(nomadish.Val(j.Namespace), nomadish.Val(j.ID))
 	if err != nil {
 		return nil, false, err
 	}
 	c.fresh, c.prune = true, true
-	return &j, true, w.openSummary(c, &j)
+	return j, true, w.openSummary(c, j)
 }
 
 // putCurrent stores a job as the current version.

@@ -144,19 +144,23 @@ func (e *Evals) session(ctx context.Context) error {
 
 // load takes over the state as it is.
 func (s *session) load(r state.Reader) {
-	now := s.cfg.Now().UnixNano()
-	for n := range r.Nodes(nil) {
-		s.table.PutNode(n)
-	}
-	for a := range r.Allocations(nil) {
-		s.table.PutAllocation(a, now)
-	}
-	s.table.Advance(r.Index())
+	fill(s.table, r, s.cfg.Now().UnixNano())
 	s.applied.reach(r.Index())
 	s.broker.Pause(r.SchedulerConfig(nil).PauseEvalBroker)
 	for eval := range r.Evaluations(nil) {
 		s.offer(eval)
 	}
+}
+
+// fill makes a table of what the state says of nodes and allocations.
+func fill(t *capacity.Table, r state.Reader, now int64) {
+	for n := range r.Nodes(nil) {
+		t.PutNode(n)
+	}
+	for a := range r.Allocations(nil) {
+		t.PutAllocation(a, now)
+	}
+	t.Advance(r.Index())
 }
 
 // offer gives an evaluation to whom it belongs.

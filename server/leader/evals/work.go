@@ -9,6 +9,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/broker"
+	"github.com/nomadish/nomadish/server/capacity"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/scheduler"
 	"github.com/nomadish/nomadish/server/state"
@@ -84,15 +85,26 @@ func (s *session) schedule(eval *nomadish.Evaluation) (*scheduler.Outcome, error
 	// which costs a little room. The other way round its room would be given away twice. The
 	// view's index is what counts, so that room that comes up now is seen as newer.
 	view := s.table.View()
-	reader := s.store.Reader()
-	out, err := scheduler.Schedule(scheduler.Snapshot{
-		State: reading{reader}, Index: view.Index(), Capacity: view,
-		Config: schedulerConfig(reader, eval), Now: s.cfg.Now(), Excluded: s.planner.Excluded(),
-	}, eval)
+	snap := s.snapshot(reading{s.store.Reader()}, view, eval)
+	snap.Excluded = s.planner.Excluded()
+	out, err := scheduler.Schedule(snap, eval)
 	if err == nil {
 		stampTimes(out, time.Since(started))
 	}
 	return out, err
+}
+
+// read is what the scheduler reads, and the state behind it.
+type read interface {
+	scheduler.State
+	reader() state.Reader
+}
+
+// snapshot is the world as the scheduler sees it.
+func (e *Evals) snapshot(r read, view capacity.View, eval *nomadish.Evaluation) scheduler.Snapshot {
+	return scheduler.Snapshot{
+		State: r, Index: view.Index(), Capacity: view, Config: schedulerConfig(r, eval), Now: e.cfg.Now(),
+	}
 }
 
 // stampTimes notes how long the scheduler took, for each allocation its share.
@@ -114,13 +126,13 @@ func stampTimes(out *scheduler.Outcome, took time.Duration) {
 }
 
 // schedulerConfig is the cluster's configuration with what the job's node pool sets itself.
-func schedulerConfig(r state.Reader, eval *nomadish.Evaluation) nomadish.SchedulerConfiguration {
-	config := *r.SchedulerConfig(nil)
-	job, err := r.Job(nil, eval.Namespace, eval.JobID)
+func schedulerConfig(r read, eval *nomadish.Evaluation) nomadish.SchedulerConfiguration {
+	config := *r.reader().SchedulerConfig(nil)
+	job, err := r.Job(eval.Namespace, eval.JobID)
 	if err != nil {
 		return config
 	}
-	pool, err := r.NodePool(nil, nomadish.Val(job.NodePool))
+	pool, err := r.reader().NodePool(nil, nomadish.Val(job.NodePool))
 	if err != nil || pool.SchedulerConfiguration == nil {
 		return config
 	}
@@ -260,6 +272,8 @@ func (s *session) reapFailed(ctx context.Context) error {
 
 // reading lets the scheduler read the state.
 type reading struct{ r state.Reader }
+
+func (s reading) reader() state.Reader { return s.r }
 
 func (s reading) Job(namespace, id string) (*nomadish.Job, error) { return s.r.Job(nil, namespace, id) }
 
