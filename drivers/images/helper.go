@@ -55,7 +55,11 @@ func (s *Store) askHelper(ctx context.Context, name, server string) (user, pass 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, helperTime, fmt.Errorf("%s did not answer within %s", helperPrefix+name, helperTime))
 	defer cancel()
-	out := &boundedBuffer{left: helperOutput}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	out := &boundedBuffer{left: helperOutput, full: func() {
+		end(fmt.Errorf("%s says more than %d bytes", helperPrefix+name, helperOutput))
+	}}
 	cmd := exec.CommandContext(ctx, program, "get")
 	cmd.Dir = "/"
 	cmd.Env = cleanEnv(os.Environ())
@@ -68,14 +72,12 @@ func (s *Store) askHelper(ctx context.Context, name, server string) (user, pass 
 		switch {
 		case ctx.Err() != nil:
 			return "", "", context.Cause(ctx)
-		case out.left < 0:
-			return "", "", fmt.Errorf("%s%s says more than %d bytes", helperPrefix, name, helperOutput)
-		case strings.Contains(out.String(), "credentials not found"):
+		case strings.Contains(out.kept.String(), "credentials not found"):
 			return "", "", nil
 		}
 		return "", "", fmt.Errorf("%s%s: %w: run it by hand with the server's name on its input to see why", helperPrefix, name, err)
 	}
-	return parseHelper(name, out.Bytes())
+	return parseHelper(name, out.kept.Bytes())
 }
 
 // parseHelper reads what a helper printed.
@@ -117,17 +119,19 @@ func cleanEnv(environ []string) []string {
 	return out
 }
 
-// boundedBuffer fails when more is written than was left.
+// boundedBuffer calls full when more is written than was left. The buffer is no embedded
+// one: its ReadFrom would go past Write.
 type boundedBuffer struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	left int
+	full func()
 }
 
 // Write keeps b.
 func (b *boundedBuffer) Write(p []byte) (int, error) {
 	if b.left -= len(p); b.left < 0 {
-		b.left = -1
+		b.full()
 		return 0, errors.New("too much output")
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
