@@ -271,4 +271,3 @@ func TestContainerdRefusesASecond(t *testing.T) {
 		t.Error("the first one is gone")
 	}
 }
-

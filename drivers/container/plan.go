@@ -17,6 +17,7 @@ type Plan struct {
 	// The first process.
 	Args            []string
 	Env             []string // NAME=VALUE, below the task's own
+	Denied          []string // patterns (package path) of variables of the task that it does not get
 	User            specs.User
 	WorkDir         string // default /
 	TTY             bool
@@ -38,6 +39,8 @@ type Plan struct {
 
 	// What it may do and use.
 	Capabilities []string // bounding, effective and permitted, as CAP_…
+	Ambient      []string // of these, those that another user than root keeps
+	Masked       []string // paths that it finds empty, beside the usual ones
 	Unconfined   bool     // no system call filter
 	Privileged   bool     // no confinement at all
 	MemoryHard   int64    // bytes; a limit above the task's memory, which is then only reserved
@@ -58,6 +61,7 @@ type Root struct {
 	Dir      string
 	Mounts   []specs.Mount // below all others, in this order
 	ReadOnly bool
+	NoPivot  bool // confine by chroot alone
 }
 
 // Planner makes the plan of a task that is about to start. A task that is there already needs

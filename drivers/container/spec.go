@@ -5,6 +5,7 @@ package container
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -48,6 +49,7 @@ func (b *builder) spec(ctx context.Context) (*specs.Spec, error) {
 	s.Annotations = map[string]string{groupAnnotation: cmp.Or(b.task.AllocID, b.task.Key())}
 	b.namespaces(s)
 	b.limits(s)
+	s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, b.plan.Masked...)
 	if err := b.mounts(s); err != nil {
 		return nil, err
 	}
@@ -73,8 +75,10 @@ func (b *builder) process(s *specs.Spec) {
 	p.Rlimits = b.plan.Rlimits
 	p.OOMScoreAdj = &b.plan.OOMScore // else it inherits the shim's, which the kernel spares
 	set := b.plan.Capabilities
-	// None is inheritable, so that no file's capabilities can give a program more.
-	p.Capabilities = &specs.LinuxCapabilities{Bounding: set, Effective: set, Permitted: set}
+	// No others are inheritable: no file's capabilities can give a program more.
+	p.Capabilities = &specs.LinuxCapabilities{
+		Bounding: set, Effective: set, Permitted: set, Inheritable: b.plan.Ambient, Ambient: b.plan.Ambient,
+	}
 }
 
 // env is the plan's environment, overridden by the task's, in a fixed order.
@@ -88,7 +92,10 @@ func (b *builder) env() []string {
 	}
 	env = append(env, b.plan.Env...)
 	for _, k := range slices.Sorted(maps.Keys(b.task.Env)) {
-		env = append(env, k+"="+b.task.Env[k])
+		denied := slices.ContainsFunc(b.plan.Denied, func(p string) bool { ok, err := path.Match(p, k); return ok && err == nil })
+		if !denied {
+			env = append(env, k+"="+b.task.Env[k])
+		}
 	}
 	last := map[string]int{} // of a name that comes twice, the last counts
 	for i, e := range env {
@@ -174,6 +181,17 @@ func swapAccounted() bool {
 		}
 	}
 	return false
+}
+
+// minMemory is the least that a container starts with; the runtime itself runs in it first.
+const minMemory = 10 << 20
+
+// CheckMemory refuses a limit that no container starts with; 0 is none.
+func CheckMemory(limit int64) error {
+	if limit > 0 && limit < minMemory {
+		return fmt.Errorf("memory: %d bytes is below the minimum of %d MiB", limit, minMemory>>20)
+	}
+	return nil
 }
 
 func cores(ids []uint16) string {

@@ -73,6 +73,20 @@ func checkUser(name string, groups []string) error {
 	return nil
 }
 
+// Account returns the name and home directory that /etc/passwd below root has for a number;
+// empty without.
+func Account(root string, uid uint32) (name, home string) {
+	passwd, err := readInside(root, "etc/passwd")
+	if err != nil {
+		return "", ""
+	}
+	found, err := user.ParsePasswdFilter(strings.NewReader(passwd), func(u user.User) bool { return u.Uid == int(uid) })
+	if err != nil || len(found) == 0 {
+		return "", ""
+	}
+	return found[0].Name, found[0].Home
+}
+
 // readInside reads a small file below root; one that is not there, or leads outside, is empty.
 func readInside(root, path string) (string, error) {
 	r, err := os.OpenRoot(root)
