@@ -41,6 +41,9 @@ type Agent struct {
 	client  *client.Client // nil: none
 	link    serverLink     // of the client
 	metrics *metrics
+
+	monitors *monitorHub // who reads the log over the API
+	started  time.Time
 }
 
 // New opens an agent's data and binds its listeners. It starts nothing: an agent that is not
@@ -50,11 +53,13 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	var monitors *monitorHub
+	cfg.Logger, monitors = monitored(cfg.Logger)
 	lock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, lock: lock}
+	a := &Agent{cfg: cfg, lock: lock, monitors: monitors, started: cfg.Now()}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -83,7 +88,9 @@ func (a *Agent) open() (err error) {
 func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
 	a.api.ServeHTTP(w, r)
-	a.metrics.request(time.Since(begin))
+	took := time.Since(begin)
+	a.metrics.request(took)
+	a.logRequest(r.Method, r.URL.Path, took)
 }
 
 func (a *Agent) listen() (*transport.Server, error) {
@@ -245,7 +252,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.client != nil {
 		parts = append(parts, a.client.Run)
 	}
-	err := lifecycle.Run(ctx, parts...)
+	err := lifecycle.Run(ctx, append(parts, a.monitors.run)...)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), socketGrace)
 	defer cancel()
 	return errors.Join(err, a.api.Close(ending))

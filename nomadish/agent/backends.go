@@ -12,7 +12,7 @@ import (
 
 // backends puts behind the API what this agent has.
 func (a *Agent) backends() httpapi.Backends {
-	b := httpapi.Backends{Authority: open{}, Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics}
+	b := httpapi.Backends{Authority: open{}, Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics, Debug: (*debug)(a)}
 	if a.server != nil {
 		e := a.server.Endpoint()
 		b.Authority = e
@@ -80,6 +80,23 @@ func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error)
 		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to node")
 	}
 	return way, nil
+}
+
+func (r *router) Peer(ctx context.Context, server string) (http.RoundTripper, error) {
+	switch {
+	case server == "leader":
+		return r.Leader(ctx)
+	case r.server == nil:
+		return r.Server(ctx)
+	case server == r.id || server == r.cfg.Name || server == r.cfg.Name+"."+r.cfg.Region:
+		return nil, nil
+	}
+	for _, p := range r.server.Consensus().Peers() {
+		if p.ID == server {
+			return r.hub.Server(p.ID)
+		}
+	}
+	return nil, nomadish.Errorf(nomadish.KindInternal, "unknown Nomad server %s", server)
 }
 
 // status tells of the servers.

@@ -43,16 +43,19 @@ type Config struct {
 	// Parts run as long as the agent does, and longer than its client: what drivers need.
 	Parts []lifecycle.Part
 
-	HTTP       []string // host:port to serve the API on; none: no socket
-	RPC        string   // host:port for other agents; empty: no socket
-	Advertise  string   // host:port at which others reach HTTP; default: the first of HTTP
-	MaxConns   int      // connections of one address to HTTP; default 100, negative: no limit
-	Prometheus bool     // serve metrics in Prometheus's format
+	HTTP      []string // host:port to serve the API on; none: no socket
+	RPC       string   // host:port for other agents; empty: no socket
+	Advertise string   // host:port at which others reach HTTP; default: the first of HTTP
+	MaxConns  int      // connections of one address to HTTP; default 100, negative: no limit
+	Telemetry Telemetry
+	Debug     bool // show profiles of the agent and what its machine is
 
 	Version string           // of the program
 	Show    map[string]any   // what /v1/agent/self shows besides, by Nomad's names
 	Now     func() time.Time // wall clock; default time.Now
-	Logger  *slog.Logger     // default: discard
+	// Logger is told what goes on; default: discard. One whose handler is a Monitor lets who
+	// reads the log over the API see also what is logged outside of the agent.
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -105,7 +108,10 @@ func (f *File) Config() (Config, error) {
 			c.MaxConns = -1
 		}
 	}
-	c.Prometheus = f.Telemetry != nil && nomadish.Val(f.Telemetry.PrometheusMetrics)
+	c.Debug = nomadish.Val(f.EnableDebug)
+	if f.Telemetry != nil {
+		c.Telemetry = f.Telemetry.config(&r)
+	}
 	if f.Server != nil && nomadish.Val(f.Server.Enabled) {
 		c.Server = f.Server.config(&r)
 	}
@@ -163,6 +169,14 @@ func (r *reading) duration(key string, text *string) time.Duration {
 	return d
 }
 
+func (t *TelemetryFile) config(r *reading) Telemetry {
+	return Telemetry{
+		Prometheus: nomadish.Val(t.PrometheusMetrics), AllocationMetrics: nomadish.Val(t.PublishAllocationMetrics),
+		NodeMetrics: nomadish.Val(t.PublishNodeMetrics), HostLabel: t.DisableHostname != nil && !*t.DisableHostname,
+		Interval: r.duration("telemetry.collection_interval", t.CollectionInterval),
+	}
+}
+
 func (s *ServerFile) config(r *reading) *server.Config {
 	if n := nomadish.Val(s.BootstrapExpect); n > 1 {
 		r.fail("server.bootstrap_expect: clusters of several servers are not supported yet, got %d", n)
@@ -186,6 +200,7 @@ func (s *ServerFile) config(r *reading) *server.Config {
 	c.Liveness.MinTTL = r.duration("server.min_heartbeat_ttl", s.MinHeartbeatTTL)
 	c.Liveness.Failover = r.duration("server.failover_heartbeat_ttl", s.FailoverHeartbeatTTL)
 	c.Liveness.PerSec = nomadish.Val(s.MaxHeartbeatsPerSecond)
+	c.Events.Backlog = max(0, nomadish.Val(s.EventBufferSize))
 	return c
 }
 

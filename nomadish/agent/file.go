@@ -19,7 +19,7 @@ type File struct {
 	LogRotateBytes            *int              `hcl:"log_rotate_bytes,optional" effect:"none"`
 	LogRotateMaxFiles         *int              `hcl:"log_rotate_max_files,optional" effect:"none"`
 	BindAddr                  *string           `hcl:"bind_addr,optional"`
-	EnableDebug               *bool             `hcl:"enable_debug,optional" effect:"none"`
+	EnableDebug               *bool             `hcl:"enable_debug,optional"`
 	LeaveOnInterrupt          *bool             `hcl:"leave_on_interrupt,optional" effect:"none"`
 	LeaveOnTerminate          *bool             `hcl:"leave_on_terminate,optional" effect:"none"`
 	EnableSyslog              *bool             `hcl:"enable_syslog,optional" effect:"none"`
@@ -111,7 +111,7 @@ type ServerFile struct {
 	UpgradeVersion         *string    `hcl:"upgrade_version,optional" effect:"none"`
 	Encrypt                *string    `hcl:"encrypt,optional"`
 	EnableEventBroker      *bool      `hcl:"enable_event_broker,optional" effect:"none"`
-	EventBufferSize        *int       `hcl:"event_buffer_size,optional" effect:"none"`
+	EventBufferSize        *int       `hcl:"event_buffer_size,optional"`
 	LicensePath            *string    `hcl:"license_path,optional"`
 	LicenseEnv             *string    `hcl:"license_env,optional"`
 	JobDefaultPriority     *int       `hcl:"job_default_priority,optional" effect:"none"`
@@ -238,8 +238,12 @@ type ACLFile struct {
 
 // TelemetryFile is the telemetry block.
 type TelemetryFile struct {
-	PrometheusMetrics *bool    `hcl:"prometheus_metrics,optional"`
-	Body              hcl.Body `hcl:",remain"`
+	PrometheusMetrics        *bool    `hcl:"prometheus_metrics,optional"`
+	PublishAllocationMetrics *bool    `hcl:"publish_allocation_metrics,optional"`
+	PublishNodeMetrics       *bool    `hcl:"publish_node_metrics,optional"`
+	DisableHostname          *bool    `hcl:"disable_hostname,optional"`
+	CollectionInterval       *string  `hcl:"collection_interval,optional"`
+	Body                     hcl.Body `hcl:",remain"`
 }
 
 // LimitsFile is the limits block.

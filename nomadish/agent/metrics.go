@@ -1,98 +1,47 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"maps"
 	"net/http"
-	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
-	"github.com/nomadish/nomadish/server/state"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
 
-// metrics is this agent's registry. Figures are read when they are asked for, under Nomad's
-// names where it has one.
+// Telemetry says which metrics an agent shows, and how.
+type Telemetry struct {
+	Prometheus        bool          // also in Prometheus's format
+	AllocationMetrics bool          // what each task uses
+	NodeMetrics       bool          // what the machine uses
+	HostLabel         bool          // every figure has the agent's name as its label host
+	Interval          time.Duration // for which figures hold, however often they are asked for; default 1s
+}
+
+// metrics shows this agent's figures. They are read when somebody asks, at most once in an interval.
 type metrics struct {
-	registry   *prometheus.Registry
-	prometheus bool
-	now        func() string
-	requests   prometheus.Summary
+	agent    *Agent
+	requests prometheus.Summary
+
+	mu   sync.Mutex
+	at   time.Time // when list was read
+	list []figure
 }
 
 // newMetrics returns the agent's metrics.
 func newMetrics(a *Agent) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), prometheus: a.cfg.Prometheus}
-	m.now = func() string { return a.cfg.Now().UTC().Format("2006-01-02 15:04:05 +0000 UTC") }
-	m.requests = prometheus.NewSummary(prometheus.SummaryOpts{
+	return &metrics{agent: a, requests: prometheus.NewSummary(prometheus.SummaryOpts{
 		Name: "nomadish_http_request", Help: "Duration of requests to the API in milliseconds, streams included.",
-	})
-	m.registry.MustRegister(&collector{a}, m.requests)
-	return m
-}
-
-// collector reads the agent's figures.
-type collector struct{ agent *Agent }
-
-// Describe sends nothing: which figures there are depends on what the agent is.
-func (c *collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect reads all figures.
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	gauge := func(name string, value float64, labels ...string) {
-		var names, values []string
-		for i := 0; i+1 < len(labels); i += 2 {
-			names, values = append(names, labels[i]), append(values, labels[i+1])
-		}
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, name, names, nil), prometheus.GaugeValue, value, values...)
-	}
-	gauge("nomad_runtime_alloc_bytes", float64(mem.Alloc))
-	gauge("nomad_runtime_sys_bytes", float64(mem.Sys))
-	gauge("nomad_runtime_heap_objects", float64(mem.HeapObjects))
-	gauge("nomad_runtime_num_goroutines", float64(runtime.NumGoroutine()))
-	gauge("nomad_runtime_total_gc_runs", float64(mem.NumGC))
-	if c.agent.server != nil {
-		c.server(gauge)
-	}
-}
-
-func (c *collector) server(gauge func(name string, value float64, labels ...string)) {
-	r := c.agent.server.Store().Reader()
-	gauge("nomad_raft_appliedIndex", float64(r.Index()))
-	leads := 0.0
-	if c.agent.server.Consensus().IsLeader() {
-		leads = 1
-	}
-	gauge("nomad_raft_leader", leads)
-	jobs := map[string]int{}
-	for j := range r.Jobs(nil, state.AnyNamespace) {
-		jobs[nomadish.Val(j.Status)]++
-	}
-	for _, status := range []string{nomadish.JobStatusPending, nomadish.JobStatusRunning, nomadish.JobStatusDead} {
-		gauge("nomad_nomad_job_status_"+status, float64(jobs[status]))
-	}
-	allocs, nodes := map[string]int{}, map[string]int{}
-	for a := range r.Allocations(nil) {
-		allocs[a.ClientStatus]++
-	}
-	for n := range r.Nodes(nil) {
-		nodes[n.Status]++
-	}
-	for status, n := range allocs {
-		gauge("nomadish_allocations", float64(n), "status", status)
-	}
-	for status, n := range nodes {
-		gauge("nomadish_nodes", float64(n), "status", status)
-	}
-	stats := c.agent.server.Evals().Stats()
-	gauge("nomad_nomad_broker_total_ready", float64(stats.Ready))
-	gauge("nomad_nomad_blocked_evals_total_blocked", float64(stats.Blocked))
+	})}
 }
 
 // request notes how long a request took.
@@ -100,98 +49,100 @@ func (m *metrics) request(d time.Duration) {
 	m.requests.Observe(float64(d) / float64(time.Millisecond))
 }
 
-// gauge is a figure in Nomad's JSON form.
-type gauge struct {
-	Name   string
-	Value  float64
-	Labels map[string]string
-}
-
-// sample is a distribution in Nomad's JSON form, since the agent began.
-type sample struct {
-	Name   string
-	Count  uint64
-	Sum    float64
-	Mean   float64
-	Labels map[string]string
-}
-
-// summary is all figures in Nomad's JSON form.
-type summary struct {
-	Timestamp string
-	Gauges    []gauge
-	Points    []gauge
-	Counters  []sample
-	Samples   []sample
-}
-
-// add shows a distribution: how often as a counter, how much as a sample.
-func (s *summary) add(name string, d *dto.Summary) {
-	out := sample{Name: name, Count: d.GetSampleCount(), Sum: d.GetSampleSum(), Labels: map[string]string{}}
-	if out.Count > 0 {
-		out.Mean = out.Sum / float64(out.Count)
+// figures returns the figures of the present interval. They are shared.
+func (m *metrics) figures(ctx context.Context) []figure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.list == nil || time.Since(m.at) >= cmp.Or(m.agent.cfg.Telemetry.Interval, time.Second) {
+		m.list, m.at = m.agent.read(ctx), time.Now()
 	}
-	s.Samples = append(s.Samples, out)
-	s.Counters = append(s.Counters, sample{Name: name + "s", Count: out.Count, Sum: float64(out.Count), Mean: 1, Labels: out.Labels})
+	return m.list
 }
 
 // Summary returns all figures, to be encoded as JSON.
-func (m *metrics) Summary(context.Context) (any, error) {
-	families, err := m.registry.Gather()
-	if err != nil {
+func (m *metrics) Summary(ctx context.Context) (any, error) {
+	s := &nomadish.MetricsSummary{
+		Timestamp: m.agent.cfg.Now().UTC().Format("2006-01-02 15:04:05 +0000 UTC"),
+		Gauges:    []nomadish.Gauge{}, Points: []nomadish.Gauge{}, Counters: []nomadish.Sample{}, Samples: []nomadish.Sample{},
+	}
+	for _, f := range m.figures(ctx) {
+		g := nomadish.Gauge{Name: f.name, Value: f.value, Labels: map[string]string{}}
+		for i := 0; i+1 < len(f.labels); i += 2 {
+			g.Labels[f.labels[i]] = f.labels[i+1]
+		}
+		s.Gauges = append(s.Gauges, g)
+	}
+	var requests dto.Metric
+	if err := m.requests.Write(&requests); err != nil {
 		return nil, err
 	}
-	s := summary{Timestamp: m.now(), Gauges: []gauge{}, Points: []gauge{}, Counters: []sample{}, Samples: []sample{}}
-	for _, f := range families {
-		for _, metric := range f.GetMetric() {
-			name := dotted(f.GetName())
-			if d := metric.GetSummary(); d != nil {
-				s.add(name, d)
-				continue
-			}
-			s.Gauges = append(s.Gauges, gauge{Name: name, Value: metric.GetGauge().GetValue(), Labels: labels(metric)})
-		}
+	sample := nomadish.Sample{
+		Name: "nomadish.http.request", Count: requests.GetSummary().GetSampleCount(), Sum: requests.GetSummary().GetSampleSum(), Labels: map[string]string{},
 	}
+	if sample.Count > 0 {
+		sample.Mean = sample.Sum / float64(sample.Count)
+	}
+	s.Samples = append(s.Samples, sample)
+	s.Counters = append(s.Counters, nomadish.Sample{
+		Name: "nomadish.http.requests", Count: sample.Count, Sum: float64(sample.Count), Mean: 1, Labels: sample.Labels,
+	})
 	return s, nil
-}
-
-// dotted writes the parts of a name as Nomad does in JSON: the program's and the section's end in a dot.
-func dotted(name string) string {
-	out, dots := []byte(name), 0
-	for i, b := range out {
-		if b == '_' && dots < 2 {
-			out[i] = '.'
-			dots++
-		}
-	}
-	return string(out)
-}
-
-func labels(m *dto.Metric) map[string]string {
-	out := map[string]string{}
-	for _, l := range m.GetLabel() {
-		out[l.GetName()] = l.GetValue()
-	}
-	return out
 }
 
 // Prometheus writes all figures in Prometheus's text format, where that is switched on.
 func (m *metrics) Prometheus(w io.Writer) (contentType string, ok bool, err error) {
-	if !m.prometheus {
+	if !m.agent.cfg.Telemetry.Prometheus {
 		return "", false, nil
-	}
-	families, err := m.registry.Gather()
-	if err != nil {
-		return "", true, err
 	}
 	format := expfmt.NewFormat(expfmt.TypeTextPlain)
 	enc := expfmt.NewEncoder(w, format)
+	families, err := m.families()
+	if err != nil {
+		return "", true, err
+	}
 	for _, f := range families {
 		if err := enc.Encode(f); err != nil {
 			return "", true, err
 		}
 	}
 	return string(format), true, nil
+}
+
+// families sorts the figures by name, as the format wants them.
+func (m *metrics) families() ([]*dto.MetricFamily, error) {
+	requests := &dto.Metric{}
+	if err := m.requests.Write(requests); err != nil {
+		return nil, err
+	}
+	byName := map[string]*dto.MetricFamily{"nomadish_http_request": {
+		Name: nomadish.Ptr("nomadish_http_request"), Help: nomadish.Ptr("Duration of requests to the API in milliseconds, streams included."),
+		Type: dto.MetricType_SUMMARY.Enum(), Metric: []*dto.Metric{requests},
+	}}
+	for _, f := range m.figures(context.Background()) {
+		name := underscored(f.name)
+		family := byName[name]
+		if family == nil {
+			family = &dto.MetricFamily{Name: &name, Help: &f.name, Type: dto.MetricType_GAUGE.Enum()}
+			byName[name] = family
+		}
+		family.Metric = append(family.Metric, &dto.Metric{Gauge: &dto.Gauge{Value: &f.value}, Label: pairs(f.labels)})
+	}
+	return slices.SortedFunc(maps.Values(byName), func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) }), nil
+}
+
+// pairs are labels in the order of their names.
+func pairs(labels []string) []*dto.LabelPair {
+	var out []*dto.LabelPair
+	for i := 0; i+1 < len(labels); i += 2 {
+		out = append(out, &dto.LabelPair{Name: &labels[i], Value: &labels[i+1]})
+	}
+	slices.SortFunc(out, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return out
+}
+
+// underscored is a name as Prometheus takes it.
+func underscored(name string) string {
+	return strings.NewReplacer(".", "_", "-", "_").Replace(name)
 }
 
 // askMembers asks a server for the servers that it knows.

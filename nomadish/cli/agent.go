@@ -183,6 +183,7 @@ func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agen
 	}
 	cfg.Version, cfg.Logger = c.Version, logger
 	cfg.Show = shown(file)
+	cfg.Debug = cfg.Debug || dev
 	if cfg.Client == nil {
 		return cfg, nil
 	}
@@ -213,7 +214,7 @@ func newLogger(w io.Writer, level string, asJSON bool) (*slog.Logger, error) {
 	}
 	opts := &slog.HandlerOptions{Level: l}
 	if asJSON {
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(agent.NewMonitor(slog.NewJSONHandler(w, opts))), nil
 	}
-	return slog.New(slog.NewTextHandler(w, opts)), nil
+	return slog.New(agent.NewMonitor(slog.NewTextHandler(w, opts))), nil
 }

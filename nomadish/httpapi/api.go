@@ -132,6 +132,9 @@ func (a *API) place(r *Request) (http.RoundTripper, error) {
 	ctx := r.Context()
 	where := r.route.Where
 	if where == OnAgent {
+		if r.route.is(Peers) {
+			return a.toAgent(r)
+		}
 		return nil, nil
 	}
 	if where == OnNode {

@@ -25,6 +25,7 @@ type Backends struct {
 	Router    Router
 	Agent     Agent
 	Metrics   Metrics
+	Debug     Debug
 	Server    *Server // nil on an agent that is no server: it asks Router for one
 	Node      *Node   // nil on an agent that runs no tasks
 }
@@ -43,6 +44,7 @@ type Router interface {
 	Leader(ctx context.Context) (http.RoundTripper, error)
 	Region(ctx context.Context, region string) (http.RoundTripper, error) // unknown: "No path to region"
 	Node(ctx context.Context, nodeID string) (http.RoundTripper, error)   // not connected: "No path to node"
+	Peer(ctx context.Context, server string) (http.RoundTripper, error)   // a server by ID or name, or "leader"
 }
 
 // Agent tells of this agent.
@@ -59,6 +61,17 @@ type Metrics interface {
 	// Prometheus writes the text format and returns its content type. It returns false
 	// when it is switched off.
 	Prometheus(w io.Writer) (contentType string, ok bool, err error)
+}
+
+// Debug shows what goes on inside this agent.
+type Debug interface {
+	CheckMonitor(req *nomadish.MonitorRequest) error // says what is wrong with it
+	// Monitor calls emit with lines of the log until ctx ends, or this agent.
+	Monitor(ctx context.Context, req *nomadish.MonitorRequest, emit func(*nomadish.StreamFrame) error) error
+	Profile(ctx context.Context, req *nomadish.ProfileRequest) (body []byte, contentType string, err error)
+	Host(ctx context.Context) (*nomadish.HostInfo, error)
+	Schedulers(ctx context.Context) (*nomadish.SchedulerWorkers, error)
+	SchedulersConfig(ctx context.Context) (*nomadish.SchedulerWorkerConfig, error)
 }
 
 // Server is a server's half of the backends.

@@ -389,6 +389,10 @@ func (routerOf) Node(context.Context, string) (http.RoundTripper, error) {
 	return nil, nomadish.Errorf(nomadish.KindInternal, "No path to node")
 }
 
+func (routerOf) Peer(_ context.Context, server string) (http.RoundTripper, error) {
+	return nil, nomadish.Errorf(nomadish.KindInternal, "unknown Nomad server %s", server)
+}
+
 type nodesOf struct{ *cluster }
 
 func (c nodesOf) Nodes(_ context.Context, ws memdb.WatchSet, _ string, _ nomadish.NodeStubOptions) (iter.Seq[*nomadish.NodeListStub], uint64, error) {

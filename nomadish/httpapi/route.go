@@ -68,6 +68,7 @@ const (
 	Binary                       // bodies may be in the binary encoding of package codec
 	Tunnel                       // becomes a websocket
 	Socket                       // becomes a websocket, over which errors are told, too
+	Peers                        // ?node_id and ?server_id name another agent that has to answer
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]
