@@ -48,7 +48,7 @@ func layout(taskName string, isolation drivers.Isolation) []directory {
 		{path: filepath.Join(sharedDir, "data"), mode: open},
 		{path: filepath.Join(sharedDir, "logs"), mode: open},
 		{path: filepath.Join(sharedDir, tmpDir), mode: open | fs.ModeSticky},
-		{path: taskName, mode: top},
+		{path: taskName, mode: top, owned: isolation == drivers.IsolationChroot}, // its root, to write to
 		{path: filepath.Join(taskName, localDir), mode: open},
 		{path: filepath.Join(taskName, privateDir), mode: 0o700},
 		{path: filepath.Join(taskName, secretsDir), mode: secret, owned: true},
@@ -69,7 +69,7 @@ func (directories) Prepare(_ context.Context, s *task.Setup) error {
 	}
 	defer root.Close()
 	for _, d := range layout(s.Task.Name, s.Capabilities.Isolation) {
-		if err := makeDir(root, d, s.Task.User); err != nil {
+		if err := makeDir(root, d, userOf(s)); err != nil {
 			return drivers.Recoverable(fmt.Errorf("directory %s: %w", d.path, err))
 		}
 	}
@@ -81,6 +81,14 @@ func (directories) Prepare(_ context.Context, s *task.Setup) error {
 func (directories) Restore(_ context.Context, s *task.Setup) error {
 	s.Spec.Dir = taskDir(s)
 	return nil
+}
+
+// userOf is the task's user: with a chroot nobody, unless the job names one.
+func userOf(s *task.Setup) string {
+	if s.Task.User == "" && s.Capabilities.Isolation == drivers.IsolationChroot {
+		return "nobody"
+	}
+	return s.Task.User
 }
 
 func taskDir(s *task.Setup) drivers.TaskDir {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nomadish/nomadish/client/logs"
@@ -117,6 +118,38 @@ func TestEnvironmentInAnImage(t *testing.T) {
 	} {
 		if got := s.Spec.Env[name]; got != value {
 			t.Errorf("%s: got %q, want %q", name, got, value)
+		}
+	}
+}
+
+// A task with a chroot is nobody unless its job names a user: its root and its secrets are that
+// user's, and the agent's account is not in its environment.
+func TestTaskInAChroot(t *testing.T) {
+	t.Setenv("HOME", "/root")
+	t.Setenv("TZ", "UTC")
+	for _, tt := range []struct {
+		user string
+		uid  uint32
+	}{{"", 65534}, {"root", 0}} {
+		s := newSetup(t)
+		s.Capabilities.Isolation = drivers.IsolationChroot
+		s.Task.User = tt.user
+		if err := prepare(t, s); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{"NOMAD_TASK_DIR": "/local", "HOME": "", "TZ": "UTC"} {
+			if got := s.Spec.Env[name]; got != value {
+				t.Errorf("%s: got %q, want %q", name, got, value)
+			}
+		}
+		for _, dir := range []string{s.Spec.Dir.Task, s.Spec.Dir.Secrets} {
+			info, err := os.Stat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if owner := info.Sys().(*syscall.Stat_t).Uid; os.Geteuid() == 0 && owner != tt.uid || info.Mode().Perm()&0o022 != 0 {
+				t.Errorf("user %q: %s has owner %d and mode %v, want owner %d alone to write", tt.user, dir, owner, info.Mode(), tt.uid)
+			}
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (secrets) Prepare(_ context.Context, s *task.Setup) error {
 	defer root.Close()
 	for _, d := range layout(s.Task.Name, s.Capabilities.Isolation) {
 		if d.owned {
-			if err := makeDir(root, d, s.Task.User); err != nil {
+			if err := makeDir(root, d, userOf(s)); err != nil {
 				return drivers.Recoverable(fmt.Errorf("directory %s: %w", d.path, err))
 			}
 		}
