@@ -81,7 +81,7 @@ func commands() []command {
 	return []command{
 		agentCommand(),
 		jobRunCommand(),
-		jobRunCommand().as("run"),
+		runCommand(),
 		jobValidateCommand(),
 		jobStatusCommand(),
 		jobStopCommand(),
@@ -89,6 +89,7 @@ func commands() []command {
 		jobInspectCommand(),
 		jobInitCommand(),
 		allocStatusCommand(),
+		logsCommand(),
 		allocLogsCommand(),
 		allocFSCommand(),
 		allocStopCommand(),

@@ -78,15 +78,25 @@ func runJobRun(ctx context.Context, c *call) error {
 	if err := c.parse(1, 1); err != nil {
 		return err
 	}
-	file, err := c.readJob(c.args[0], &flags.jobFlags)
+	return flags.run(ctx, c)
+}
+
+// run submits the job file that is the command's argument, and follows the job.
+func (f *runFlags) run(ctx context.Context, c *call) error {
+	file, err := c.readJob(c.args[0], &f.jobFlags)
 	if err != nil {
 		return err
 	}
-	req, err := flags.request(c, file)
+	return f.submit(ctx, c, file)
+}
+
+// submit stores a job and follows it.
+func (f *runFlags) submit(ctx context.Context, c *call, file *jobFile) error {
+	req, err := f.request(c, file)
 	if err != nil {
 		return err
 	}
-	if flags.asRequest {
+	if f.asRequest {
 		text, err := indented(req)
 		if err != nil {
 			return err
@@ -103,7 +113,7 @@ func runJobRun(ctx context.Context, c *call) error {
 		return refused(err, file)
 	}
 	c.warn(resp.Warnings)
-	return flags.watch(ctx, c, client, file.job, resp)
+	return f.watch(ctx, c, client, file.job, resp)
 }
 
 func (f *runFlags) request(c *call, file *jobFile) (*nomadish.JobRegisterRequest, error) {
