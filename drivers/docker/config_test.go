@@ -24,9 +24,14 @@ func TestSettingsRefuse(t *testing.T) {
 		{name: "least", config: map[string]any{}},
 		{name: "no image", config: map[string]any{"image": nil}, want: []string{"missing option: image"}},
 		{
-			name:   "unknown and not supported",
-			config: map[string]any{"imgae": "x", "color": "y", "volumes": []any{"/:/host"}, "mount": []any{map[string]any{"type": "bind"}}},
-			want:   []string{"unknown option: color, imgae", "not supported yet: mount, volumes"},
+			name:   "unknown",
+			config: map[string]any{"imgae": "x", "color": "y", "mount": []any{map[string]any{"typ": "bind", "target": "/x"}}},
+			want:   []string{"unknown option: color\n", "imgae (did you mean image?)", "mount: unknown option: typ (did you mean type?)"},
+		},
+		{
+			name:   "refused by name",
+			config: map[string]any{"volume_driver": "pxd", "ipv4_address": "10.0.0.1", "mac_address": "02:42:ac:11:65:43", "storage_opt": map[string]any{"size": "1G"}},
+			want:   []string{"option volume_driver is refused: ", "option ipv4_address is refused: ", "option mac_address is refused: ", "option storage_opt is refused: "},
 		},
 		{
 			name:   "what a default says is nothing",
@@ -40,12 +45,11 @@ func TestSettingsRefuse(t *testing.T) {
 			config: map[string]any{"pid_mode": "host", "ipc_mode": "host", "uts_mode": "host"},
 			want:   []string{"pid_mode: host is refused", "ipc_mode: host is refused", "uts_mode: host is refused"},
 		},
-		{name: "no filter", config: map[string]any{"security_opt": []any{"seccomp=unconfined", "label=disable"}}, want: []string{"seccomp=unconfined is refused", `"label=disable" is not supported`}},
+		{name: "no filter", config: map[string]any{"security_opt": []any{"seccomp=unconfined", "label=disable"}}, want: []string{"security_opt: seccomp=unconfined: refused"}},
 		{name: "weaker than the node", config: map[string]any{"security_opt": []any{"no-new-privileges:false"}}, cfg: Config{NoNewPrivileges: true}, want: []string{"no-new-privileges"}},
-		{name: "network", config: map[string]any{"network_mode": "container:x"}, want: []string{`network_mode: "container:x"`}},
-		{name: "two networks", config: map[string]any{"network_mode": "host"}, change: func(s *drivers.TaskSpec) { s.Network = &drivers.Network{} }, want: []string{"network of its own"}},
+		{name: "network", config: map[string]any{"network_mode": "backend"}, want: []string{`there is no network "backend"`}},
 		{name: "hosts", config: map[string]any{"extra_hosts": []any{"a:1.2.3.4", "b:::1", "c", "d e:1.2.3.4"}}, want: []string{`"c" is not`, `"d e:1.2.3.4" is not`}},
-		{name: "resolver", config: map[string]any{"dns_servers": []any{"1.1.1.1\noptions x"}}, want: []string{"dns_servers: a value has a line break"}},
+		{name: "resolver", config: map[string]any{"dns_servers": []any{"1.1.1.1\noptions x"}}, want: []string{"dns_servers: a value is empty or has a space or line break"}},
 		{name: "little memory", change: func(s *drivers.TaskSpec) { s.Resources.MemoryBytes = 4 << 20 }, want: []string{"below the minimum of 10 MiB"}},
 		{
 			name:   "limits",
@@ -53,7 +57,7 @@ func TestSettingsRefuse(t *testing.T) {
 			cfg:    Config{PidsLimit: 100},
 			want:   []string{"memory_hard_limit: below", "cpu_cfs_period", "oom_score_adj", "above this node's limit of 100", "shm_size", `nofile: "9:1"`},
 		},
-		{name: "runtime", config: map[string]any{"runtime": "nvidia"}, want: []string{`no "nvidia", only runc`}},
+		{name: "runtime", config: map[string]any{"runtime": "nvidia"}, want: []string{`no "nvidia" here, only runc`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := &drivers.TaskSpec{Config: map[string]any{"image": "app"}, Resources: drivers.Resources{MemoryBytes: 64 << 20}}
@@ -63,8 +67,8 @@ func TestSettingsRefuse(t *testing.T) {
 			if tt.change != nil {
 				tt.change(spec)
 			}
-			cfg := tt.cfg.withDefaults()
-			_, err := cfg.settingsOf(spec)
+			cfg := tt.cfg.withDefaults(nil)
+			_, err := cfg.settingsOf(Name, spec)
 			if (err == nil) != (len(tt.want) == 0) {
 				t.Fatalf("error %v, want %q", err, tt.want)
 			}

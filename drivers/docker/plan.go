@@ -5,24 +5,38 @@ package docker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 )
 
+// starting is one task on its way to its container.
+type starting struct {
+	*Driver
+	c     *client.Client
+	task  *drivers.TaskSpec // the driver's own copy
+	set   *settings
+	stage *stage
+}
+
 // plan gets the image and says what container the task's settings make of it.
-func (d *Driver) plan(ctx context.Context, c *client.Client, spec *drivers.TaskSpec, set *settings) (*container.Plan, error) {
-	d.notify(spec, set)
-	capabilities, err := container.Capabilities(container.DefaultCaps(), set.capDrop, set.capAdd, d.cfg.AllowCaps)
+func (s *starting) plan(ctx context.Context) (*container.Plan, error) {
+	s.notify()
+	capabilities, err := container.Capabilities(container.DefaultCaps(), s.set.capDrop, s.set.capAdd, s.cfg.AllowCaps)
 	if err != nil {
 		return nil, err
 	}
-	img, err := d.image(ctx, spec, set)
+	if err := s.joinNetwork(ctx); err != nil {
+		return nil, err
+	}
+	img, err := s.image(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -30,43 +44,124 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, spec *drivers.TaskS
 	if err != nil {
 		return nil, err
 	}
-	config := described.Config
-	name := spec.User
+	p, err := s.fromImage(ctx, img, described.Config)
+	if err != nil {
+		return nil, err
+	}
+	set := s.set
+	p.Root = container.Root{Image: img, ReadOnly: set.readonly}
+	p.TTY, p.Stdin = set.tty, set.interactive
+	p.NoNewPrivileges, p.Rlimits, p.OOMScore = set.noNewPrivs, set.rlimits, set.oomScore
+	p.Share, p.Alone, p.Hostname, p.Hosts = set.hostSpaces, set.network == noneMode, set.hostname, set.extraHosts
+	p.Resolver, p.ShmSize, p.Sysctl = set.resolver, set.shmSize, set.sysctl
+	p.Capabilities, p.Unconfined, p.Privileged = capabilities, set.unconfined || set.profile != nil, set.privileged
+	p.MemoryHard, p.CPUHard, p.CPUPeriod, p.PidsLimit = set.memoryHard, set.hardCPU, set.cpuPeriod, set.pidsLimit
+	p.Labels = s.labels()
+	found, rules, err := devicesOf(set.devices)
+	if err != nil {
+		return nil, err
+	}
+	p.Edit = func(spec *specs.Spec) error {
+		addDevices(spec, found, rules)
+		return s.edit(spec, capabilities)
+	}
+	return p, nil
+}
+
+// fromImage takes what the image says and the task does not: process, user and volumes.
+func (s *starting) fromImage(ctx context.Context, img client.Image, config ocispec.ImageConfig) (*container.Plan, error) {
+	name := s.task.User
 	if name == "" {
 		name = config.User
 	}
-	user, err := d.user(ctx, c, img, name, set.groups)
+	if err := checkUser(name); err != nil {
+		return nil, err
+	}
+	user, err := s.user(ctx, s.c, img, name, s.set.groups)
 	if err != nil {
 		return nil, err
 	}
-	args, err := set.process(config)
+	args, err := s.set.process(config)
 	if err != nil {
 		return nil, err
 	}
-	workDir := set.workDir
+	workDir := s.set.workDir
 	if workDir == "" {
 		workDir = config.WorkingDir
 	}
-	return &container.Plan{
-		Root: container.Root{Image: img, ReadOnly: set.readonly},
-		Args: args, Env: config.Env, User: user, WorkDir: workDir, TTY: set.tty,
-		NoNewPrivileges: set.noNewPrivs, Rlimits: set.rlimits, OOMScore: set.oomScore, StopSignal: config.StopSignal,
-		Share: set.hostSpaces, Alone: set.network == "none", Hostname: set.hostname, Hosts: set.extraHosts,
-		Resolver: set.resolver, ShmSize: set.shmSize, Sysctl: set.sysctl,
-		Capabilities: capabilities, Unconfined: set.unconfined, Privileged: set.privileged,
-		MemoryHard: set.memoryHard, CPUHard: set.hardCPU, CPUPeriod: set.cpuPeriod, PidsLimit: set.pidsLimit,
-		Labels: set.labels,
-	}, nil
-}
-
-// image gets the task's image. It stays at least until the settings let it go.
-func (d *Driver) image(ctx context.Context, spec *drivers.TaskSpec, set *settings) (client.Image, error) {
-	set.image.Dir, set.image.Notify = spec.Dir, spec.Notify
-	img, letGo, err := d.images.Get(ctx, set.image)
+	signal := stopSignal(config.StopSignal)
+	if signal == "" && config.StopSignal != "" {
+		s.tell(fmt.Sprintf("the image's STOPSIGNAL %q is not known: the task is stopped by SIGTERM", config.StopSignal))
+	}
+	m := &mounter{cfg: &s.cfg, key: s.task.Key(), stage: s.stage, volumes: s.volumes, image: s.imageView(ctx, s.c, img)}
+	mounts, err := m.mounts(ctx, s.set.volumes, config.Volumes, s.task.Mounts)
 	if err != nil {
 		return nil, err
 	}
-	set.held = append(set.held, letGo)
+	if s.set.init {
+		args = append([]string{initPath, "--"}, args...)
+		mounts = append(mounts, container.Bind(s.initProgram(), initPath, true, "rprivate"))
+	}
+	return &container.Plan{Args: args, Env: config.Env, User: user, WorkDir: workDir, StopSignal: signal, Mounts: mounts}, nil
+}
+
+// edit is for what container.Plan has no word for.
+func (s *starting) edit(spec *specs.Spec, capabilities []string) error {
+	set := s.set
+	if set.profile != nil && !set.privileged {
+		spec.Linux.Seccomp = set.profile.filter(capabilities, kernelRelease())
+	}
+	spec.Process.ApparmorProfile = set.appArmor
+	if set.allPaths {
+		spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
+	}
+	if set.noShm {
+		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev/shm" })
+	}
+	if slices.Contains(set.hostSpaces, specs.IPCNamespace) {
+		for i, m := range spec.Mounts {
+			if m.Destination == "/dev/shm" {
+				spec.Mounts[i] = container.Bind("/dev/shm", "/dev/shm", false, "rprivate")
+			}
+		}
+	}
+	if set.cgroupns != "" {
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+			return n.Type == specs.CgroupNamespace
+		})
+		if set.cgroupns == "private" {
+			spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+		}
+	}
+	sortMounts(spec.Mounts)
+	return nil
+}
+
+// joinNetwork puts the network namespace that the settings ask for into the task's copy.
+func (s *starting) joinNetwork(ctx context.Context) error {
+	switch {
+	case s.set.network == hostMode || s.set.network == noneMode:
+		s.task.Network = nil
+	case s.set.network == bridgeMode: // the agent makes one where it is asked for
+		return errors.New("network_mode: bridge: the agent has made no network for the task")
+	case s.set.peer != "":
+		network, err := s.peerNetwork(ctx)
+		if err != nil {
+			return fmt.Errorf("network_mode: container:%s: %w", s.set.peer, err)
+		}
+		s.task.Network = network
+	}
+	return nil
+}
+
+// image gets the task's image. It stays at least until the settings let it go.
+func (s *starting) image(ctx context.Context) (client.Image, error) {
+	s.set.image.Dir, s.set.image.Notify = s.task.Dir, s.task.Notify
+	img, letGo, err := s.images.Get(ctx, s.set.image)
+	if err != nil {
+		return nil, err
+	}
+	s.set.held = append(s.set.held, letGo)
 	return img, nil
 }
 
@@ -78,17 +173,44 @@ func (s *settings) letGo() {
 	s.held = nil
 }
 
-// notify says what of the task's options has no effect.
-func (d *Driver) notify(spec *drivers.TaskSpec, s *settings) {
-	if len(s.withoutEffect) > 0 {
-		d.cfg.Notice(spec.ID, "options without effect yet: "+strings.Join(s.withoutEffect, ", "))
+// notify tells what of the task's options does less than one may think.
+func (s *starting) notify() {
+	for _, n := range s.set.notices {
+		s.tell(n)
 	}
-	if spec.Network == nil && s.network == "" {
-		d.cfg.Notice(spec.ID, "the task uses the host's network: it listens on the host's ports themselves")
+	if s.task.Network == nil && s.set.network == "" && s.set.peer == "" {
+		s.tell("the task uses the host's network: it listens on the host's ports themselves")
 	}
-	if !d.Seccomp() && !s.privileged && !s.unconfined {
-		d.cfg.Notice(spec.ID, "no system call filter: this build's runc has no seccomp")
+	if !s.Seccomp() && !s.set.privileged && !s.set.unconfined {
+		s.tell("no system call filter: this build's runc has no seccomp")
 	}
+}
+
+func (s *starting) tell(message string) {
+	s.cfg.Notice(s.task.ID, message)
+	if s.task.Notify != nil {
+		s.task.Notify(drivers.Notice{Key: message, Message: message})
+	}
+}
+
+// labels are the task's, and those of the job that the node's configuration names.
+func (s *starting) labels() map[string]string {
+	out := map[string]string{"com.hashicorp.nomad.alloc_id": s.task.AllocID}
+	for name, value := range s.set.labels {
+		out[name] = value
+	}
+	for name, value := range map[string]string{
+		"job_name": s.task.JobID, "job_id": s.task.JobID, "task_group_name": s.task.Group,
+		"task_name": s.task.Task, "namespace": s.task.Namespace,
+	} {
+		if slices.ContainsFunc(s.cfg.ExtraLabels, func(pattern string) bool {
+			ok, err := filepath.Match(pattern, name)
+			return err == nil && ok
+		}) {
+			out["com.hashicorp.nomad."+name] = value
+		}
+	}
+	return out
 }
 
 // process joins entrypoint and command: what the task says replaces the image's, and an

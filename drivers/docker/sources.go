@@ -149,3 +149,38 @@ func opened(f *os.File) (string, error) {
 	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	return strings.TrimSuffix(path, " (deleted)"), err
 }
+
+// checkSources refuses binds of what is the host's unless the node's configuration allows
+// them, and of what controls the host unless it allows privileged tasks as well.
+func (s *settings) checkSources(c *Config, spec *drivers.TaskSpec) error {
+	var errs []error
+	for i, v := range s.volumes {
+		if v.kind != bindVolume {
+			continue
+		}
+		p, err := locate(spec.Dir, v.source)
+		switch {
+		case err != nil:
+		case p.host() && !c.HostVolumes:
+			err = fmt.Errorf("the host's path %s is refused: this node does not allow them (volumes { enabled = true }); use a path relative to the task's directory, or a host volume of the node", p.path)
+		case v.propagation != "rprivate" && !c.HostVolumes:
+			err = fmt.Errorf("propagation %s is refused: this node does not allow paths of the host (volumes { enabled = true })", v.propagation)
+		default:
+			err = c.checkControl(filepath.Join(p.dir, p.path))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", v.option, err))
+			continue
+		}
+		s.volumes[i].place = p
+	}
+	return errors.Join(errs...)
+}
+
+// checkControl refuses what controls the host.
+func (c *Config) checkControl(path string) error {
+	if !isControl(path, c.Reserved) || c.HostVolumes && c.AllowPrivileged {
+		return nil
+	}
+	return fmt.Errorf("%s is refused: who has it controls this host, and the node does not allow both privileged tasks and paths of the host; there is no Docker behind it here, and what is to watch tasks can ask the agent's API", path)
+}

@@ -68,3 +68,16 @@ func clearStage(dir string) error {
 	}
 	return errors.Join(append(errs, os.Remove(dir))...)
 }
+
+// clearStages clears those of starts that nobody finished.
+func (d *Driver) clearStages() error {
+	entries, err := os.ReadDir(d.stageDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		errs = append(errs, clearStage(filepath.Join(d.stageDir(), e.Name())))
+	}
+	return errors.Join(errs...)
+}

@@ -11,25 +11,15 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
-	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 )
-
-// output runs a task to its end and returns what it printed.
-func output(t *testing.T, d *docker.Driver, spec *drivers.TaskSpec) string {
-	t.Helper()
-	if exit := wait(t, d, start(t, d, spec)); !exit.Successful() {
-		t.Fatalf("the task ended with %+v\n%s%s", exit, read(t, spec.Stdout), read(t, spec.Stderr))
-	}
-	return read(t, spec.Stdout)
-}
 
 // A task has the directories, environment, user, host name and limits that its specification
 // and config block give it, and no privilege that they do not.
 func TestTaskSeesItsWorld(t *testing.T) {
 	d := newDriver(t)
 	filter := "Seccomp: 0\n" // this build of runc has none
-	if shared.seccomp {
+	if shared.Seccomp {
 		filter = "Seccomp: 2\n"
 	}
 	for _, tt := range []struct {
@@ -210,7 +200,7 @@ func TestStop(t *testing.T) {
 			if drivertest.Alive(h.PID) {
 				t.Errorf("process %d is still there", h.PID)
 			}
-			for pid, exe := range processes() {
+			for pid, exe := range shared.Processes() {
 				if exe == "/task" {
 					t.Errorf("process %s of the task is still there", pid)
 				}
@@ -290,15 +280,21 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// Options without effect are said, and so is that the host's network is used.
+// Options without effect are said to the log and to the task's events, and so is that the
+// host's network is used.
 func TestNotices(t *testing.T) {
 	d := newDriver(t)
-	spec := taskSpec(t, with(with(run("exit", "0"), "ports", []any{"http"}), "init", true))
+	spec := taskSpec(t, with(run("exit", "0"), "isolation", "process", "network_aliases", []any{"web"},
+		"logging", map[string]any{"type": "json-file", "config": map[string]any{"max-size": "2m"}}))
+	var events []string
+	spec.Notify = func(n drivers.Notice) { events = append(events, n.Message) }
 	wait(t, d, start(t, d, spec))
-	said := shared.notices.of(spec.ID)
-	for _, want := range []string{"options without effect yet: init, ports", "host's network"} {
-		if !strings.Contains(said, want) {
+	for _, want := range []string{"isolation: no effect", "network_aliases: no effect", "max-size: no effect", "host's network"} {
+		if said := shared.notices.of(spec.ID); !strings.Contains(said, want) {
 			t.Errorf("said %q, want %q in it", said, want)
+		}
+		if said := strings.Join(events, "\n"); !strings.Contains(said, want) {
+			t.Errorf("events %q, want %q in it", said, want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ package docker
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -20,6 +22,36 @@ const maxUsers = 1024
 type users struct {
 	mu    sync.Mutex
 	known map[string]specs.User
+}
+
+// checkUser refuses what is neither a name nor a plain number that fits, alone or as
+// USER:GROUP: what another program might read as root.
+func checkUser(text string) error {
+	if text == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(text, ":") {
+		if !validUser(part) {
+			return fmt.Errorf("user: %q is neither a name nor a number below 2147483648", text)
+		}
+	}
+	if strings.Count(text, ":") > 1 {
+		return fmt.Errorf("user: %q is not USER or USER:GROUP", text)
+	}
+	return nil
+}
+
+func validUser(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	if s[0] >= '0' && s[0] <= '9' {
+		n, err := strconv.ParseUint(s, 10, 31)
+		return err == nil && strconv.FormatUint(n, 10) == s
+	}
+	return s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.$@", r)
+	})
 }
 
 // user returns the numbers of a user ("name", "uid", "name:group", …; empty is root) and

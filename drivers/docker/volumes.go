@@ -29,6 +29,7 @@ const maxVolumes = 256
 type volume struct {
 	kind        volumeKind
 	option      string // where it is written, for errors
+	place       place  // bind: where the source lies
 	source      string // bind: a path; named: a name, empty for one of the task alone
 	target      string
 	readOnly    bool
@@ -202,9 +203,6 @@ func checkVolumeDriver(d drivers.Options) error {
 	}
 	return nil
 }
-
-// insteadOfDrivers is what to use in place of Docker's volume drivers.
-const insteadOfDrivers = "use a volume block of the group with a host volume of the node"
 
 // check is for what holds of every mount.
 func (v *volume) check() error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
@@ -33,13 +34,20 @@ func subProgram(args []string) (handled bool, code int) {
 
 // standardDrivers makes the drivers of the released program.
 func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
-	config := map[string]drivers.Options{rawexec.Name: drivers.NewOptions(nil), docker.Name: drivers.NewOptions(nil)}
+	config := map[string]drivers.Options{rawexec.Name: drivers.NewOptions(nil)}
+	plugin, values := docker.Name, map[string]any(nil)
 	for _, p := range plugins {
-		values, err := p.Values()
+		block, err := p.Values()
 		if err != nil {
 			return nil, nil, fmt.Errorf("plugin %q: %w", p.Name, err)
 		}
-		config[p.Name] = drivers.NewOptions(values)
+		if p.Name == docker.Name || slices.Contains(docker.Aliases(), p.Name) {
+			if values != nil {
+				return nil, nil, fmt.Errorf("plugin %q and plugin %q are the same driver: one block is for both", plugin, p.Name)
+			}
+			plugin, values = p.Name, block
+		}
+		config[p.Name] = drivers.NewOptions(block)
 	}
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {
@@ -60,21 +68,28 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 	if err != nil {
 		return nil, nil, err
 	}
-	o := config[docker.Name]
+	o := drivers.NewOptions(values)
+	config[plugin] = o
 	containers, err := container.New(container.Config{Seccomp: runtime.Seccomp(), Logger: logger}, e)
 	if err != nil {
 		return nil, nil, err
 	}
 	store, err := images.New(imageConfig(o, logger), containers)
 	if err != nil {
-		return nil, nil, fmt.Errorf("plugin %q: %w", docker.Name, err)
+		return nil, nil, fmt.Errorf("plugin %q: %w", plugin, err)
 	}
-	containerDriver := docker.New(docker.Config{
-		AllowPrivileged: o.Bool("allow_privileged"), AllowCaps: o.Strings("allow_caps"),
-		PidsLimit: o.Int("pids_limit"), NoNewPrivileges: o.Bool("no_new_privileges"), Logger: logger,
-	}, containers, store)
-	for _, name := range []string{docker.Name, "containerd", "containerd-driver"} {
-		all[name] = containerDriver
+	cfg, notices, err := docker.ReadPlugin(values)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plugin %q: %w", plugin, err)
+	}
+	for _, n := range notices {
+		logger.Warn("plugin option", "plugin", plugin, "notice", n)
+	}
+	cfg.Logger = logger
+	inContainers := docker.New(cfg, containers, store)
+	all[docker.Name] = inContainers
+	for _, name := range docker.Aliases() {
+		all[name] = inContainers.Alias(name)
 	}
 	for name, o := range config {
 		if err := o.Err(); err != nil {
