@@ -54,12 +54,11 @@ func (a *API) portForward(r *Request) (any, error) {
 		return nil, err
 	}
 	return Upgraded{
-		Serve: func(ctx context.Context, c *websocket.Conn) error {
-			err := socket.Join(socket.New(ctx, c), conn)
-			if err != nil {
+		Serve: func(ctx context.Context, c *websocket.Conn, end func(error)) {
+			if err := socket.Join(socket.New(ctx, c), conn); err != nil {
 				a.cfg.Logger.Debug("port-forward ended", "alloc", r.Param("alloc"), "err", err)
 			}
-			return nil
+			end(nil)
 		},
 		Refused: conn.Close,
 	}, nil

@@ -30,18 +30,17 @@ func (a *API) exec(r *Request) (any, error) {
 		return nil, err
 	}
 	allocID := r.Param("alloc")
-	return Upgraded{Serve: func(ctx context.Context, c *websocket.Conn) error {
-		return runExec(ctx, c, req, func(ctx context.Context) (int, error) {
+	return Upgraded{Serve: func(ctx context.Context, c *websocket.Conn, end func(error)) {
+		runExec(ctx, c, req, end, func(ctx context.Context) (int, error) {
 			return a.back.Node.Tasks.Exec(ctx, allocID, req)
 		})
 	}}, nil
 }
 
-// runExec gives a command its streams and tells how it ended. The command ends with ctx,
+// runExec gives a command its streams and tells how it ended. The command ends with whole,
 // and when the caller has gone.
-func runExec(ctx context.Context, c *websocket.Conn, req *nomadish.ExecRequest, run func(context.Context) (int, error)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func runExec(whole context.Context, c *websocket.Conn, req *nomadish.ExecRequest, end func(error), run func(context.Context) (int, error)) {
+	ctx, cancel := context.WithCancel(whole)
 	stdin, input := io.Pipe()
 	sizes := make(chan nomadish.TerminalSize, 1)
 	out := &messages{ctx: ctx, c: c}
@@ -49,34 +48,32 @@ func runExec(ctx context.Context, c *websocket.Conn, req *nomadish.ExecRequest, 
 	req.Stdout = writerFunc(func(p []byte) error { return out.send(&nomadish.ExecOutput{Stdout: &nomadish.ExecData{Data: p}}) })
 	req.Stderr = writerFunc(func(p []byte) error { return out.send(&nomadish.ExecOutput{Stderr: &nomadish.ExecData{Data: p}}) })
 
-	// Reading goes on while ctx ends, so that the caller can still be told why.
-	reading, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer hangUp()
+	defer cancel()
 	var fault error // of the caller's; set before gone is closed
 	gone := make(chan struct{})
 	wg.Go(func() {
 		defer close(gone)
 		defer cancel()
-		fault = receive(reading, c, input, sizes)
+		// It goes on when ctx ends, for a websocket can be closed regularly only while it is
+		// read from; end ends it.
+		fault = receive(context.WithoutCancel(whole), c, input, sizes)
 	})
 	wg.Go(func() { out.beat(ctx) })
 
 	code, err := run(ctx)
 	_ = stdin.Close() // wakes a write that nobody will read; never fails
-	if err == nil {
-		return out.finish(req.TTY, code)
-	}
-	select {
-	case <-gone:
-		if nomadish.KindOf(fault) == nomadish.KindInvalid {
-			return fault
+	switch {
+	case err == nil:
+		out.finish(req.TTY, code)
+	case ctx.Err() != nil && whole.Err() == nil: // the caller has gone, or sends nonsense
+		<-gone
+		if err = nil; nomadish.KindOf(fault) == nomadish.KindInvalid {
+			err = fault
 		}
-		return nil // it hears nothing of this
-	default:
-		return err
 	}
+	end(err)
 }
 
 // receive passes on what the caller sends until it goes. A command that takes no input
@@ -145,7 +142,7 @@ func (m *messages) beat(ctx context.Context) {
 
 // finish tells the ends of the streams and of the command. A caller that has gone meanwhile
 // is no fault.
-func (m *messages) finish(tty bool, code int) error {
+func (m *messages) finish(tty bool, code int) {
 	last := []*nomadish.ExecOutput{{Stdout: &nomadish.ExecData{Close: true}}}
 	if !tty {
 		last = append(last, &nomadish.ExecOutput{Stderr: &nomadish.ExecData{Close: true}})
@@ -153,10 +150,9 @@ func (m *messages) finish(tty bool, code int) error {
 	last = append(last, &nomadish.ExecOutput{Exited: true, Result: &nomadish.ExecResult{ExitCode: code}})
 	for _, out := range last {
 		if m.send(out) != nil {
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // writerFunc is a writer that takes pieces of a bounded size.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -134,7 +135,7 @@ func dial(t *testing.T, url string, header http.Header) *websocket.Conn {
 
 // Every error is told as the reason of the end, since browsers can't see another answer.
 func TestExecErrorsCloseTheSocket(t *testing.T) {
-	_, url := node(t, tasksOf{})
+	_, url := node(t, tasksOf{killed: make(chan struct{})})
 	_, denied := node(t, tasksOf{}, func(_ *Config, b *Backends) { b.Authority = refuser{b.Authority} })
 	for _, tt := range []struct {
 		name, url, reason string
@@ -161,7 +162,8 @@ func TestExecErrorsCloseTheSocket(t *testing.T) {
 				}
 			}
 			_, _, err := c.Read(t.Context())
-			if got := fmt.Sprint(err); !strings.Contains(got, tt.reason) || websocket.CloseStatus(err) != tt.code {
+			var closed websocket.CloseError
+			if !errors.As(err, &closed) || closed.Reason != tt.reason || closed.Code != tt.code {
 				t.Errorf("got %v, want %d %s", err, tt.code, tt.reason)
 			}
 		})

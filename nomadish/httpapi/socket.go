@@ -24,10 +24,10 @@ const (
 	heartbeatInput = 10 * time.Second // between messages to a quiet caller
 )
 
-// Upgraded is an answer that goes on as a websocket. Serve has it until it returns; its
-// error is told to the caller as the reason of the end.
+// Upgraded is an answer that goes on as a websocket. Serve has it until it returns. When all
+// is sent it calls end, which closes the websocket; an error is told as the reason.
 type Upgraded struct {
-	Serve   func(ctx context.Context, c *websocket.Conn) error
+	Serve   func(ctx context.Context, c *websocket.Conn, end func(error))
 	Refused func() error // called in place of Serve when there will be no websocket; may be nil
 }
 
@@ -77,8 +77,11 @@ func (a *API) upgrade(w http.ResponseWriter, r *Request, v Upgraded) (err error)
 	if err != nil {
 		return nil // Accept has answered
 	}
+	defer c.CloseNow() // regularly it is closed by then
 	ctx, cancel := context.WithCancel(r.Context())
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
 	wg.Go(func() {
 		select {
 		case <-a.sockets.closing:
@@ -86,17 +89,19 @@ func (a *API) upgrade(w http.ResponseWriter, r *Request, v Upgraded) (err error)
 		case <-ctx.Done():
 		}
 	})
-	if err = a.greet(ctx, r, c); err == nil {
-		served = true
-		err = v.Serve(ctx, c)
-	}
-	if err != nil && ctx.Err() != nil {
-		_ = c.Close(websocket.StatusGoingAway, "the agent is shutting down") // or the caller is gone
-	} else {
+	end := func(err error) {
+		if err != nil && ctx.Err() != nil {
+			_ = c.Close(websocket.StatusGoingAway, "the agent is shutting down") // or the caller is gone
+			return
+		}
 		a.end(c, r.HTTP, err)
 	}
-	cancel()
-	wg.Wait()
+	if err := a.greet(ctx, r, c); err != nil {
+		end(err)
+		return nil
+	}
+	served = true
+	v.Serve(ctx, c, end)
 	return nil
 }
 
