@@ -46,6 +46,7 @@ func (c *Client) restore() error {
 func (c *Client) allocConfig(a *nomadish.Allocation) alloc.Config {
 	return alloc.Config{
 		Node: c.Node(), Alloc: a, Root: filepath.Join(c.allocDir(), a.ID), Drivers: c.cfg.Drivers, Hooks: c.hooks,
+		Networks: c.groupNetworks(), Region: c.cfg.Region,
 		MaxKillTimeout: c.cfg.MaxKillTimeout, Changed: func() { notify(c.report) },
 		Jitter: c.cfg.Jitter, Now: c.cfg.Now, Logger: c.log,
 	}
@@ -66,6 +67,7 @@ func (c *Client) reap(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()
+	c.reapNetworks(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for name, d := range c.cfg.Drivers {

@@ -15,6 +15,7 @@ import (
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/client/logs"
+	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/client/task/hooks"
 	"github.com/nomadish/nomadish/nomadish"
@@ -31,9 +32,11 @@ type Client struct {
 	secret string
 	open   func(path string) (store, error)
 
-	collector *logs.Collector
-	hooks     task.Pipeline
-	state     store // set by Run
+	collector  *logs.Collector
+	hooks      task.Pipeline
+	networks   networks // nil: this node makes none
+	noNetworks string   // why, if it was to
+	state      store    // set by Run
 
 	registered chan struct{} // closed once the servers know the node
 	nodeDirty  chan struct{}
@@ -96,7 +99,10 @@ func New(cfg Config, server Server) (*Client, error) {
 	if c.collector, err = logs.New(logs.Config{Dir: filepath.Join(c.dir, "spool"), Logger: cfg.Logger}); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c.hooks = hooks.All(hooks.Config{Collector: c.collector, Region: cfg.Region, CgroupParent: cfg.CgroupParent})
+	if err := c.makeNetworks(); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c.hooks = hooks.All(c.hooksConfig())
 	c.node = c.newNode()
 	return c, nil
 }
@@ -122,9 +128,11 @@ func (c *Client) newNode() *nomadish.Node {
 	fp := cfg.Fingerprint
 	fp.DataDir = c.allocDir()
 	fp.Logger = c.log
+	fp.Skip = network.IsLink
 	if err := fingerprint.Detect(context.Background(), fp, n); err != nil {
 		c.log.Warn("look at the machine", "err", err) // the node is known by what could be found out
 	}
+	c.offerNetworks(n)
 	n.ComputedClass = fingerprint.ComputedClass(n)
 	return n
 }
@@ -153,7 +161,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("client: %w", err)
 	}
 	// Stopped in reverse: the tasks' output is collected to the very end.
-	return lifecycle.Run(ctx, c.collector.Run, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
+	return lifecycle.Run(ctx, c.collector.Run, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
 }
 
 // notify wakes who reads a channel.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/client/fingerprint"
+	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
@@ -52,6 +53,8 @@ type Config struct {
 
 	Fingerprint fingerprint.Config // overrides of what is found out of the machine
 	Reserved    *nomadish.NodeReservedResources
+	Network     *network.Config // of groups' and tasks' own networks, without DataDir and Logger; nil: the node offers none
+	BridgeName  string          // the device that the node says its bridge network has; default nomad
 	HostVolumes map[string]*nomadish.HostVolumeInfo
 
 	CgroupParent        string        // of the tasks' control groups; default nomadish
@@ -80,6 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Datacenter = cmp.Or(c.Datacenter, "dc1")
 	c.NodePool = cmp.Or(c.NodePool, nomadish.NodePoolDefault)
 	c.CgroupParent = cmp.Or(c.CgroupParent, "nomadish")
+	c.BridgeName = cmp.Or(c.BridgeName, "nomad")
 	c.MaxKillTimeout = cmp.Or(c.MaxKillTimeout, task.DefaultMaxKillTimeout)
 	c.GCMaxAllocs = cmp.Or(c.GCMaxAllocs, 50)
 	c.GCInterval = cmp.Or(c.GCInterval, time.Minute)

@@ -62,7 +62,8 @@ type Execer interface {
 // group has none. The agent makes it before Start and puts it into the spec.
 type Networker interface {
 	// TaskNetwork says what network the task's config asks for; nil is the host's. It is
-	// called with all of the spec but Network filled in.
+	// called with all of the spec but Network filled in, and once before that, when nothing in
+	// the config is replaced yet, to learn whether there will be a network.
 	TaskNetwork(spec *TaskSpec) (*NetworkRequest, error)
 }
 
@@ -102,7 +103,7 @@ const (
 // Capabilities says what a driver's tasks can do.
 type Capabilities struct {
 	Isolation    Isolation // default none
-	NetworkModes []string  // modes of group networks that it can join; default host
+	NetworkModes []string  // modes of group networks that it can join, cni/* for all of CNI's; default host
 }
 
 // Fingerprint is a driver's state on this node.
@@ -170,6 +171,7 @@ type TaskDir struct {
 // Network is the network namespace of an allocation.
 type Network struct {
 	Namespace string // path of the namespace
+	Gateway   string // the node's address as the namespace sees it; empty: there is no way out
 	Hostname  string
 	Hosts     string // path of the file to use as /etc/hosts, or empty
 	Resolv    string // path of the file to use as /etc/resolv.conf, or empty

@@ -27,6 +27,8 @@ type Config struct {
 	Root           string               // the allocation's directory
 	Drivers        map[string]drivers.Driver
 	Hooks          task.Pipeline
+	Networks       Networks // for groups with a network of their own; nil: this node makes none
+	Region         string
 	MaxKillTimeout time.Duration    // upper bound of kill_timeout; default 30s
 	Changed        func()           // called after each change that Report shows; default nothing
 	Jitter         func() float64   // in [0, 1); default random
@@ -48,10 +50,13 @@ type Runner struct {
 	tasks []*task.Runner // in the order of the group
 	born  time.Time      // with its monotonic reading: for spans within this process
 
+	restored bool // from what an earlier agent left
+
 	mu        sync.Mutex
 	alloc     *nomadish.Allocation // the newest that the server gave
 	stored    *nomadish.Allocation // the newest on disk
 	health    *nomadish.AllocDeploymentStatus
+	network   *nomadish.AllocNetworkStatus
 	stopping  bool
 	rewinding string    // why all tasks are to start again; empty: they are not
 	stopAsked time.Time // when the server's wish was first seen
@@ -70,7 +75,10 @@ func New(cfg Config, store Store, known map[string]*localstate.Task) (*Runner, e
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	r := &Runner{
 		cfg: cfg, store: store, alloc: cfg.Alloc, health: cfg.Alloc.DeploymentStatus,
-		born: time.Now(), wake: make(chan struct{}, 1),
+		born: time.Now(), wake: make(chan struct{}, 1), restored: known != nil, network: cfg.Alloc.NetworkStatus,
+	}
+	if r.network == nil {
+		r.network = &nomadish.AllocNetworkStatus{} // the host's network: nothing was set up
 	}
 	if known != nil {
 		r.stored = cfg.Alloc
@@ -94,7 +102,7 @@ func New(cfg Config, store Store, known map[string]*localstate.Task) (*Runner, e
 func (r *Runner) taskConfig(t *nomadish.Task) task.Config {
 	return task.Config{
 		Node: r.cfg.Node, Alloc: r.cfg.Alloc, Group: r.group, Task: t, Driver: r.cfg.Drivers[t.Driver],
-		Hooks: r.cfg.Hooks, Root: r.cfg.Root, MaxKillTimeout: r.cfg.MaxKillTimeout,
+		Hooks: r.cfg.Hooks, GroupNetwork: r.groupNetwork, Root: r.cfg.Root, MaxKillTimeout: r.cfg.MaxKillTimeout,
 		Changed: r.poke, Jitter: r.cfg.Jitter, Now: r.cfg.Now, Logger: r.cfg.Logger,
 	}
 }
@@ -196,6 +204,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		for _, t := range r.revive(ctx, running) {
 			start(t)
 		}
+	}
+	if err := r.freeNetwork(ctx); err != nil {
+		r.cfg.Logger.Warn("free an ended allocation's network", "alloc", r.ID(), "err", err) // done again when it goes
 	}
 	r.reconcile(ctx)
 	r.cfg.Changed()
@@ -317,7 +328,7 @@ func (r *Runner) Report() *nomadish.Allocation {
 		JobID: a.JobID, JobVersion: a.JobVersion, TaskGroup: a.TaskGroup, DeploymentID: a.DeploymentID,
 		DesiredStatus: a.DesiredStatus, DeploymentStatus: r.health, ModifyTime: r.cfg.Now().UnixNano(),
 		TaskStates:    make(map[string]*nomadish.TaskState, len(views)),
-		NetworkStatus: &nomadish.AllocNetworkStatus{}, // the host's network: nothing was set up
+		NetworkStatus: r.network,
 	}
 	out.ClientStatus, out.ClientDescription = status(views)
 	for _, v := range views {
@@ -333,7 +344,7 @@ func (r *Runner) Destroy(ctx context.Context) error {
 	for _, t := range r.tasks {
 		errs = append(errs, t.Release(ctx))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, r.freeNetwork(ctx))...); err != nil {
 		return err
 	}
 	if err := nothingMounted(r.cfg.Root); err != nil {

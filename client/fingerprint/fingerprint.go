@@ -25,9 +25,10 @@ type Config struct {
 	MinDynamicPort   int // default 20000
 	MaxDynamicPort   int // default 32000
 	HostNetworks     map[string]*nomadish.HostNetworkInfo
-	Version          string       // of this program
-	Root             string       // where /proc, /sys and /etc are; default "/"
-	Logger           *slog.Logger // default discard
+	Skip             func(link string) bool // interfaces that are not the node's own; default none
+	Version          string                 // of this program
+	Root             string                 // where /proc, /sys and /etc are; default "/"
+	Logger           *slog.Logger           // default discard
 }
 
 // CompatibleVersion is the attribute nomad.version: jobs constrain on it, and we take the

@@ -22,6 +22,9 @@ func network(_ context.Context, cfg *Config, n *nomadish.Node) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Skip != nil {
+		all = slices.DeleteFunc(all, func(ifc net.Interface) bool { return cfg.Skip(ifc.Name) })
+	}
 	chosen := choose(cfg, all)
 	if chosen == nil {
 		return fmt.Errorf("no interface has an address (chosen: %q)", cfg.NetworkInterface)
@@ -36,7 +39,7 @@ func network(_ context.Context, cfg *Config, n *nomadish.Node) error {
 		aliases := aliasesOf(cfg, ifc, chosen)
 		node := &nomadish.NodeNetwork{
 			Mode: "host", Device: ifc.Name, MacAddress: ifc.HardwareAddr.String(), Speed: speed(cfg, ifc),
-			Addresses: nodeAddresses(addrs, aliases),
+			Addresses: nodeAddresses(cfg, addrs, aliases),
 		}
 		if len(node.Addresses) > 0 {
 			n.NodeResources.NodeNetworks = append(n.NodeResources.NodeNetworks, node)
@@ -154,7 +157,7 @@ func aliasesOf(cfg *Config, ifc, chosen *net.Interface) func(netip.Addr) []strin
 	}
 }
 
-func nodeAddresses(addrs []netip.Addr, aliases func(netip.Addr) []string) []nomadish.NodeNetworkAddress {
+func nodeAddresses(cfg *Config, addrs []netip.Addr, aliases func(netip.Addr) []string) []nomadish.NodeNetworkAddress {
 	var out []nomadish.NodeNetworkAddress
 	for _, addr := range addrs {
 		family := "ipv4"
@@ -162,7 +165,11 @@ func nodeAddresses(addrs []netip.Addr, aliases func(netip.Addr) []string) []noma
 			family = "ipv6"
 		}
 		for _, alias := range aliases(addr) {
-			out = append(out, nomadish.NodeNetworkAddress{Family: family, Alias: alias, Address: addr.String()})
+			a := nomadish.NodeNetworkAddress{Family: family, Alias: alias, Address: addr.String()}
+			if hn := cfg.HostNetworks[alias]; hn != nil {
+				a.ReservedPorts = hn.ReservedPorts
+			}
+			out = append(out, a)
 		}
 	}
 	return out

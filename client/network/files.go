@@ -125,7 +125,7 @@ func (s store) writeFiles(l *lease, files []string) (*Status, error) {
 	case l.CNI != nil:
 		st.Interface, st.Address, st.Address6, given = l.CNI.Interface, l.CNI.Address, l.CNI.Address6, l.CNI.DNS
 	case l.Address.IsValid():
-		st.Interface, st.Address = inner, l.Address.String()
+		st.Interface, st.Address, st.Network.Gateway = inner, l.Address.String(), l.Gateway.String()
 		if l.Address6.IsValid() {
 			st.Address6 = l.Address6.String()
 		}

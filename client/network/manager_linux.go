@@ -93,7 +93,7 @@ func (m *Manager) open() error {
 	for id := range m.leases {
 		m.hold(id)
 	}
-	return nil
+	return m.look()
 }
 
 // hold opens a lease's namespace, if it is there.
@@ -172,6 +172,18 @@ func (m *Manager) Setup(ctx context.Context, req Request) (*Status, error) {
 	}
 	st.Renewed = st.Renewed && known
 	return st, nil
+}
+
+// Restore makes again what is missing of the network of an ID, as Setup does. Without one
+// it returns nothing.
+func (m *Manager) Restore(ctx context.Context, id string) (*Status, error) {
+	m.mu.Lock()
+	l := m.leases[id]
+	m.mu.Unlock()
+	if l == nil {
+		return nil, nil
+	}
+	return m.Setup(ctx, l.Request)
 }
 
 // lease returns the lease of a request, which is on disk then, and whether an earlier

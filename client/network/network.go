@@ -160,6 +160,12 @@ type Status struct {
 	Notices []string // what users should know: rules of others that may be in the way
 }
 
+// Offer is what a node with a manager can do.
+type Offer struct {
+	Modes      []string          // of networks, beside host and none
+	Attributes map[string]string // of the node
+}
+
 // Inside returns the port inside the namespace that a port of the host leads to.
 func Inside(p drivers.Port) int {
 	if p.To > 0 {

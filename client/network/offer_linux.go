@@ -12,12 +12,6 @@ const equalPlugins = "1.9.1"
 // replaced are the plugins that nobody needs to install for a bridge network.
 var replaced = []string{"bridge", "firewall", "host-local", "loopback", "portmap"}
 
-// Offer is what a node with a manager can do.
-type Offer struct {
-	Modes      []string          // of networks, beside host and none
-	Attributes map[string]string // of the node
-}
-
 // Offer says which networks the node offers: bridge, and those of the CNI configuration
 // whose plugins are all there.
 func (m *Manager) Offer(ctx context.Context) (*Offer, error) {

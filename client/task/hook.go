@@ -51,6 +51,20 @@ type Setup struct {
 	Spec   *drivers.TaskSpec            // what the driver gets: hooks fill it in
 	Emit   func(ev *nomadish.TaskEvent) // tells users something
 	Notify func(drivers.Notice)         // tells users how a download goes on
+
+	// GroupNetwork returns the network namespace that the tasks of the allocation share, and
+	// makes what of it is missing; nil, as a func too, is the host's.
+	GroupNetwork func(ctx context.Context) (*GroupNetwork, error)
+	// Restart ends the running task and starts it again.
+	Restart func(reason string)
+}
+
+// GroupNetwork is the network namespace that the tasks of an allocation share.
+type GroupNetwork struct {
+	Mode    string
+	Network drivers.Network
+	Status  nomadish.AllocNetworkStatus
+	Notices []string // what users should know of it
 }
 
 // Pipeline is hooks in their order.

@@ -31,18 +31,22 @@ type Config struct {
 	Task           *nomadish.Task
 	Driver         drivers.Driver // nil when the node has none of the task's name
 	Hooks          Pipeline
-	Root           string           // the allocation's directory
-	MaxKillTimeout time.Duration    // upper bound of kill_timeout; default 30s
-	Changed        func()           // called after each change of the task's state; default nothing
-	Jitter         func() float64   // in [0, 1); default random
-	Now            func() time.Time // wall clock; default time.Now
-	Logger         *slog.Logger     // default discard
+	GroupNetwork   func(ctx context.Context) (*GroupNetwork, error) // see Setup; default the host's
+	Root           string                                           // the allocation's directory
+	MaxKillTimeout time.Duration                                    // upper bound of kill_timeout; default 30s
+	Changed        func()                                           // called after each change of the task's state; default nothing
+	Jitter         func() float64                                   // in [0, 1); default random
+	Now            func() time.Time                                 // wall clock; default time.Now
+	Logger         *slog.Logger                                     // default discard
 }
 
 func (c Config) withDefaults() Config {
 	c.MaxKillTimeout = cmp.Or(c.MaxKillTimeout, DefaultMaxKillTimeout)
 	if c.Changed == nil {
 		c.Changed = func() {}
+	}
+	if c.GroupNetwork == nil {
+		c.GroupNetwork = func(context.Context) (*GroupNetwork, error) { return nil, nil }
 	}
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
@@ -294,7 +298,9 @@ func (r *Runner) newSetup(attempt int) *Setup {
 	s := &Setup{
 		Node: r.cfg.Node, Alloc: alloc, Group: r.cfg.Group, Task: t,
 		Driver: r.cfg.Driver, Root: r.cfg.Root, Attempt: attempt, Emit: r.Emit,
-		Notify: r.notifier(nomadish.TaskEventDownloading, nil),
+		Notify:       r.notifier(nomadish.TaskEventDownloading, nil),
+		GroupNetwork: r.cfg.GroupNetwork,
+		Restart:      func(reason string) { r.post(RestartWanted{Reason: reason}) },
 		Spec: &drivers.TaskSpec{
 			ID:        TaskID(alloc.ID, t.Name, attempt),
 			AllocID:   alloc.ID,

@@ -164,11 +164,11 @@ type ClientFile struct {
 	NoHostUUID             *bool              `hcl:"no_host_uuid,optional"`
 	HostVolumePluginDir    *string            `hcl:"host_volume_plugin_dir,optional" effect:"none"`
 	HostVolumesDir         *string            `hcl:"host_volumes_dir,optional" effect:"none"`
-	CNIPath                *string            `hcl:"cni_path,optional" effect:"none"`
-	CNIConfigDir           *string            `hcl:"cni_config_dir,optional" effect:"none"`
-	BridgeNetworkName      *string            `hcl:"bridge_network_name,optional" effect:"none"`
-	BridgeNetworkSubnet    *string            `hcl:"bridge_network_subnet,optional" effect:"none"`
-	BridgeNetworkSubnet6   *string            `hcl:"bridge_network_subnet_ipv6,optional" effect:"none"`
+	CNIPath                *string            `hcl:"cni_path,optional"`
+	CNIConfigDir           *string            `hcl:"cni_config_dir,optional"`
+	BridgeNetworkName      *string            `hcl:"bridge_network_name,optional"`
+	BridgeNetworkSubnet    *string            `hcl:"bridge_network_subnet,optional"`
+	BridgeNetworkSubnet6   *string            `hcl:"bridge_network_subnet_ipv6,optional"`
 	BridgeNetworkHairpin   *bool              `hcl:"bridge_network_hairpin_mode,optional" effect:"none"`
 	CgroupParent           *string            `hcl:"cgroup_parent,optional"`
 	ServiceDiscovery       *bool              `hcl:"nomad_service_discovery,optional" effect:"none"`
@@ -177,7 +177,7 @@ type ClientFile struct {
 	IntroToken             *string            `hcl:"intro_token,optional" effect:"none"`
 	Reserved               *ReservedFile      `hcl:"reserved,block"`
 	HostVolumes            []*HostVolumeFile  `hcl:"host_volume,block"`
-	HostNetworks           []*HostNetworkFile `hcl:"host_network,block" effect:"none"`
+	HostNetworks           []*HostNetworkFile `hcl:"host_network,block"`
 	ServerJoin             *ServerJoinFile    `hcl:"server_join,block"`
 	Template               *Elsewhere         `hcl:"template,block" effect:"none"`
 	Artifact               *Elsewhere         `hcl:"artifact,block" effect:"none"`

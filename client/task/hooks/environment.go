@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -28,10 +29,17 @@ func (environment) Name() string { return "environment" }
 // system. It is a list of what is let through: an agent's environment holds secrets.
 var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ"}
 
-func (h environment) Prepare(_ context.Context, s *task.Setup) error {
+// ofAccount are those of them that a task with a root of its own does not get: it is another
+// user there, and the driver says which.
+var ofAccount = []string{"HOME", "USER", "LOGNAME", "SHELL"}
+
+func (h environment) Prepare(ctx context.Context, s *task.Setup) error {
 	env := map[string]string{}
 	if s.Capabilities.Isolation != drivers.IsolationImage {
 		for _, name := range inherited {
+			if s.Capabilities.Isolation == drivers.IsolationChroot && slices.Contains(ofAccount, name) {
+				continue
+			}
 			if v, ok := os.LookupEnv(name); ok {
 				env[name] = v
 			}
@@ -41,9 +49,8 @@ func (h environment) Prepare(_ context.Context, s *task.Setup) error {
 	h.addNames(env, s)
 	addResources(env, s)
 	addMeta(env, s)
-	addPorts(env, s)
 	s.Spec.Env = env
-	return nil
+	return addPorts(ctx, env, s)
 }
 
 // addPaths adds the directories as the task sees them.
@@ -74,6 +81,17 @@ func (h environment) addNames(env map[string]string, s *task.Setup) {
 	env["NOMAD_REGION"] = h.region
 	env["NOMAD_DC"] = s.Node.Datacenter
 	env["NOMAD_PARENT_CGROUP"] = h.cgroupParent
+}
+
+// GroupText returns a function that replaces ${…} in what a group says for all of its tasks.
+func GroupText(node *nomadish.Node, a *nomadish.Allocation, g *nomadish.TaskGroup, region string) func(string) string {
+	s := &task.Setup{Node: node, Alloc: a, Group: g, Task: &nomadish.Task{}}
+	env := map[string]string{}
+	environment{region: region, cgroupParent: node.CgroupParent}.addNames(env, s)
+	delete(env, "NOMAD_TASK_NAME")
+	addMeta(env, s)
+	in := interpolator{env: env, node: nodeVariables(node, region), left: maxText}
+	return in.text
 }
 
 func addResources(env map[string]string, s *task.Setup) {
@@ -144,49 +162,73 @@ func cleanName(s string) string {
 }
 
 // addPorts adds the ports of the group, and of other tasks' own networks under their names.
-func addPorts(env map[string]string, s *task.Setup) {
+func addPorts(ctx context.Context, env map[string]string, s *task.Setup) error {
 	r := s.Alloc.AllocatedResources
 	if r == nil {
-		return
+		return nil
+	}
+	v, err := viewOf(ctx, s)
+	if err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
 		for _, n := range r.Tasks[name].Networks {
 			for _, p := range slices.Concat(n.ReservedPorts, n.DynamicPorts) {
 				if name == s.Task.Name {
-					addPort(env, p.Label, n.IP, p.Value, inner(s, p.Value, p.To))
+					v.addPort(env, p.Label, n.IP, p.Value, p.To)
 				} else {
-					addPort(env, name+"_"+p.Label, n.IP, p.Value, p.Value)
+					view{}.addPort(env, name+"_"+p.Label, n.IP, p.Value, p.Value)
 				}
 			}
 		}
 	}
 	for _, p := range r.Shared.Ports {
-		addPort(env, p.Label, p.HostIP, p.Value, inner(s, p.Value, p.To))
+		v.addPort(env, p.Label, p.HostIP, p.Value, p.To)
 	}
+	return nil
 }
 
-// inner is the port that the task itself listens on: a mapped one only where the task has
-// a network of its own.
-func inner(s *task.Setup, host, to int) int {
-	if to <= 0 || len(s.Group.Networks) == 0 {
-		return host
-	}
-	mode := s.Group.Networks[0].Mode
-	if mode == "host" || mode == "" && s.Capabilities.Isolation != drivers.IsolationImage {
-		return host
-	}
-	return to
+// view is how a task sees its ports: the node's own, or those inside a namespace.
+type view struct {
+	namespace bool
+	name      string // of the interface; empty: not known
+	address   string // inside; empty: not known
 }
 
-func addPort(env map[string]string, label, ip string, host, inside int) {
+// viewOf says how the task sees its ports. Whether it gets a namespace of its own its driver
+// says, by a config in which nothing is replaced yet: the values are made of this.
+func viewOf(ctx context.Context, s *task.Setup) (view, error) {
+	group, err := groupOf(ctx, s)
+	if err != nil {
+		return view{}, err
+	}
+	if group != nil {
+		return view{namespace: true, name: group.Status.InterfaceName, address: group.Status.Address}, nil
+	}
+	asked := *s
+	spec := *s.Spec
+	spec.Config, asked.Spec = s.Task.Config, &spec
+	own, err := wantedNetwork(&asked)
+	return view{namespace: err == nil && own != nil}, nil // an error is told when the network is made
+}
+
+func (v view) addPort(env map[string]string, label, ip string, host, to int) {
 	label = cleanName(label)
+	inside := host
+	if v.namespace && to > 0 {
+		inside = to
+	}
 	hostPort, insidePort := strconv.Itoa(host), strconv.Itoa(inside)
+	address := cmp.Or(v.address, ip)
 	for name, value := range map[string]string{
 		"IP": ip, "PORT": insidePort, "ADDR": net.JoinHostPort(ip, hostPort),
 		"HOST_IP": ip, "HOST_PORT": hostPort, "HOST_ADDR": net.JoinHostPort(ip, hostPort),
-		"ALLOC_IP": ip, "ALLOC_PORT": insidePort, "ALLOC_ADDR": net.JoinHostPort(ip, insidePort),
+		"ALLOC_IP": address, "ALLOC_PORT": insidePort, "ALLOC_ADDR": net.JoinHostPort(address, insidePort),
 	} {
 		env["NOMAD_"+name+"_"+label] = value
+	}
+	if v.name != "" {
+		env["NOMAD_ALLOC_INTERFACE_"+label] = v.name
 	}
 }
 

@@ -10,18 +10,21 @@ import (
 type Config struct {
 	Collector    *logs.Collector
 	Region       string
-	CgroupParent string // of the tasks' control groups
+	CgroupParent string   // of the tasks' control groups
+	Networks     Networks // for tasks of their own; nil: this node makes none
 }
 
 // All returns all hooks in their order: each finds done what those before it do.
 func All(cfg Config) task.Pipeline {
 	return task.Pipeline{
 		supported{},
+		groupNetwork{},
 		directories{},
 		secrets{},
 		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent},
 		interpolation{},
 		options{},
+		ownNetwork{networks: cfg.Networks},
 		payload{},
 		resources{cgroupParent: cfg.CgroupParent, groups: findGroups()},
 		capture{collector: cfg.Collector},

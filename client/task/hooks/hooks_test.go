@@ -226,7 +226,6 @@ func TestRefusals(t *testing.T) {
 		{"artifact and volume", func(s *task.Setup) {
 			s.Task.Artifacts, s.Task.VolumeMounts = []*nomadish.TaskArtifact{{}}, []*nomadish.VolumeMount{{}}
 		}, "not support yet: artifact, volume_mount"},
-		{"network", func(s *task.Setup) { s.Group.Networks = []*nomadish.NetworkResource{{Mode: "bridge"}} }, `network mode "bridge"`},
 		{"name leads out", func(s *task.Setup) { s.Task.Name = "../x" }, `task name "../x"`},
 		{"name of the shared directory", func(s *task.Setup) { s.Task.Name = "alloc" }, `task name "alloc"`},
 		{"unknown option", func(s *task.Setup) { s.Task.Config = map[string]any{"run_fro": "1s"} }, `unknown option "run_fro"`},

@@ -33,9 +33,6 @@ func (supported) Prepare(_ context.Context, s *task.Setup) error {
 	if t.Resources != nil {
 		add(len(t.Resources.Devices) > 0, "device")
 	}
-	for _, n := range s.Group.Networks {
-		add(n.Mode != "" && n.Mode != "host", fmt.Sprintf("network mode %q", n.Mode))
-	}
 	if len(missing) == 0 {
 		return nil
 	}

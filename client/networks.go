@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/network"
+	"github.com/nomadish/nomadish/client/task/hooks"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// networks makes network namespaces.
+type networks interface {
+	hooks.Networks
+	Run(ctx context.Context) error
+	Reap(ctx context.Context, keep func(id string) bool) error
+	Offer(ctx context.Context) (*network.Offer, error)
+	Obstacles() []string
+}
+
+// Attributes that say what of networks is not as it should be.
+const (
+	attrNoBridge  = "nomadish.network.unavailable" // why there are no networks but the host's
+	attrObstacles = "nomadish.network.obstacles"   // rules of others that may be in the way
+)
+
+// hooksConfig leaves the networks out where there are none: an interface that holds nothing
+// is not nil.
+func (c *Client) hooksConfig() hooks.Config {
+	cfg := hooks.Config{Collector: c.collector, Region: c.cfg.Region, CgroupParent: c.cfg.CgroupParent}
+	if c.networks != nil {
+		cfg.Networks = c.networks
+	}
+	return cfg
+}
+
+func (c *Client) groupNetworks() alloc.Networks {
+	if c.networks == nil {
+		return nil
+	}
+	return c.networks
+}
+
+// keepNetworks runs what keeps the networks right.
+func (c *Client) keepNetworks(ctx context.Context) error {
+	if c.networks == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return c.networks.Run(ctx)
+}
+
+// reapNetworks frees the networks of allocations that are not known or have ended.
+func (c *Client) reapNetworks(ctx context.Context) {
+	if c.networks == nil {
+		return
+	}
+	err := c.networks.Reap(ctx, func(id string) bool {
+		allocID, _, _ := strings.Cut(id, "/")
+		c.mu.Lock()
+		e := c.allocs[allocID]
+		c.mu.Unlock()
+		return e != nil && e.runner.UsesNetwork(id)
+	})
+	if err != nil {
+		c.log.Warn("remove forgotten networks", "err", err)
+	}
+}
+
+// offerNetworks adds to a node which networks it offers.
+func (c *Client) offerNetworks(n *nomadish.Node) {
+	if c.networks == nil {
+		if c.noNetworks != "" {
+			n.Attributes[attrNoBridge] = c.noNetworks
+		}
+		return
+	}
+	offer, err := c.networks.Offer(context.Background())
+	if err != nil {
+		c.log.Warn("look at the node's networks", "err", err)
+	}
+	maps.Copy(n.Attributes, offer.Attributes)
+	for _, mode := range offer.Modes {
+		n.NodeResources.Networks = append(n.NodeResources.Networks, &nomadish.NetworkResource{Mode: mode})
+		nn := &nomadish.NodeNetwork{Mode: mode}
+		if mode == network.ModeBridge {
+			nn.Device = c.cfg.BridgeName
+		}
+		n.NodeResources.NodeNetworks = append(n.NodeResources.NodeNetworks, nn)
+	}
+	if found := c.networks.Obstacles(); len(found) > 0 {
+		n.Attributes[attrObstacles] = strings.Join(found, "; ")
+	}
+}
