@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"github.com/nomadish/nomadish/drivers/runtime/containerd"
+	_ "github.com/nomadish/nomadish/drivers/runtime/initproc" // done before main, where it is asked for
 	"github.com/nomadish/nomadish/drivers/runtime/layout"
 	"github.com/nomadish/nomadish/drivers/runtime/runc"
 	"github.com/nomadish/nomadish/drivers/runtime/shim"
