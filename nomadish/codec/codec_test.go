@@ -23,7 +23,7 @@ func roots() []codectest.Value {
 		new(nomadish.Job), new(nomadish.JobSubmission), new(nomadish.Node), new(nomadish.Allocation),
 		new(nomadish.Evaluation), new(nomadish.Plan), new(nomadish.PlanResult), new(nomadish.Deployment),
 		new(nomadish.JobSummary), new(nomadish.NodePool), new(nomadish.Namespace), new(nomadish.SchedulerConfiguration),
-		new(nomadish.NodeAllocations), new(nomadish.NodeLease),
+		new(nomadish.NodeAllocations), new(nomadish.NodeLease), new(nomadish.JobScalingEvents),
 	}
 }
 

@@ -80,6 +80,9 @@ type Server struct {
 	Status      Status
 	Jobs        Jobs
 	JobWrites   JobWrites
+	JobVersions JobVersions
+	Planner     Planner
+	Scaling     Scaling
 	Parser      Parser
 	Allocations Allocations
 	Evaluations Evaluations
@@ -117,7 +120,6 @@ type Status interface {
 type Jobs interface {
 	Jobs(ctx context.Context, ws memdb.WatchSet, namespace, prefix string, meta bool) (iter.Seq[*nomadish.JobListStub], uint64, error) // by namespace and id
 	Job(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.Job, uint64, error)
-	JobVersions(ctx context.Context, ws memdb.WatchSet, namespace, id string) ([]*nomadish.Job, uint64, error) // newest first
 	JobSummary(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobSummary, uint64, error)
 	JobSubmission(ctx context.Context, ws memdb.WatchSet, namespace, id string, version uint64) (*nomadish.JobSubmission, uint64, error)
 }

@@ -174,24 +174,6 @@ func (a *API) evaluateJob(r *Request) (any, error) {
 	return resp, nil
 }
 
-func (a *API) jobVersions(r *Request) (any, error) {
-	for _, name := range []string{"diffs"} {
-		if _, err := r.Bool(name); err != nil {
-			return nil, err
-		}
-	}
-	versions, err := Blocking(r, func(ctx context.Context, ws memdb.WatchSet) ([]*nomadish.Job, uint64, error) {
-		return a.back.Server.Jobs.JobVersions(ctx, ws, r.Query.Namespace, r.Param("id"))
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &nomadish.JobVersionsResponse{
-		Versions:  versions,
-		QueryMeta: nomadish.QueryMeta{Index: r.index, KnownLeader: r.knownLeader},
-	}, nil
-}
-
 func (a *API) jobSummary(r *Request) (any, error) {
 	return one(r, func(ctx context.Context, ws memdb.WatchSet) (*nomadish.JobSummary, uint64, error) {
 		return a.back.Server.Jobs.JobSummary(ctx, ws, r.Query.Namespace, r.Param("id"))

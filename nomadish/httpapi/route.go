@@ -29,6 +29,8 @@ const (
 	PermReadJob          Permission = "namespace:read-job"
 	PermSubmitJob        Permission = "namespace:submit-job"
 	PermParseJob         Permission = "namespace:parse-job"
+	PermReadJobScaling   Permission = "namespace:read-job-scaling"
+	PermScaleJob         Permission = "namespace:scale-job"
 	PermAllocLifecycle   Permission = "namespace:alloc-lifecycle"
 	PermAllocExec        Permission = "namespace:alloc-exec"
 	PermAllocPortForward Permission = "namespace:alloc-port-forward"

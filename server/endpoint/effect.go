@@ -26,3 +26,7 @@ var withoutEffect = map[string]string{
 	"TaskGroups.Tasks.Templates":           "templates are not rendered yet: the task will fail",
 	"TaskGroups.Tasks.VolumeMounts":        "volumes are not mounted yet: the task will fail",
 }
+
+// WithoutEffect says what it means that a field, by its path of Go names, is not acted on yet.
+// Empty: it has its effect.
+func WithoutEffect(path string) string { return withoutEffect[path] }

@@ -16,8 +16,9 @@ import (
 // Jobs lists jobs by namespace and id.
 func (e *Endpoint) Jobs(_ context.Context, ws memdb.WatchSet, namespace, prefix string, meta bool) (iter.Seq[*nomadish.JobListStub], uint64, error) {
 	r := e.store.Reader()
+	r.WatchJobSummaries(ws) // one channel for all: a list of thousands need not wait on each
 	stubs := mapped(r.JobsByPrefix(ws, namespace, prefix), func(j *nomadish.Job) *nomadish.JobListStub {
-		summary, err := r.JobSummary(ws, nomadish.Val(j.Namespace), nomadish.Val(j.ID))
+		summary, err := r.JobSummary(nil, nomadish.Val(j.Namespace), nomadish.Val(j.ID))
 		if err != nil {
 			summary = nil // a job in a list may do without
 		}
@@ -34,23 +35,6 @@ func (e *Endpoint) Job(_ context.Context, ws memdb.WatchSet, namespace, id strin
 		return nil, r.TableIndex(state.TableJobs), err
 	}
 	return job, nomadish.Val(job.ModifyIndex), nil
-}
-
-// JobVersions returns the kept versions of a job, newest first.
-func (e *Endpoint) JobVersions(_ context.Context, ws memdb.WatchSet, namespace, id string) ([]*nomadish.Job, uint64, error) {
-	r := e.store.Reader()
-	versions, err := r.JobVersions(ws, namespace, id)
-	if err == nil && len(versions) == 0 {
-		err = nomadish.Errorf(nomadish.KindNotFound, "job versions not found")
-	}
-	if err != nil {
-		return nil, r.TableIndex(state.TableJobVersions), err
-	}
-	var index uint64
-	for _, j := range versions { // an old one changes too: when it proves to be stable
-		index = max(index, nomadish.Val(j.ModifyIndex))
-	}
-	return versions, index, nil
 }
 
 // JobSummary returns the counts of a job's allocations.

@@ -20,28 +20,28 @@ type Scheduler interface {
 
 // PlanJob says what would happen if a job were registered: it admits the job as registration
 // does and asks the scheduler, with the newest state. Nothing is written.
-func (e *Endpoint) PlanJob(_ context.Context, req *nomadish.JobPlanRequest) (*nomadish.JobPlanResponse, error) {
+func (e *Endpoint) PlanJob(_ context.Context, req *nomadish.JobPlanRequest) (*nomadish.JobPlanResponse, uint64, error) {
 	if e.elsewhere(req.Job) {
-		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to region")
+		return nil, 0, nomadish.Errorf(nomadish.KindInternal, "No path to region")
 	}
 	job, warnings, err := e.admit(req.Job, req.WriteRequest)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	r := e.store.Reader()
 	old, err := r.Job(nil, nomadish.Val(job.Namespace), nomadish.Val(job.ID))
 	if err != nil && !errors.Is(err, nomadish.ErrNotFound) {
-		return nil, err
+		return nil, 0, err
 	}
 	next, _, err := r.NextJob(job, r.Index()+1)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	eval := e.evaluation(next, nomadish.EvalTriggerJobRegister, req.EvalPriority)
 	eval.AnnotatePlan = true
 	out, err := e.scheduler.DryRun(r, next, eval)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	resp := planned(r, out)
 	resp.Warnings = warnings.String()
@@ -50,14 +50,14 @@ func (e *Endpoint) PlanJob(_ context.Context, req *nomadish.JobPlanRequest) (*no
 	}
 	if p := job.Periodic; p != nil && nomadish.Val(p.Enabled) {
 		if resp.NextPeriodicLaunch, err = p.Next(e.cfg.Now()); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	if req.Diff {
 		resp.Diff = nomadish.DiffJobs(old, job)
 		scheduler.Annotate(resp.Diff, old, job, resp.Annotations.DesiredTGUpdates)
 	}
-	return resp, nil
+	return resp, r.Index(), nil
 }
 
 // planned is the part of the answer that an outcome gives.

@@ -24,7 +24,7 @@ type planned struct {
 
 func (w *world) plan(job *nomadish.Job) *nomadish.JobPlanResponse {
 	w.t.Helper()
-	resp, err := w.PlanJob(w.t.Context(), &nomadish.JobPlanRequest{Job: job, Diff: true})
+	resp, _, err := w.PlanJob(w.t.Context(), &nomadish.JobPlanRequest{Job: job, Diff: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -33,6 +33,8 @@ const (
 	KindDeleteEvaluations     Kind = 17
 	KindSetSchedulerConfig    Kind = 18
 	KindPutIdentityKey        Kind = 19
+	KindTagJobVersion         Kind = 20
+	KindScaleJob              Kind = 21
 )
 
 // Command is one change of the state.
@@ -86,6 +88,8 @@ var kinds = map[Kind]kindInfo{
 	KindDeleteEvaluations:     {"DeleteEvaluations", 1, func() command { return new(DeleteEvaluations) }, nil},
 	KindSetSchedulerConfig:    {"SetSchedulerConfig", 1, func() command { return new(SetSchedulerConfig) }, nil},
 	KindPutIdentityKey:        {"PutIdentityKey", 1, func() command { return new(PutIdentityKey) }, nil},
+	KindTagJobVersion:         {"TagJobVersion", 1, func() command { return new(TagJobVersion) }, nil},
+	KindScaleJob:              {"ScaleJob", 1, func() command { return new(ScaleJob) }, func() value { return new(RegisterJobResult) }},
 }
 
 // String returns the name of the command.

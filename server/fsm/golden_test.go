@@ -45,7 +45,7 @@ func TestKinds(t *testing.T) {
 		"Barrier", "TermStart", "RaiseClusterLevel", "RegisterJob", "StoreSubmission", "DeregisterJob", "PurgeJobs",
 		"StabilizeJob", "RegisterNode", "UpdateNodeStatus", "UpdateNodeEligibility", "DeregisterNode",
 		"UpdateAllocsFromNode", "TransitionAllocs", "ApplyPlan", "UpdateEvaluations", "DeleteEvaluations", "SetSchedulerConfig",
-		"PutIdentityKey",
+		"PutIdentityKey", "TagJobVersion", "ScaleJob",
 	}
 	for i, name := range want {
 		if got := Kind(i + 1).String(); got != name {

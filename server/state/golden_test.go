@@ -17,6 +17,7 @@ func TestTableNumbers(t *testing.T) {
 		TableJobVersions: 1, TableJobs: 2, TableJobSummaries: 3, TableJobSubmissions: 4, TableNodes: 5,
 		TableAllocations: 6, TableEvaluations: 7, TableDeployments: 8, TableNodePools: 9, TableNamespaces: 10,
 		TableSchedulerConfig: 11, TableRequests: 12, TableMeta: 13, tableJobCounts: 14, TableIdentityKeys: 15,
+		TableScalingEvents: 16,
 	}
 	if len(tableList) != len(want) {
 		t.Errorf("%d tables, want %d", len(tableList), len(want))

@@ -110,7 +110,7 @@ func (w *Writer) putCurrent(j *nomadish.Job) error {
 	return put(w.txn, jobs, j)
 }
 
-// DeleteJob removes a job with its summary and source texts. Versions that allocations
+// DeleteJob removes a job with its summary, source texts and scaling events. Versions that allocations
 // still run stay until those are gone. Deleting what is not there is no error.
 func (w *Writer) DeleteJob(namespace, id string) error {
 	key, err := nameKey(namespace, id)
@@ -133,6 +133,9 @@ func (w *Writer) DeleteJob(namespace, id string) error {
 		return err
 	}
 	if err := remove(w.txn, jobSummaries, key); err != nil {
+		return err
+	}
+	if err := remove(w.txn, scalingEvents, key); err != nil {
 		return err
 	}
 	for _, s := range collect(list(w.Reader, nil, jobSubmissions, indexID+withPrefix, key)) {

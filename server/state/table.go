@@ -22,6 +22,7 @@ const (
 	TableNamespaces      = "namespaces"
 	TableSchedulerConfig = "scheduler_config"
 	TableIdentityKeys    = "identity_keys"
+	TableScalingEvents   = "scaling_events"
 	TableRequests        = "requests"
 	TableMeta            = "meta"
 
@@ -178,7 +179,7 @@ func tables() []anyTable {
 	return []anyTable{
 		jobVersions, jobs, jobSummaries, jobSubmissions, nodes, allocations, evaluations,
 		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable,
-		identityKeys,
+		identityKeys, scalingEvents,
 	}
 }
 
