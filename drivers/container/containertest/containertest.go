@@ -96,7 +96,12 @@ func (w *World) build() error {
 
 // Build builds a Go program.
 func Build(out, pkg string, env ...string) error {
-	cmd := exec.Command("go", "build", "-o", out, pkg)
+	tags := "netgo,osusergo" // as of the released program, which is static
+	if exec.Command("pkg-config", "--exists", "libseccomp").Run() == nil {
+		tags += ",seccomp"
+	}
+	args := []string{"build", "-tags", tags, "-ldflags", "-extldflags -static", "-o", out}
+	cmd := exec.Command("go", append(args, pkg)...)
 	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, b)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
@@ -100,6 +101,25 @@ func Read(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// CPU is the processor time that the runtime (containerd, shims, runc) and this process have
+// used so far.
+func (w *World) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	groups, err := cgroup.Detect("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := groups.Group(w.Layout().Cgroup()).Usage(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &own); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.CPUNanos) + time.Duration(own.Utime.Nano()+own.Stime.Nano())
 }
 
 // KillContainerd ends containerd as the kernel would, and waits until it is gone.

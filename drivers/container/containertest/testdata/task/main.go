@@ -36,6 +36,9 @@ func run(args []string) int {
 	case "cat":
 		b, err := os.ReadFile(args[1])
 		fmt.Print(strings.ReplaceAll(string(b), "\x00", " "), say(err))
+	case "first": // whether it is the first process
+		fmt.Println(os.Getpid() == 1)
+		return 1
 	case "link": // where a link leads
 		to, err := os.Readlink(args[1])
 		fmt.Print(to, "\n", say(err))
