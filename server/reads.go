@@ -29,7 +29,7 @@ func (s *Server) CommitIndex(ctx context.Context) (uint64, error) { return s.con
 // Contact says whether a leader is known, and when this server last heard of it.
 func (s *Server) Contact() (knownLeader bool, lastContact time.Duration) {
 	_, ok := s.consensus.Leader()
-	return ok, 0
+	return ok, s.consensus.SinceContact()
 }
 
 // Evals returns what works on evaluations while this server leads.

@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -163,6 +164,23 @@ func (c *Consensus) IsLeader() bool {
 func (c *Consensus) Term() uint64 {
 	now, _ := c.leadership()
 	return now.term
+}
+
+// SinceContact is how long ago this server last heard of the leader: nothing on the leader
+// itself, and since ever (the longest time there is) where there was none.
+func (c *Consensus) SinceContact() time.Duration {
+	r := c.running()
+	switch {
+	case r == nil:
+		return math.MaxInt64
+	case r.State() == raft.Leader:
+		return 0
+	}
+	at := r.LastContact()
+	if at.IsZero() {
+		return math.MaxInt64
+	}
+	return time.Since(at)
 }
 
 // Leader returns the ID of the server that leads, as far as this one knows.

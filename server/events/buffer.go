@@ -25,8 +25,8 @@ import (
 // Config bounds a Buffer.
 type Config struct {
 	Commands  int           // kept for readers that lag or come back; default 4096
-	Rows      int           // that those may have changed; default 32768
-	Bytes     int           // of encoded events that are kept; default 16 MiB
+	Rows      int           // that those may have changed; default 16384
+	Bytes     int           // of encoded events that are kept; default 8 MiB
 	Backlog   int           // commands that readers get who ask from index 0; default 100
 	Readers   int           // at a time; default 1024
 	Heartbeat time.Duration // between signs of life on a quiet stream; default 30s
@@ -35,8 +35,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Commands = cmp.Or(c.Commands, 4096)
-	c.Rows = cmp.Or(c.Rows, 32<<10)
-	c.Bytes = cmp.Or(c.Bytes, 16<<20)
+	c.Rows = cmp.Or(c.Rows, 16<<10)
+	c.Bytes = cmp.Or(c.Bytes, 8<<20)
 	c.Backlog = cmp.Or(c.Backlog, 100)
 	c.Readers = cmp.Or(c.Readers, 1024)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 30*time.Second)
@@ -100,6 +100,13 @@ func (b *Buffer) Run(ctx context.Context) error {
 			b.add(c)
 		}
 	}
+}
+
+// Newest is the index of the newest command whose events readers can have.
+func (b *Buffer) Newest() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.newest
 }
 
 // add keeps what a command changed.

@@ -25,6 +25,11 @@ func (r Reader) JobSummary(ws memdb.WatchSet, namespace, id string) (*nomadish.J
 	return nil, missing("summary of job", id)
 }
 
+// WatchJobSummaries adds to ws one channel that closes when any job's counts change.
+func (r Reader) WatchJobSummaries(ws memdb.WatchSet) {
+	list(r, ws, jobSummaries, indexID+withPrefix, nil)
+}
+
 // openSummary makes the summary of a job that has none, and adds the groups that are new.
 func (w *Writer) openSummary(c *jobChange, j *nomadish.Job) error {
 	if c.summary == nil {
