@@ -104,10 +104,7 @@ func (s *settings) readHosts(o drivers.Options, spec *drivers.TaskSpec) error {
 	for _, line := range o.Strings("extra_hosts") {
 		name, address, _ := strings.Cut(line, ":")
 		if address == hostGateway {
-			address = gateway
-			if !s.ownNetwork(spec) {
-				address = "127.0.0.1"
-			}
+			address = s.hostAddress(spec)
 		}
 		ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
 		if err != nil || name == "" || strings.ContainsAny(name, " \t\r\n#") {
@@ -119,8 +116,13 @@ func (s *settings) readHosts(o drivers.Options, spec *drivers.TaskSpec) error {
 	return errors.Join(errs...)
 }
 
-// gateway is the host's end of the link of a network namespace.
-const gateway = "169.254.1.1"
+// hostAddress is the node's as the task sees it.
+func (s *settings) hostAddress(spec *drivers.TaskSpec) string {
+	if s.ownNetwork(spec) && spec.Network != nil && spec.Network.Gateway != "" {
+		return spec.Network.Gateway
+	}
+	return "127.0.0.1"
+}
 
 // readResolver takes the lines of /etc/resolv.conf.
 func (s *settings) readResolver(o drivers.Options) error {

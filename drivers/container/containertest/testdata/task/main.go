@@ -39,6 +39,29 @@ func run(args []string) int {
 	case "first": // whether it is the first process
 		fmt.Println(os.Getpid() == 1)
 		return 1
+	case "stat": // mode and owner
+		info, err := os.Stat(args[1])
+		if err != nil {
+			fmt.Print(say(err))
+			break
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		fmt.Printf("%o %d:%d\n", st.Mode&0o7777, st.Uid, st.Gid)
+	case "list": // names in a directory
+		entries, err := os.ReadDir(args[1])
+		for _, e := range entries {
+			fmt.Print(e.Name(), " ")
+		}
+		fmt.Print(say(err))
+	case "open": // whether it can be
+		f, err := os.Open(args[1])
+		if err == nil {
+			fmt.Println("open")
+			_ = f.Close()
+		}
+		fmt.Print(say(err))
+	case "mkdir":
+		fmt.Print(say(os.Mkdir(args[1], 0o755)))
 	case "link": // where a link leads
 		to, err := os.Readlink(args[1])
 		fmt.Print(to, "\n", say(err))
