@@ -23,6 +23,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/jobspec"
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/agent"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
@@ -46,6 +47,8 @@ type Program struct {
 	Env     func(name string) (string, bool)
 	Environ []string         // NAME=value, all: job files take variables from there; default none
 	Now     func() time.Time // wall clock; default time.Now
+	// Schemas are the options of the task drivers by their names, for explain; nil: none are known.
+	Schemas func() map[string]nomadish.ConfigSchema
 	// Drivers makes the task drivers of an agent, and what has to run beside them. Plugins
 	// are the plugin blocks of its configuration, dev says that it is a throw-away agent.
 	Drivers func(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error)
@@ -96,6 +99,7 @@ func commands() []command {
 		nodeStatusCommand(),
 		evalStatusCommand(),
 		statusCommand(),
+		explainCommand(),
 		fmtCommand(),
 		versionCommand(),
 	}

@@ -173,3 +173,18 @@ func edits(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// wrap breaks text into lines of so many columns; its own line ends stay.
+func wrap(text string, width int) (lines []string) {
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		line := ""
+		for _, word := range strings.Fields(paragraph) {
+			if line != "" && columns(line)+1+columns(word) > width {
+				lines, line = append(lines, line), ""
+			}
+			line = strings.TrimPrefix(line+" "+word, " ")
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
