@@ -71,6 +71,7 @@ type EventRequest struct {
 	// this. 0 gives a short backlog, FromNow nothing of the past.
 	Index   uint64
 	FromNow bool
+	Once    bool // end when all that is known is told, instead of waiting for more
 	// Allowed says whether the reader may see events of a topic in a namespace. It is asked
 	// anew every few seconds; nil allows everything. When Check returns an error, which is
 	// asked as often, the stream ends with it.

@@ -89,6 +89,9 @@ func eventParams(req *nomadish.EventRequest) url.Values {
 	if !req.FromNow {
 		params.Set("index", strconv.FormatUint(req.Index, 10))
 	}
+	if req.Once {
+		params.Set("follow", "false")
+	}
 	return params
 }
 

@@ -20,6 +20,13 @@ func (a *API) events(r *Request) (any, error) {
 	if req.Topics, err = topics(r.values["topic"]); err != nil {
 		return nil, err
 	}
+	if r.values.Has("follow") {
+		follow, err := r.Bool("follow")
+		if err != nil {
+			return nil, err
+		}
+		req.Once = !follow
+	}
 	caller := nomadish.CallerFrom(r.Context())
 	for _, t := range req.Topics {
 		if err := a.maySee(r.Context(), caller, t.Topic, req.Namespace); err != nil {

@@ -22,6 +22,7 @@ type reader struct {
 	req   *nomadish.EventRequest
 	seq   uint64 // of the next batch
 	from  uint64 // index of the first command that is wanted
+	until uint64 // index that the state had at the beginning
 	index uint64 // of the last line
 	line  []byte
 	known map[place]bool // what the reader may see, until it is asked anew
@@ -58,7 +59,7 @@ func (b *Buffer) StreamEvents(ctx context.Context, req *nomadish.EventRequest, e
 			}
 			written = time.Now()
 			more = ready // go on, unless it is time to look
-		case more == nil:
+		case more == nil || req.Once && r.caughtUp():
 			return nil
 		}
 		select {
@@ -88,7 +89,7 @@ func (b *Buffer) enter(req *nomadish.EventRequest) (*reader, error) {
 		return nil, nomadish.Errorf(nomadish.KindLimited, "event stream: %d readers are the most that this server takes", b.cfg.Readers)
 	}
 	b.readers++
-	r := &reader{Buffer: b, req: req, seq: b.next, known: map[place]bool{}}
+	r := &reader{Buffer: b, req: req, seq: b.next, until: applied, known: map[place]bool{}}
 	kept := int(b.next - b.first)
 	switch {
 	case req.FromNow || req.Index > max(applied, b.newest)+1:
@@ -128,6 +129,13 @@ func (r *reader) read(ctx context.Context) (line []byte, more <-chan struct{}, e
 			return nil, nil, nil
 		}
 	}
+}
+
+// caughtUp says that the reader has had all that had happened when it came.
+func (r *reader) caughtUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seq == r.next && r.newest >= r.until
 }
 
 // poll takes the next batch.

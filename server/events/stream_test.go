@@ -269,6 +269,21 @@ func TestStreamsEnd(t *testing.T) {
 	}
 }
 
+// Who wants to know only what has happened gets that, and no more.
+func TestOnce(t *testing.T) {
+	w := newWorld(t, events.Config{}).run()
+	w.place(2)
+	w.place(3)
+	lines := 0
+	err := w.buffer.StreamEvents(t.Context(), &nomadish.EventRequest{Namespace: "*", Once: true}, func([]byte) error {
+		lines++
+		return nil
+	})
+	if err != nil || lines != 3 {
+		t.Errorf("%d lines, %v; want a heartbeat and two lines", lines, err)
+	}
+}
+
 // Readers beyond the bound are refused, and there is room again when one leaves.
 func TestReadersAreBounded(t *testing.T) {
 	w := newWorld(t, events.Config{Readers: 1}).run()
