@@ -69,3 +69,10 @@ func (s *Sandbox) mounts() []specs.Mount {
 func ReadOnly(from, to string) specs.Mount {
 	return specs.Mount{Destination: to, Type: "bind", Source: from, Options: []string{"bind", "ro", "nosuid", "nodev", "rprivate"}}
 }
+
+// Shows says whether tasks see a path of the host at the same place.
+func (s *Sandbox) Shows(file string) bool {
+	return slices.ContainsFunc(s.mounts(), func(m specs.Mount) bool {
+		return m.Destination == path.Join("/", m.Source) && (file == m.Destination || strings.HasPrefix(file, m.Destination+"/"))
+	})
+}
