@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cap"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -29,7 +31,7 @@ type starting struct {
 // plan gets the image and says what container the task's settings make of it.
 func (s *starting) plan(ctx context.Context) (*container.Plan, error) {
 	s.notify()
-	capabilities, err := container.Capabilities(container.DefaultCaps(), s.set.capDrop, s.set.capAdd, s.cfg.AllowCaps)
+	capabilities, err := s.capabilities()
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +107,24 @@ func (s *starting) fromImage(ctx context.Context, img client.Image, config ocisp
 	return &container.Plan{Args: args, Env: config.Env, User: user, WorkDir: workDir, StopSignal: signal, Mounts: mounts}, nil
 }
 
+// capabilities are those of the task's process. Where all are asked for, it gets what the
+// agent has itself: it may run confined.
+func (s *starting) capabilities() ([]string, error) {
+	have, err := container.Capabilities(container.DefaultCaps(), s.set.capDrop, s.set.capAdd, s.cfg.AllowCaps)
+	if err != nil || !s.set.privileged && !hasAll(s.set.capAdd) {
+		return have, err
+	}
+	current, err := cap.Current()
+	if err != nil || s.set.privileged {
+		return current, err
+	}
+	return slices.DeleteFunc(have, func(name string) bool { return !slices.Contains(current, name) }), nil
+}
+
+func hasAll(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, "all") })
+}
+
 // edit is for what container.Plan has no word for.
 func (s *starting) edit(spec *specs.Spec, capabilities []string) error {
 	set := s.set
@@ -112,6 +132,9 @@ func (s *starting) edit(spec *specs.Spec, capabilities []string) error {
 		spec.Linux.Seccomp = set.profile.filter(capabilities, kernelRelease())
 	}
 	spec.Process.ApparmorProfile = set.appArmor
+	if set.privileged {
+		spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: capabilities, Effective: capabilities, Permitted: capabilities}
+	}
 	if set.allPaths {
 		spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
 	}
