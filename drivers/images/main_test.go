@@ -24,8 +24,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/container/containertest"
 	"github.com/nomadish/nomadish/drivers/images"
+	"github.com/nomadish/nomadish/drivers/runtime/engine"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -216,30 +218,19 @@ func demand(user string) func(w http.ResponseWriter, r *http.Request) bool {
 	}
 }
 
-// biggest is the digest of an image's largest layer.
-func biggest(t testing.TB, img v1.Image) string {
+// biggest is the digest of an image's largest layer, and its content.
+func biggest(t testing.TB, img v1.Image) (string, []byte) {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := layers[len(layers)-1].Digest()
+	last := layers[len(layers)-1]
+	digest, err := last.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.String()
-}
-
-// halfway lets a registry send half of a blob, and no more until the channel is closed or
-// the asker has gone.
-func halfway(t testing.TB, img v1.Image, goOn <-chan struct{}, gone chan<- struct{}) func(w http.ResponseWriter, r *http.Request) bool {
-	t.Helper()
-	digest := biggest(t, img)
-	layers, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := layers[len(layers)-1].Compressed()
+	body, err := last.Compressed()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +239,14 @@ func halfway(t testing.TB, img v1.Image, goOn <-chan struct{}, gone chan<- struc
 	if err != nil {
 		t.Fatal(err)
 	}
+	return digest.String(), content
+}
+
+// halfway lets a registry send half of a blob, and no more until the channel is closed or
+// the asker has gone.
+func halfway(t testing.TB, img v1.Image, goOn <-chan struct{}, gone chan<- struct{}) func(w http.ResponseWriter, r *http.Request) bool {
+	t.Helper()
+	digest, content := biggest(t, img)
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, digest) {
 			return false
@@ -271,17 +270,7 @@ func halfway(t testing.TB, img v1.Image, goOn <-chan struct{}, gone chan<- struc
 // serveRanges answers requests for parts of a blob, which the test registry does not.
 func serveRanges(t testing.TB, img v1.Image) func(w http.ResponseWriter, r *http.Request) bool {
 	t.Helper()
-	digest := biggest(t, img)
-	layers, _ := img.Layers()
-	body, err := layers[len(layers)-1].Compressed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	content, err := io.ReadAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	digest, content := biggest(t, img)
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, digest) {
 			return false
@@ -294,6 +283,23 @@ func serveRanges(t testing.TB, img v1.Image) func(w http.ResponseWriter, r *http
 // pullInChild names, for a process of these tests, an image that it has to pull.
 const pullInChild = "NOMADISH_TEST_PULL"
 
-func childPull(string) int { return 1 }
-
-var _ = context.Background
+// childPull pulls an image until it is killed, as an agent whose directories are named by
+// the environment.
+func childPull(ref string) int {
+	e, err := engine.New(engine.Config{DataDir: os.Getenv("NOMADISH_TEST_DIR"), Program: os.Getenv("NOMADISH_TEST_PROGRAM")})
+	if err != nil {
+		return 2
+	}
+	r, err := container.New(container.Config{}, e)
+	if err != nil {
+		return 2
+	}
+	s, err := images.New(images.Config{}, r)
+	if err != nil {
+		return 2
+	}
+	if _, _, err := s.Get(context.Background(), images.Request{Ref: ref}); err != nil {
+		return 1
+	}
+	return 0
+}
