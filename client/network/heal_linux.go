@@ -29,18 +29,22 @@ func (m *Manager) Run(ctx context.Context) (err error) {
 	wg.Go(func() { m.watch(ctx, kick) })
 	tick := time.NewTicker(m.cfg.Interval)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		m.heal(ctx)
+	m.heal(ctx)
+	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-m.sweep:
+			m.sweepFlows()
 		case <-tick.C:
+			m.heal(ctx)
 		case <-kick:
 			if lifecycle.Sleep(ctx, settle) != nil {
 				return nil
 			}
+			m.heal(ctx)
 		}
 	}
-	return nil
 }
 
 // heal compares what is there with what should be, and repairs it. What it can't repair it
@@ -58,7 +62,7 @@ func (m *Manager) heal(ctx context.Context) {
 }
 
 func (m *Manager) healRules() error {
-	drift, err := m.table.check(m.wanted())
+	drift, err := m.table.check(m.wanted)
 	if drift != "" && err == nil {
 		m.log.Info("the host's rules were not as they should be and were repaired", "differed", drift)
 	}

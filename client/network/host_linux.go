@@ -115,20 +115,34 @@ func keepAdvertisements() error {
 	return nil
 }
 
-// forgetConnections makes the kernel forget the UDP flows of a lease's ports: it would go on
-// sending them where they went before the rules changed.
-func (m *Manager) forgetConnections(l *lease) {
+// forgetFlows asks for the UDP flows to a lease's ports to be forgotten: the kernel would go
+// on sending them where they went before the rules changed. Looking through all flows takes
+// a while, so Run does it, for all leases that changed.
+func (m *Manager) forgetFlows(l *lease) {
 	if !l.Address.IsValid() || len(l.Request.Ports) == 0 {
 		return
 	}
-	ports := map[uint16]bool{}
+	m.mu.Lock()
 	for _, p := range l.Request.Ports {
-		ports[uint16(p.Host)] = true
+		m.flows[uint16(p.Host)] = true
+	}
+	m.mu.Unlock()
+	poke(m.sweep)
+}
+
+// sweepFlows makes the kernel forget what forgetFlows asked for.
+func (m *Manager) sweepFlows() {
+	m.mu.Lock()
+	ports := m.flows
+	m.flows = portFlows{}
+	m.mu.Unlock()
+	if len(ports) == 0 {
+		return
 	}
 	for _, f := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		_, err := m.links.host.ConntrackDeleteFilters(netlink.ConntrackTable, f, portFlows(ports))
+		_, err := m.links.host.ConntrackDeleteFilters(netlink.ConntrackTable, f, ports)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			m.log.Debug("forget flows of a network", "id", l.Request.ID, "err", err)
+			m.log.Warn("forget flows to ports of networks that changed", "err", err)
 		}
 	}
 }

@@ -33,9 +33,13 @@ type Manager struct {
 	mu     sync.Mutex
 	pool   pool
 	leases map[string]*lease
+	going  map[string]bool     // leases that are being freed: the table does not have them any more
 	spaces map[string]*os.File // open, so that a namespace whose mount is lost is not
 	busy   map[string]chan struct{}
-	others []string // rules of others that may be in the way
+	others []string  // rules of others that may be in the way
+	flows  portFlows // to be forgotten by the kernel
+
+	sweep chan struct{} // there are flows to forget
 }
 
 // New returns a manager of the networks that are on disk. It returns an error that is
@@ -54,7 +58,8 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, log: cfg.Logger, host: host, store: store{dir: filepath.Join(cfg.DataDir, "client", "network")},
-		prefix: linkPrefix(cfg.DataDir), spaces: map[string]*os.File{}, busy: map[string]chan struct{}{},
+		prefix: linkPrefix(cfg.DataDir), going: map[string]bool{}, spaces: map[string]*os.File{}, busy: map[string]chan struct{}{},
+		flows: portFlows{}, sweep: make(chan struct{}, 1),
 	}
 	if err := m.open(); err != nil {
 		return nil, fmt.Errorf("network: %w", errors.Join(err, m.close()))
@@ -73,7 +78,7 @@ func (m *Manager) open() error {
 	if err := probe(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	handle, err := netlink.NewHandleAt(netns.NsHandle(m.host.Fd()), unix.NETLINK_ROUTE)
+	handle, err := netlink.NewHandleAt(netns.NsHandle(m.host.Fd()), unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}
@@ -159,7 +164,7 @@ func (m *Manager) Setup(ctx context.Context, req Request) (*Status, error) {
 		return nil, err
 	}
 	defer unlock()
-	l, known, err := m.lease(req)
+	l, known, changed, err := m.lease(req)
 	if err != nil {
 		return nil, fmt.Errorf("network of %s: %w", req.ID, err)
 	}
@@ -169,6 +174,9 @@ func (m *Manager) Setup(ctx context.Context, req Request) (*Status, error) {
 			err = drivers.Recoverable(err)
 		}
 		return nil, fmt.Errorf("network of %s: %w", req.ID, err)
+	}
+	if changed {
+		m.forgetFlows(l)
 	}
 	st.Renewed = st.Renewed && known
 	return st, nil
@@ -186,17 +194,17 @@ func (m *Manager) Restore(ctx context.Context, id string) (*Status, error) {
 	return m.Setup(ctx, l.Request)
 }
 
-// lease returns the lease of a request, which is on disk then, and whether an earlier
-// request had one.
-func (m *Manager) lease(req Request) (l *lease, known bool, err error) {
+// lease returns the lease of a request, which is on disk then, whether an earlier request
+// had one, and whether its ports are others.
+func (m *Manager) lease(req Request) (l *lease, known, changed bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.leases[req.ID]
 	l = &lease{Request: req}
 	if old != nil {
-		changed := *old
-		changed.Request = req
-		l = &changed
+		again := *old
+		again.Request = req
+		l = &again
 	} else if req.Mode == ModeBridge {
 		index, addrs := map[int]bool{}, map[netip.Addr]bool{}
 		for _, other := range m.leases {
@@ -204,14 +212,16 @@ func (m *Manager) lease(req Request) (l *lease, known bool, err error) {
 			addrs[other.Address] = true
 		}
 		if err := m.pool.take(l, index, addrs); err != nil {
-			return nil, false, err
+			return nil, false, false, err
 		}
 	}
 	if err := m.store.put(l); err != nil {
-		return nil, false, drivers.Recoverable(err)
+		return nil, false, false, drivers.Recoverable(err)
 	}
 	m.leases[req.ID] = l
-	return l, old != nil, nil
+	delete(m.going, req.ID)
+	changed = old == nil || !slices.Equal(old.Request.Ports, req.Ports)
+	return l, old != nil, changed, nil
 }
 
 // make makes of a lease's network what is not there. Renewed in the status says that there
@@ -232,11 +242,10 @@ func (m *Manager) make(ctx context.Context, l *lease) (*Status, error) {
 		if err := m.forwarding(); err != nil {
 			return nil, err
 		}
-		if err := m.table.update(m.wanted()); err != nil {
+		if err := m.table.update(m.wanted); err != nil {
 			return nil, err
 		}
 	}
-	m.forgetConnections(l)
 	st, err := m.store.writeFiles(l, resolvers)
 	if err != nil {
 		return nil, err
@@ -288,8 +297,14 @@ func (m *Manager) namespace(id string) (made bool, ns *os.File, err error) {
 // wanted is what the table's sets should hold.
 func (m *Manager) wanted() ruleset {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return wanted(m.leases, m.prefix)
+	rest := make(map[string]*lease, len(m.leases))
+	for id, l := range m.leases {
+		if !m.going[id] {
+			rest[id] = l
+		}
+	}
+	m.mu.Unlock()
+	return wanted(rest, m.prefix)
 }
 
 // Release frees all that Setup made for an ID. Releasing twice is no error.
@@ -317,14 +332,9 @@ func (m *Manager) free(ctx context.Context, l *lease) error {
 	id := l.Request.ID
 	if l.Request.Mode == ModeBridge {
 		m.mu.Lock()
-		rest := make(map[string]*lease, len(m.leases))
-		for other, known := range m.leases {
-			if other != id {
-				rest[other] = known
-			}
-		}
+		m.going[id] = true
 		m.mu.Unlock()
-		if err := m.table.update(wanted(rest, m.prefix)); err != nil {
+		if err := m.table.update(m.wanted); err != nil {
 			return err
 		}
 	}
@@ -336,7 +346,7 @@ func (m *Manager) free(ctx context.Context, l *lease) error {
 	if err := m.links.disconnect(l); err != nil {
 		return err
 	}
-	m.forgetConnections(l)
+	m.forgetFlows(l)
 	m.mu.Lock()
 	ns := m.spaces[id]
 	delete(m.spaces, id)
@@ -354,6 +364,7 @@ func (m *Manager) free(ctx context.Context, l *lease) error {
 	}
 	m.mu.Lock()
 	delete(m.leases, id)
+	delete(m.going, id)
 	m.mu.Unlock()
 	return nil
 }

@@ -76,14 +76,12 @@ func (t *table) close() error {
 }
 
 // update makes the table hold what is wanted, by what has changed since the last time. When
-// the kernel does not have what it had then, the whole table is made anew. Where nothing is
-// wanted there is no table.
-func (t *table) update(want ruleset) error {
+// the kernel does not have what it had then, the whole table is made anew. What is wanted
+// is asked for when it is our turn, so that nobody undoes what others did meanwhile.
+func (t *table) update(wanted func() ruleset) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(want) == 0 {
-		return t.remove()
-	}
+	want := wanted()
 	if t.applied != nil {
 		changes := diff(t.applied, want)
 		if t.with(func(c *nftables.Conn) error { return t.commit(c, changes) }) == nil {
@@ -95,9 +93,11 @@ func (t *table) update(want ruleset) error {
 }
 
 // check compares the table with what is wanted and repairs what differs. It says what did.
-func (t *table) check(want ruleset) (drift string, err error) {
+// Where nothing is wanted there is no table afterwards.
+func (t *table) check(wanted func() ruleset) (drift string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	want := wanted()
 	if len(want) == 0 {
 		return t.checkNone()
 	}
@@ -276,8 +276,9 @@ func addChain(c *nftables.Conn, tab *nftables.Table, ch chain) error {
 	return nil
 }
 
-// checkNone removes the table when there is one.
+// checkNone removes the table when there is one; that is drift if we did not know of it.
 func (t *table) checkNone() (drift string, err error) {
+	known := t.applied != nil
 	var there bool
 	err = t.with(func(c *nftables.Conn) error {
 		all, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
@@ -287,7 +288,10 @@ func (t *table) checkNone() (drift string, err error) {
 	if err != nil || !there {
 		return "", err
 	}
-	return "table without a network", t.remove()
+	if !known {
+		drift = "a table without a network"
+	}
+	return drift, t.remove()
 }
 
 // remove deletes the table.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
 )
@@ -48,6 +49,9 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, dir: t.TempDir()}
 	w.host, w.outside = w.namespace("host"), w.namespace("outside")
 	in, out := handle(t, w.host), handle(t, w.outside)
+	for _, ns := range []*os.File{w.host, w.outside} {
+		check(t, inside(ns, func() error { return apply([]setting{{"ipv6/conf/default/accept_dad", "0"}}) }))
+	}
 	veth := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(int(w.outside.Fd()))}
 	veth.Name = "eth0"
 	check(t, in.LinkAdd(veth))
@@ -58,18 +62,39 @@ func newWorld(t testing.TB) *world {
 			addr, err := netlink.ParseAddr(a)
 			check(t, err)
 			if addr.IP.To4() == nil {
-				addr.Flags = 2 // IFA_F_NODAD
+				addr.Flags = unix.IFA_F_NODAD
 			}
 			check(t, h.AddrAdd(link, addr))
 		}
 		check(t, h.LinkSetUp(link))
 		check(t, up(h, "lo"))
 	}
+	for _, h := range []*netlink.Handle{in, out} {
+		eventually(t, "the links speak IPv6", func() error { return speaksIPv6(h) })
+	}
 	w.cfg = Config{
 		DataDir: filepath.Join(w.dir, "data"), RunDir: filepath.Join(w.dir, "run"), Host: w.host.Name(),
 		Subnet6: netip.MustParsePrefix("fd00:aaaa::/64"), Interval: time.Hour,
 	}
 	return w
+}
+
+// speaksIPv6 says whether eth0 has its link-local address, which a new link takes a while for.
+func speaksIPv6(h *netlink.Handle) error {
+	link, err := h.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	addrs, err := h.AddrList(link, netlink.FAMILY_V6)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
+			return nil
+		}
+	}
+	return errors.New("no link-local address")
 }
 
 func check(t testing.TB, err error) {
@@ -123,11 +148,12 @@ func (w *world) manager() (m *Manager, kill func()) {
 		}
 	}
 	w.t.Cleanup(func() {
-		for id := range m.leases {
-			_ = os.Remove(m.path(id))
-			_ = removeNamespace(m.path(id))
-		}
 		kill()
+		for id := range m.leases {
+			if err := removeNamespace(m.path(id)); err != nil {
+				w.t.Error(err)
+			}
+		}
 	})
 	return m, kill
 }
@@ -215,6 +241,9 @@ func ask(ns *os.File, network, addr string) (name string, from netip.Addr, err e
 func (w *world) answers(what string, ns *os.File, network, addr, name, from string) {
 	w.t.Helper()
 	got, caller, err := ask(ns, network, addr)
+	for try := 0; err != nil && try < 4; try++ { // a new link may take a second until it speaks IPv6
+		got, caller, err = ask(ns, network, addr)
+	}
 	if err != nil || got != name || from != "" && caller.String() != from {
 		w.t.Errorf("%s: %s %s: answered by %q, which saw %s, error %v; want %q, seeing %s", what, network, addr, got, caller, err, name, from)
 	}
@@ -241,3 +270,11 @@ func port(label string, host, to int, ip string) drivers.Port {
 }
 
 func addr(ip string, port int) string { return net.JoinHostPort(ip, fmt.Sprint(port)) }
+
+type portOf = drivers.Port
+
+func netipPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func loopbackNet() *net.IPNet {
+	return &net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}
+}
