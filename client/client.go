@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/client/logs"
@@ -33,6 +34,7 @@ type Client struct {
 	open   func(path string) (store, error)
 
 	collector  *logs.Collector
+	fetcher    *artifact.Fetcher
 	hooks      task.Pipeline
 	networks   networks // nil: this node makes none
 	noNetworks string   // why, if it was to
@@ -97,6 +99,9 @@ func New(cfg Config, server Server) (*Client, error) {
 		return nil, fmt.Errorf("client: identity: %w", err)
 	}
 	if c.collector, err = logs.New(logs.Config{Dir: filepath.Join(c.dir, "spool"), Logger: cfg.Logger}); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if c.fetcher, err = artifact.New(cfg.Artifact); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	if err := c.makeNetworks(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task"
@@ -56,6 +57,9 @@ type Config struct {
 	Network     *network.Config // of groups' and tasks' own networks, without DataDir and Logger; nil: the node offers none
 	BridgeName  string          // the device that the node says its bridge network has; default nomad
 	HostVolumes map[string]*nomadish.HostVolumeInfo
+
+	Artifact    artifact.Config // bounds of what tasks have fetched
+	DisableExec bool            // nobody runs commands inside tasks
 
 	CgroupParent        string        // of the tasks' control groups; default nomadish
 	MaxKillTimeout      time.Duration // upper bound of tasks' kill_timeout; default 30s

@@ -53,6 +53,9 @@ func anyOf(tasks []*task.Runner, do func(*task.Runner) error) error {
 
 // Exec runs a command inside a running task and returns its exit code.
 func (c *Client) Exec(ctx context.Context, allocID string, req *nomadish.ExecRequest) (int, error) {
+	if c.cfg.DisableExec {
+		return 0, nomadish.Errorf(nomadish.KindDenied, "Permission denied: this node's agent has disable_remote_exec")
+	}
 	tasks, err := c.tasks(allocID, req.Task)
 	if err != nil {
 		return 0, err

@@ -47,6 +47,11 @@ func DriverEvent(message string) *nomadish.TaskEvent {
 	return e
 }
 
+// DownloadingEvent says that the task's artifacts are being fetched.
+func DownloadingEvent() *nomadish.TaskEvent {
+	return newEvent(nomadish.TaskEventDownloading, "Client is downloading artifacts", nil)
+}
+
 // SiblingFailedEvent says that the task ends because another one of its group failed.
 func SiblingFailedEvent(sibling string) *nomadish.TaskEvent {
 	e := newEvent(nomadish.TaskEventSiblingFailed, fmt.Sprintf("Task's sibling %q failed", sibling),
@@ -83,6 +88,12 @@ func startedEvent() *nomadish.TaskEvent {
 func setupFailureEvent(err error) *nomadish.TaskEvent {
 	e := newEvent(nomadish.TaskEventSetupFailure, err.Error(), map[string]string{"setup_error": err.Error()})
 	e.SetupError = err.Error()
+	return e
+}
+
+func downloadFailureEvent(err error) *nomadish.TaskEvent {
+	e := newEvent(nomadish.TaskEventArtifactFailed, err.Error(), map[string]string{"download_error": err.Error()})
+	e.DownloadError = err.Error()
 	return e
 }
 

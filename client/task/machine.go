@@ -57,6 +57,12 @@ type InvalidError struct{ Err error }
 func (e *InvalidError) Error() string { return e.Err.Error() }
 func (e *InvalidError) Unwrap() error { return e.Err }
 
+// DownloadError is why an artifact could not be fetched.
+type DownloadError struct{ Err error }
+
+func (e *DownloadError) Error() string { return e.Err.Error() }
+func (e *DownloadError) Unwrap() error { return e.Err }
+
 // Moment is what a step takes from outside.
 type Moment struct {
 	Now    time.Time
@@ -111,9 +117,14 @@ func (in SetupFailed) apply(s *step) {
 		s.killed()
 		return
 	}
-	if invalid := (*InvalidError)(nil); errors.As(in.Err, &invalid) {
+	var invalid *InvalidError
+	var download *DownloadError
+	switch {
+	case errors.As(in.Err, &invalid):
 		s.note(validationEvent(in.Err))
-	} else {
+	case errors.As(in.Err, &download):
+		s.note(downloadFailureEvent(download))
+	default:
 		s.note(setupFailureEvent(in.Err))
 	}
 	s.notStarted(in.Err)

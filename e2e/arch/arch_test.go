@@ -70,7 +70,8 @@ var layers = map[string][]string{
 
 	"client/alloc":       {"nomadish", "nomadish/lifecycle", "drivers", "client/task", "client/task/hooks", "client/localstate", "client/logs", "client/network", "client/allocfs"},
 	"client/task":        {"nomadish", "nomadish/lifecycle", "drivers", "client/localstate"},
-	"client/task/hooks":  {"nomadish", "drivers", "drivers/cgroup", "client/task", "client/localstate", "client/logs", "client/network", "client/allocfs"},
+	"client/artifact":    {"nomadish/lifecycle"},
+	"client/task/hooks":  {"nomadish", "drivers", "drivers/cgroup", "client/task", "client/artifact", "client/localstate", "client/logs", "client/network", "client/allocfs"},
 	"client/localstate":  {"nomadish", "nomadish/codec", "drivers"},
 	"client/logs":        {"nomadish", "nomadish/lifecycle"},
 	"client/network":     {"nomadish", "nomadish/lifecycle", "drivers"},

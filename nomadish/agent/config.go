@@ -224,6 +224,8 @@ func (c *ClientFile) config(r *reading) *client.Config {
 		MaxKillTimeout: r.duration("client.max_kill_timeout", c.MaxKillTimeout),
 		GCInterval:     r.duration("client.gc_interval", c.GCInterval),
 		GCMaxAllocs:    nomadish.Val(c.GCMaxAllocs),
+		DisableExec:    nomadish.Val(c.DisableRemoteExec),
+		Artifact:       c.Artifact.config(r),
 	}
 	f := &out.Fingerprint
 	f.NetworkInterface, f.NetworkSpeed = nomadish.Val(c.NetworkInterface), nomadish.Val(c.NetworkSpeed)

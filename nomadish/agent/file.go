@@ -173,17 +173,33 @@ type ClientFile struct {
 	CgroupParent           *string            `hcl:"cgroup_parent,optional"`
 	ServiceDiscovery       *bool              `hcl:"nomad_service_discovery,optional" effect:"none"`
 	PreferredAddressFamily *string            `hcl:"preferred_address_family,optional" effect:"none"`
-	DisableRemoteExec      *bool              `hcl:"disable_remote_exec,optional" effect:"none"`
+	DisableRemoteExec      *bool              `hcl:"disable_remote_exec,optional"`
 	IntroToken             *string            `hcl:"intro_token,optional" effect:"none"`
 	Reserved               *ReservedFile      `hcl:"reserved,block"`
 	HostVolumes            []*HostVolumeFile  `hcl:"host_volume,block"`
 	HostNetworks           []*HostNetworkFile `hcl:"host_network,block"`
 	ServerJoin             *ServerJoinFile    `hcl:"server_join,block"`
 	Template               *Elsewhere         `hcl:"template,block" effect:"none"`
-	Artifact               *Elsewhere         `hcl:"artifact,block" effect:"none"`
+	Artifact               *ArtifactFile      `hcl:"artifact,block"`
 	DrainOnShutdown        *Elsewhere         `hcl:"drain_on_shutdown,block" effect:"none"`
 	Users                  *Elsewhere         `hcl:"users,block" effect:"none"`
 	Fingerprint            []*FingerprintFile `hcl:"fingerprint,block" effect:"none"`
+}
+
+// ArtifactFile bounds what tasks have fetched.
+type ArtifactFile struct {
+	HTTPReadTimeout         *string  `hcl:"http_read_timeout,optional"`
+	HTTPMaxSize             *string  `hcl:"http_max_size,optional"`
+	GCSTimeout              *string  `hcl:"gcs_timeout,optional" effect:"none"`
+	GitTimeout              *string  `hcl:"git_timeout,optional" effect:"none"`
+	HgTimeout               *string  `hcl:"hg_timeout,optional" effect:"none"`
+	S3Timeout               *string  `hcl:"s3_timeout,optional" effect:"none"`
+	FileCountLimit          *int     `hcl:"decompression_file_count_limit,optional"`
+	SizeLimit               *string  `hcl:"decompression_size_limit,optional"`
+	DisableIsolation        *bool    `hcl:"disable_filesystem_isolation,optional" effect:"none"`
+	IsolationExtraPaths     []string `hcl:"filesystem_isolation_extra_paths,optional" effect:"none"`
+	DisableInspection       *bool    `hcl:"disable_artifact_inspection,optional" effect:"none"`
+	SetEnvironmentVariables *string  `hcl:"set_environment_variables,optional" effect:"none"`
 }
 
 // ServerJoinFile is the server_join block of a client.

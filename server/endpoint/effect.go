@@ -16,7 +16,6 @@ var withoutEffect = map[string]string{
 	"TaskGroups.Services":                  "services are not registered or checked yet",
 	"TaskGroups.StopAfterClientDisconnect": "a node without servers goes on running the group",
 	"TaskGroups.Tasks.Actions":             "actions can't be run yet",
-	"TaskGroups.Tasks.Artifacts":           "artifacts are not fetched yet: the task will fail",
 	"TaskGroups.Tasks.CSIPluginConfig":     "volume plugins are not supported yet: the task will fail",
 	"TaskGroups.Tasks.Resources.Devices":   "devices are not supported yet: the group will not be placed",
 	"TaskGroups.Tasks.ScalingPolicies":     "nothing scales the task yet",

@@ -2,6 +2,7 @@
 package hooks
 
 import (
+	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/logs"
 	"github.com/nomadish/nomadish/client/task"
 )
@@ -12,6 +13,7 @@ type Config struct {
 	Region       string
 	CgroupParent string   // of the tasks' control groups
 	Networks     Networks // for tasks of their own; nil: this node makes none
+	Artifacts    *artifact.Fetcher
 }
 
 // All returns all hooks in their order: each finds done what those before it do.
@@ -25,6 +27,7 @@ func All(cfg Config) task.Pipeline {
 		interpolation{},
 		options{},
 		ownNetwork{networks: cfg.Networks},
+		artifacts{fetcher: cfg.Artifacts},
 		payload{},
 		resources{cgroupParent: cfg.CgroupParent, groups: findGroups()},
 		capture{collector: cfg.Collector},

@@ -23,7 +23,6 @@ func (supported) Prepare(_ context.Context, s *task.Setup) error {
 		}
 	}
 	t := s.Task
-	add(len(t.Artifacts) > 0, "artifact")
 	add(len(t.Templates) > 0, "template")
 	add(t.Vault != nil, "vault")
 	add(len(t.Secrets) > 0, "secret")
