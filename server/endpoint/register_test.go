@@ -207,11 +207,11 @@ func TestRegisterWarns(t *testing.T) {
 	w := newWorld(t, endpoint.Config{Schemas: map[string]nomadish.ConfigSchema{"mock": {}}})
 	job := newJob("web")
 	job.TaskGroups[0].Tasks[0].Config = map[string]any{"imgae": "x"}
-	job.TaskGroups[0].Tasks[0].Artifacts = []*nomadish.TaskArtifact{{GetterSource: nomadish.Ptr("https://example.com/x")}}
+	job.TaskGroups[0].Tasks[0].Templates = []*nomadish.Template{{EmbeddedTmpl: nomadish.Ptr("x"), DestPath: nomadish.Ptr("local/x")}}
 	got := w.register(job).Warnings
 	for _, want := range []string{
 		"2 warnings:\n", `* Task "g.t" driver "mock": unknown option "imgae"`,
-		"* TaskGroups[0].Tasks[0].Artifacts: artifacts are not fetched yet: the task will fail",
+		"* TaskGroups[0].Tasks[0].Templates: templates are not rendered yet: the task will fail",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want it to say %q", got, want)

@@ -1,0 +1,225 @@
+package artifact
+
+import (
+	"archive/tar"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func contextWithRedirect(ctx context.Context, from string) context.Context {
+	return context.WithValue(ctx, redirected{}, from)
+}
+
+// unpackBytes unpacks an archive below a root, as Fetch does it after the download.
+func unpackBytes(t testing.TB, f *Fetcher, root *os.Root, data []byte, format string) error {
+	t.Helper()
+	s, err := newStage(root, target{dir: "d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.remove(); err != nil {
+			t.Errorf("remove the stage: %v", err)
+		}
+	}()
+	file, err := s.file()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := s.tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	if err := f.unpack(t.Context(), tree, file, format, target{dir: "d", file: "d/single"}); err != nil {
+		return err
+	}
+	return s.putTree(tree, "", target{dir: "d"}, nil)
+}
+
+func TestUnpackRefuses(t *testing.T) {
+	f, err := New(Config{UnpackedFiles: 20, UnpackedSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]entry, 21)
+	for i := range many {
+		many[i] = entry{name: strings.Repeat("x", i+1)}
+	}
+	deep := strings.Repeat("d/", 30) + "f"
+	for name, tt := range map[string]struct {
+		entries []entry
+		want    string
+	}{
+		"up":                      {[]entry{{name: "../canary", body: "x"}}, `entry "../canary" is outside of the archive`},
+		"up inside":               {[]entry{{name: "a/../../canary", body: "x"}}, `entry "a/../../canary" is outside of the archive`},
+		"absolute":                {[]entry{{name: "/etc/x", body: "x"}}, `entry "/etc/x" is outside of the archive`},
+		"link up":                 {[]entry{{name: "l", kind: tar.TypeSymlink, link: "../canary"}}, `link "l" leads out of the archive`},
+		"link absolute":           {[]entry{{name: "l", kind: tar.TypeSymlink, link: "/etc"}}, `link "l" leads out of the archive`},
+		"link up behind down":     {[]entry{{name: "a/l", kind: tar.TypeSymlink, link: "b/../../../x"}}, `link "a/l" leads out of the archive`},
+		"link through a link":     {[]entry{{name: "d1/d2/l", kind: tar.TypeSymlink, link: "../../x"}, {name: "k", kind: tar.TypeSymlink, link: "d1/d2/l/../.."}}, `link "k" leads out of the archive`},
+		"write through a link":    {[]entry{{name: "x/", kind: tar.TypeDir}, {name: "l", kind: tar.TypeSymlink, link: "x"}, {name: "l/f", body: "x"}}, `entry "l" is below a link of the archive`},
+		"hard link":               {[]entry{{name: "h", kind: tar.TypeLink, link: "/etc/passwd"}}, `hard link "h" leads out of the archive`},
+		"hard link up":            {[]entry{{name: "h", kind: tar.TypeLink, link: "../canary"}}, `hard link "h" leads out of the archive`},
+		"hard link to a link":     {[]entry{{name: "l", kind: tar.TypeSymlink, link: "x"}, {name: "h", kind: tar.TypeLink, link: "l"}}, `hard link "h" leads through a link`},
+		"hard link to itself":     {[]entry{{name: "h", body: "x"}, {name: "h", kind: tar.TypeLink, link: "h"}}, `hard link "h" leads out of the archive`},
+		"hard link to a dir":      {[]entry{{name: "x/", kind: tar.TypeDir}, {name: "h", kind: tar.TypeLink, link: "x"}}, `hard link "h" names no file of the archive`},
+		"device":                  {[]entry{{name: "null", kind: tar.TypeChar}}, `entry "null" is no file, directory or link`},
+		"FIFO":                    {[]entry{{name: "p", kind: tar.TypeFifo}}, `entry "p" is no file, directory or link`},
+		"long name":               {[]entry{{name: strings.Repeat("n", 300)}}, "file name too long"},
+		"longer name":             {[]entry{{name: strings.Repeat("n/", 3000) + "n"}}, "its name is longer than 4096 bytes or 128 directories"},
+		"many entries":            {many, "more than 20 entries (client.artifact.decompression_file_count_limit)"},
+		"many directories":        {[]entry{{name: deep}}, "more than 20 entries (client.artifact.decompression_file_count_limit)"},
+		"much":                    {[]entry{{name: "f", body: strings.Repeat("x", 1<<20+1)}}, "more than 1048576 bytes (client.artifact.decompression_size_limit)"},
+		"file in place of dir":    {[]entry{{name: "a/b"}, {name: "a", body: "x"}}, `entry "a" is there twice`},
+		"dir in place of file":    {[]entry{{name: "a", body: "x"}, {name: "a/b"}}, `entry "a": file exists`},
+		"directory of the root":   {[]entry{{name: ".", body: "x"}}, `entry "." names no file`},
+		"newlines are shown safe": {[]entry{{name: "/a\nb\x1b[2J", body: "x"}}, `entry "/a\nb\x1b[2J" is outside of the archive`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := into(t)
+			err := unpackBytes(t, f, root, tarOf(t, tt.entries...), "tar")
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if left := list(t, root); len(left) != 1 || left[0] != "d/ 755" {
+				t.Errorf("it left %v", left)
+			}
+		})
+	}
+}
+
+// A small archive must not fill the disk: 3 MB of zeroes packed are 3 GB.
+func TestUnpackBomb(t *testing.T) {
+	f, err := New(Config{MaxRatio: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb := make([]byte, ratioFrom+(8<<20))
+	for _, format := range []string{"tar.gz", "zip", "gz"} {
+		data := bomb
+		switch format {
+		case "tar.gz":
+			data = gz(t, tarOf(t, entry{name: "zeroes", body: string(bomb)}))
+		case "gz":
+			data = gz(t, bomb)
+		case "zip":
+			data = zipOf(t, entry{name: "zeroes", body: string(bomb), mode: 0o600})
+		}
+		if err := unpackBytes(t, f, into(t), data, format); err == nil || !strings.Contains(err.Error(), "more than 100 times as large as the archive") {
+			t.Errorf("%s of %d bytes: %v", format, len(data), err)
+		}
+	}
+}
+
+// A zip's directory is read into memory: it is bounded before.
+func TestUnpackZipDirectory(t *testing.T) {
+	f, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := make([]entry, 12_000)
+	for i := range entries {
+		entries[i] = entry{name: strings.Repeat("n", 500), mode: 0o600}
+	}
+	err = unpackBytes(t, f, into(t), zipOf(t, entries...), "zip")
+	if err == nil || !strings.Contains(err.Error(), "decompression_file_count_limit") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// FuzzUnpack holds that whatever an archive holds, nothing outside of the destination
+// changes, nothing in it leads out of it, and the bounds hold.
+func FuzzUnpack(f *testing.F) {
+	fine := []entry{
+		{name: "bin/", kind: tar.TypeDir, mode: 0o750}, {name: "bin/run", body: "#!", mode: 0o4755}, {name: "lib/a/b", body: "b"},
+		{name: "bin/link", kind: tar.TypeSymlink, link: "../lib/a/b"}, {name: "copy", kind: tar.TypeLink, link: "lib/a/b"},
+	}
+	evil := []entry{
+		{name: "l", kind: tar.TypeSymlink, link: "."}, {name: "l/../../canary", body: "x"}, {name: "k", kind: tar.TypeSymlink, link: "l/.."},
+	}
+	for _, entries := range [][]entry{fine, evil, {{name: "../canary", body: "x"}}, {{name: "h", kind: tar.TypeLink, link: "../canary"}}} {
+		data := tarOf(f, entries...)
+		f.Add(data, uint8(0))
+		f.Add(gz(f, data), uint8(1))
+		f.Add(zst(f, data), uint8(2))
+	}
+	f.Add(zipOf(f, entry{name: "x/y", body: "y", mode: 0o600}, entry{name: "x/l", link: "y"}), uint8(3))
+	f.Add(zipOf(f, entry{name: "l", link: "../../canary"}, entry{name: "l", body: "x", mode: 0o600}), uint8(3))
+	formats := []string{"tar", "tar.gz", "tar.zst", "zip", "tar.xz", "tar.bz2", "gz", "xz"}
+	const most, bytes = 30, 64 << 10
+	fetcher, err := New(Config{UnpackedFiles: most, UnpackedSize: bytes})
+	if err != nil {
+		f.Fatal(err)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte, format uint8) {
+		outer, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(outer)
+		if err := os.WriteFile(filepath.Join(outer, "canary"), []byte("canary"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(outer, "root"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(filepath.Join(outer, "root"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		_ = unpackBytes(t, fetcher, root, data, formats[int(format)%len(formats)]) // refused or not
+		checkCanary(t, outer)
+		checkBounds(t, filepath.Join(outer, "root"), most+1, bytes)
+	})
+}
+
+// checkBounds walks what was unpacked: how many, how much, no set-user-ID bits, and no link
+// that leads out of it.
+func checkBounds(t *testing.T, dir string, most int, bytes int64) {
+	t.Helper()
+	count, size := 0, int64(0)
+	err := filepath.Walk(dir, func(name string, info os.FileInfo, err error) error {
+		if err != nil || name == dir {
+			return err
+		}
+		count++
+		switch {
+		case info.Mode()&os.ModeSymlink != 0:
+			at := filepath.Dir(name)
+			to, err := os.Readlink(name)
+			if err != nil {
+				return err
+			}
+			if got := filepath.Join(at, to); filepath.IsAbs(to) || got != dir && !strings.HasPrefix(got, dir+"/d") {
+				t.Errorf("link %q leads to %q", name, to)
+			}
+			if got, err := filepath.EvalSymlinks(name); err == nil && !strings.HasPrefix(got, dir+"/d") {
+				t.Errorf("link %q leads to %q", name, got)
+			}
+		case info.Mode().IsRegular():
+			size += info.Size()
+		case !info.IsDir():
+			t.Errorf("%q is %v", name, info.Mode())
+		}
+		if info.Mode()&(os.ModeSetuid|os.ModeSetgid|os.ModeSticky) != 0 {
+			t.Errorf("%q has mode %v", name, info.Mode())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count > most || size > bytes {
+		t.Errorf("%d entries with %d bytes, want at most %d with %d", count, size, most, bytes)
+	}
+}
