@@ -21,8 +21,8 @@ type ImageStore interface {
 	// The name is for an archive with one image, in place of the one it has; it may be empty.
 	Load(ctx context.Context, archive io.Reader, name string) ([]*nomadish.NodeImage, error)
 	// Pull gets an image from its registry with the node's credentials, to be kept until it
-	// is removed. Notify may be nil.
-	Pull(ctx context.Context, name string, notify func(Notice)) (*nomadish.NodeImage, error)
+	// is removed. Notify is not called after it has returned; it may be nil.
+	Pull(ctx context.Context, name string, notify func(*nomadish.ImageProgress)) (*nomadish.NodeImage, error)
 	// Export writes an image as an OCI archive that docker reads as well.
 	Export(ctx context.Context, name string, w io.Writer) error
 	// Remove removes an image; one that containers were made from only by force. They go on.

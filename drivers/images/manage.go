@@ -115,12 +115,18 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) error {
 
 // Pull gets an image from its registry with the node's credentials, to be kept until it is
 // removed.
-func (s *Store) Pull(ctx context.Context, name string, notify func(drivers.Notice)) (*nomadish.NodeImage, error) {
+func (s *Store) Pull(ctx context.Context, name string, notify func(*nomadish.ImageProgress)) (*nomadish.NodeImage, error) {
 	ref, err := parse(name)
 	if err != nil {
 		return nil, err
 	}
-	img, release, err := s.Get(ctx, Request{Ref: ref, Force: true, Timeout: userTimeout, Notify: notify, keep: true})
+	req := Request{Ref: ref, Force: true, Timeout: userTimeout, keep: true}
+	if notify != nil {
+		req.Notify = func(n drivers.Notice) {
+			notify(&nomadish.ImageProgress{Message: n.Message, Done: n.Done, Total: n.Total})
+		}
+	}
+	img, release, err := s.Get(ctx, req)
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil, nomadish.Errorf(nomadish.KindNotFound, "%w", err)

@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 )
@@ -22,9 +25,19 @@ func (a *Agent) backends() httpapi.Backends {
 		}
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Images: imagesOf(a.cfg.Drivers)}
 	}
 	return b
+}
+
+// imagesOf returns the images of the first driver, by name, that keeps some.
+func imagesOf(all map[string]drivers.Driver) httpapi.Images {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if k, ok := all[name].(drivers.ImageKeeper); ok {
+			return k.Images()
+		}
+	}
+	return nil
 }
 
 // open is the authority of an agent that is no server: the server that it asks decides.

@@ -125,7 +125,7 @@ type call struct {
 	path   string // escaped
 	query  *Query
 	params url.Values
-	in     any  // body; nil: none
+	in     any  // body; nil: none; an io.Reader is sent as it is
 	out    any  // pointer to the answer's body; nil: ignored
 	binary bool // bodies are in the binary encoding
 }
@@ -215,6 +215,9 @@ func (k call) body() (io.Reader, string, error) {
 	}
 	if e, ok := k.in.(codec.Appender); ok && k.binary {
 		return bytes.NewReader(codec.Marshal(e)), nomadish.BinaryMediaType, nil
+	}
+	if r, ok := k.in.(io.Reader); ok {
+		return r, "application/octet-stream", nil
 	}
 	b, err := nomadish.EncodeJSON(k.in)
 	return bytes.NewReader(b), "application/json", err

@@ -19,10 +19,13 @@ type Config struct {
 	MaxWait time.Duration // longest blocking query, at most 10m; default 5m
 	Origins []string      // of browsers that may open websockets, as host patterns; default: the agent's own
 	Logger  *slog.Logger  // default: discard
+	// MaxImages bounds an archive of images in bytes; default 32 GiB.
+	MaxImages int64
 }
 
 func (c Config) withDefaults() Config {
 	c.Region = cmp.Or(c.Region, "global")
+	c.MaxImages = cmp.Or(c.MaxImages, bodyImages)
 	c.MaxWait = min(cmp.Or(c.MaxWait, waitDefault), waitMax)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c

@@ -224,6 +224,8 @@ type Node struct {
 	Files Files
 	Usage Usage
 	Tasks Tasks
+	// Images is nil on a node without a driver that keeps images.
+	Images Images
 }
 
 // Tasks acts on the tasks of this node's allocations.

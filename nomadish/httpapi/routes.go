@@ -81,6 +81,11 @@ func (a *API) routes() []Route {
 		{gather, "/v1/client/allocation/:alloc/pause", PermAllocLifecycle, OnNode, CORS, 0, a.pauseAllocation},
 		{get, "/v1/client/allocation/:alloc/gc", PermSubmitJob, OnNode, CORS, 0, a.collectAllocation},
 		{get, "/v1/client/stats", PermNodeRead, OnNode, CORS, 0, a.hostStats},
+		{get, "/v1/client/images", PermNodeRead, OnNode, CORS, 0, a.listImages},
+		{write, "/v1/client/images", PermNodeWrite, OnNode, 0, a.cfg.MaxImages, a.loadImages},
+		{write, "/v1/client/image/*image/pull", PermNodeWrite, OnNode, 0, 0, a.pullImage},
+		{get, "/v1/client/image/*image/export", PermNodeWrite, OnNode, 0, 0, a.exportImage},
+		{destroy, "/v1/client/image/*image", PermNodeWrite, OnNode, 0, 0, a.removeImage},
 		{gather, "/v1/client/gc", PermNodeWrite, OnNode, 0, 0, a.collectNode},
 
 		{get, "/v1/agent/self", PermAgentRead, OnAgent, 0, 0, a.agentSelf},
