@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/images"
 )
 
@@ -42,15 +43,16 @@ type settings struct {
 	privileged bool
 	readonly   bool
 	capAdd     []string
-	capDrop    []string
-	noNewPrivs bool
-	unconfined bool
-	profile    *profile // of system calls, in place of the default
-	appArmor   string
-	allPaths   bool // no masked and no read-only paths
-	noShm      bool
-	devices    []device
-	volumes    []volume
+	// capabilities are what it has by capAdd and cap_drop, as far as the node allows it.
+	capabilities []string
+	noNewPrivs   bool
+	unconfined   bool
+	profile      *profile // of system calls, in place of the default
+	appArmor     string
+	allPaths     bool // no masked and no read-only paths
+	noShm        bool
+	devices      []device
+	volumes      []volume
 
 	memoryHard int64 // bytes
 	hardCPU    bool
@@ -89,7 +91,6 @@ func (c *Config) settingsOf(name string, spec *drivers.TaskSpec) (*settings, err
 		privileged:  o.Bool("privileged"),
 		readonly:    o.Bool("readonly_rootfs"),
 		capAdd:      o.Strings("cap_add"),
-		capDrop:     o.Strings("cap_drop"),
 		noNewPrivs:  c.NoNewPrivileges,
 		hardCPU:     o.Bool("cpu_hard_limit") || spec.Resources.CPUHardLimit,
 		labels:      o.Map("labels"),
@@ -111,6 +112,8 @@ func (c *Config) settingsOf(name string, spec *drivers.TaskSpec) (*settings, err
 	if name != Name {
 		faults = append(faults, s.readContainerd(o, c))
 	}
+	s.capabilities, err = container.Capabilities(container.DefaultCaps(), o.Strings("cap_drop"), s.capAdd, c.AllowCaps)
+	faults = append(faults, err)
 	if r := o.String("runtime"); r != "" && r != "runc" && r != "io.containerd.runc.v2" {
 		faults = append(faults, fmt.Errorf("runtime: there is no %q here, only runc; a device of the host can be given by devices", r))
 	}

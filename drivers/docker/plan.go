@@ -31,7 +31,7 @@ type starting struct {
 // plan gets the image and says what container the task's settings make of it.
 func (s *starting) plan(ctx context.Context) (*container.Plan, error) {
 	s.notify()
-	capabilities, err := s.capabilities()
+	capabilities, err := s.set.current()
 	if err != nil {
 		return nil, err
 	}
@@ -107,18 +107,17 @@ func (s *starting) fromImage(ctx context.Context, img client.Image, config ocisp
 	return &container.Plan{Args: args, Env: config.Env, User: user, WorkDir: workDir, StopSignal: signal, Mounts: mounts}, nil
 }
 
-// capabilities are those of the task's process. Where all are asked for, it gets what the
-// agent has itself: it may run confined.
-func (s *starting) capabilities() ([]string, error) {
-	have, err := container.Capabilities(container.DefaultCaps(), s.set.capDrop, s.set.capAdd, s.cfg.AllowCaps)
-	if err != nil || !s.set.privileged && !hasAll(s.set.capAdd) {
-		return have, err
+// current are the capabilities of the task's process. Where all are asked for, it gets what
+// the agent has itself: it may run confined.
+func (s *settings) current() ([]string, error) {
+	if !s.privileged && !hasAll(s.capAdd) {
+		return s.capabilities, nil
 	}
-	current, err := cap.Current()
-	if err != nil || s.set.privileged {
-		return current, err
+	own, err := cap.Current()
+	if err != nil || s.privileged {
+		return own, err
 	}
-	return slices.DeleteFunc(have, func(name string) bool { return !slices.Contains(current, name) }), nil
+	return slices.DeleteFunc(slices.Clone(s.capabilities), func(name string) bool { return !slices.Contains(own, name) }), nil
 }
 
 func hasAll(names []string) bool {
