@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -103,6 +104,9 @@ func (r *Runtime) Run(ctx context.Context) error {
 
 // Layout says where the runtime's files are.
 func (r *Runtime) Layout() layout.Layout { return r.l }
+
+// Files is the directory of what is made for a task beside its container, and removed with it.
+func (r *Runtime) Files(taskID string) string { return filepath.Join(r.l.Files(), drivers.Key(taskID)) }
 
 // Seccomp says whether system calls are filtered.
 func (r *Runtime) Seccomp() bool { return r.cfg.Seccomp }

@@ -219,14 +219,14 @@ func (r *Runtime) Stop(ctx context.Context, h *drivers.Handle, signal string, gr
 		if err := r.kill(ctx, st, n); err != nil {
 			return ignoreEnded(err)
 		}
-		if done, err := r.endsWithin(ctx, h, grace); done || err != nil {
+		if done, err := r.EndsWithin(ctx, h, grace); done || err != nil {
 			return err
 		}
 	}
 	if err := r.kill(ctx, st, unix.SIGKILL, client.WithKillAll); err != nil && ignoreEnded(err) != nil {
 		return err
 	}
-	if done, err := r.endsWithin(ctx, h, killTimeout); done || err != nil {
+	if done, err := r.EndsWithin(ctx, h, killTimeout); done || err != nil {
 		return err
 	}
 	return fmt.Errorf("task %s: still there %s after it was killed", h.ID, killTimeout)
@@ -245,8 +245,8 @@ func (r *Runtime) kill(ctx context.Context, st state, n syscall.Signal, opts ...
 	return task.Kill(ctx, n, opts...)
 }
 
-// endsWithin says whether the task ended in time.
-func (r *Runtime) endsWithin(ctx context.Context, h *drivers.Handle, limit time.Duration) (bool, error) {
+// EndsWithin says whether the task ended in time.
+func (r *Runtime) EndsWithin(ctx context.Context, h *drivers.Handle, limit time.Duration) (bool, error) {
 	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := r.Wait(wait, h)

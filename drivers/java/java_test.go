@@ -191,4 +191,3 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
-

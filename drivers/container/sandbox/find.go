@@ -88,6 +88,10 @@ func where(spec *drivers.TaskSpec, mounts []specs.Mount, file string) place {
 	return best
 }
 
+// Has says whether a file is in a directory of the task's or in one of its volumes, under the
+// path by which the task sees it.
+func (s *Sandbox) Has(spec *drivers.TaskSpec, file string) bool { return s.isFile(spec, nil, file) }
+
 // isFile says whether the task sees a file at a path.
 func (s *Sandbox) isFile(spec *drivers.TaskSpec, mounts []specs.Mount, file string) bool {
 	p := where(spec, mounts, file)
