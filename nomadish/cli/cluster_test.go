@@ -111,6 +111,7 @@ func TestCluster(t *testing.T) {
 	t.Run("read", func(t *testing.T) { testRead(t, c) })
 	t.Run("logs and files", func(t *testing.T) { testLogs(t, c) })
 	t.Run("logs of a job", func(t *testing.T) { testJobLogs(t, c) })
+	t.Run("plan and versions", func(t *testing.T) { testPlan(t, c) })
 	t.Run("stop", func(t *testing.T) { testStop(t, c) })
 }
 

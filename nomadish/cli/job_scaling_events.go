@@ -21,7 +21,7 @@ func jobScalingEventsCommand() command {
 // scalingEvent is an event with the group that it is about.
 type scalingEvent struct {
 	TaskGroup string
-	*nomadish.ScalingEvent
+	nomadish.ScalingEvent
 }
 
 func runJobScalingEvents(ctx context.Context, c *call) error {
@@ -42,7 +42,7 @@ func runJobScalingEvents(ctx context.Context, c *call) error {
 	events := []scalingEvent{}
 	for name, g := range status.TaskGroups {
 		for _, e := range g.Events {
-			events = append(events, scalingEvent{name, e})
+			events = append(events, scalingEvent{name, *e})
 		}
 	}
 	slices.SortFunc(events, func(a, b scalingEvent) int {

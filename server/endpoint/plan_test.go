@@ -2,11 +2,13 @@ package endpoint_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -124,5 +126,130 @@ func TestPlanUnchanged(t *testing.T) {
 		if got.Diff.Type != nomadish.DiffNone || got.JobModifyIndex != made.JobModifyIndex {
 			t.Errorf("%s: %s at %d, want None at %d", id, shown(t, got.Diff), got.JobModifyIndex, made.JobModifyIndex)
 		}
+	}
+}
+
+// roomy is a node with room for allocations of 100 MHz and 300 MiB.
+func (w *world) roomy(i, allocs int) {
+	w.t.Helper()
+	n := newNode(i)
+	n.Attributes = map[string]string{"driver.mock": "1"}
+	n.Drivers = map[string]*nomadish.DriverInfo{"mock": {Detected: true, Healthy: true}}
+	n.NodeResources.Cpu.CpuShares = int64(100 * allocs)
+	n.NodeResources.Memory.MemoryMB = int64(300 * allocs)
+	n.NodeResources.Disk.DiskMB = int64(300 * allocs)
+	if _, err := w.RegisterNode(w.t.Context(), n); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.Heartbeat(w.t.Context(), n.ID, nomadish.NodeStatusReady); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// A plan says where each allocation would go, and of those that would go nowhere, why.
+func TestPlanPlacements(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.roomy(1, 2)
+	job := newJob("web")
+	job.TaskGroups[0].Count = nomadish.Ptr(3)
+	got := w.plan(job)
+	if len(got.Placements) != 2 || got.Unplaced["g"] != 1 {
+		t.Fatalf("got %s, %v unplaced", shown(t, got.Placements), got.Unplaced)
+	}
+	for i, p := range got.Placements {
+		if p.NodeName != "n1" || p.TaskGroup != "g" || p.Name != []string{"web.g[0]", "web.g[1]"}[i] || p.Replaces != "" {
+			t.Errorf("placement %s", shown(t, p))
+		}
+	}
+	why := got.FailedTGAllocs["g"]
+	if why == nil || why.NodesExhausted != 1 || len(why.DimensionExhausted) != 1 {
+		t.Errorf("failed: %s", shown(t, why))
+	}
+	if len(got.CreatedEvals) != 1 || got.CreatedEvals[0].Status != nomadish.EvalStatusBlocked || got.JobModifyIndex != 0 {
+		t.Errorf("evaluations %s", shown(t, got.CreatedEvals))
+	}
+}
+
+// What a plan says of running allocations: those that stay, go on, are replaced or stopped.
+func TestPlanUpdates(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*nomadish.Job)
+		want   map[string]uint64
+		task   []string
+	}{
+		{"nothing", func(*nomadish.Job) {}, map[string]uint64{"ignore": 1}, nil},
+		{"one more", func(j *nomadish.Job) { j.TaskGroups[0].Count = nomadish.Ptr(2) }, map[string]uint64{"create": 1, "in-place update": 1}, nil},
+		{"none", func(j *nomadish.Job) { j.TaskGroups[0].Count = nomadish.Ptr(0) }, map[string]uint64{"destroy": 1}, nil},
+		{
+			"kill timeout", func(j *nomadish.Job) { j.TaskGroups[0].Tasks[0].KillTimeout = nomadish.Ptr(time.Minute) },
+			map[string]uint64{"in-place update": 1}, []string{"forces in-place update"},
+		},
+		{
+			"environment", func(j *nomadish.Job) { j.TaskGroups[0].Tasks[0].Env = map[string]string{"A": "1"} },
+			map[string]uint64{"create/destroy update": 1}, []string{"forces create/destroy update"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, endpoint.Config{})
+			w.roomy(1, 4)
+			w.register(newJob("web"))
+			id := w.place("web", 1, nomadish.AllocClientRunning)
+			job := newJob("web")
+			tt.change(job)
+			got := w.plan(job)
+			group := got.Diff.TaskGroups[0]
+			if diff := cmp.Diff(tt.want, group.Updates); diff != "" {
+				t.Errorf("updates (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.task, group.Tasks[0].Annotations); diff != "" {
+				t.Errorf("the task's annotations (-want +got):\n%s", diff)
+			}
+			if tt.name == "environment" && (len(got.Placements) != 1 || got.Placements[0].Replaces != id || got.Placements[0].ReplacesNode != nodeID(1)) {
+				t.Errorf("placements %s", shown(t, got.Placements))
+			}
+		})
+	}
+}
+
+// A periodic job's plan says when it launches next, and what a launch would do.
+func TestPlanPeriodic(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.roomy(1, 4)
+	job := newBatch("nightly")
+	job.Periodic = &nomadish.PeriodicConfig{Specs: []string{"0 3 * * *"}}
+	got := w.plan(job)
+	want := time.Date(2023, 11, 15, 3, 0, 0, 0, time.UTC) // the world's time is the evening before
+	if !got.NextPeriodicLaunch.Equal(want) || len(got.Placements) != 1 {
+		t.Errorf("next launch %s, want %s; placements %s", got.NextPeriodicLaunch, want, shown(t, got.Placements))
+	}
+}
+
+// What can't be registered can't be planned either.
+func TestPlanRefuses(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	job := newJob("web")
+	job.TaskGroups = nil
+	_, _, err := w.PlanJob(t.Context(), &nomadish.JobPlanRequest{Job: job})
+	wantKind(t, err, nomadish.KindInvalid, "1 error occurred:\n\t* Missing job task groups\n\n")
+	job.Region = nomadish.Ptr("mars")
+	_, _, err = w.PlanJob(t.Context(), &nomadish.JobPlanRequest{Job: job})
+	wantKind(t, err, nomadish.KindInternal, "No path to region")
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, nodes := range []int{10, 1000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			w := newWorld(b, endpoint.Config{})
+			for i := range nodes {
+				w.roomy(i, 10)
+			}
+			job := newJob("web")
+			job.TaskGroups[0].Count = nomadish.Ptr(50)
+			b.ReportAllocs()
+			for b.Loop() {
+				w.plan(job)
+			}
+		})
 	}
 }
