@@ -81,7 +81,7 @@ var layers = map[string][]string{
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "jobspec", "drivers"},
+	"nomadish/cli":          {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 

@@ -49,9 +49,9 @@ type Program struct {
 	Now     func() time.Time // wall clock; default time.Now
 	// Schemas are the options of the task drivers by their names, for explain; nil: none are known.
 	Schemas func() map[string]nomadish.ConfigSchema
-	// Drivers makes the task drivers of an agent, and what has to run beside them. Plugins
-	// are the plugin blocks of its configuration, dev says that it is a throw-away agent.
-	Drivers func(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error)
+	// Drivers makes the task drivers of an agent, and what has to run beside them. File
+	// is its configuration, dev says that it is a throw-away agent.
+	Drivers func(dataDir string, file *agent.File, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error)
 }
 
 // command is one line of the table.
@@ -114,6 +114,11 @@ func commands() []command {
 		portForwardCommand(),
 		cpCommand(),
 		nodeStatusCommand(),
+		imageListCommand(),
+		imageLoadCommand(),
+		imagePullCommand(),
+		imagePushCommand(),
+		imageRemoveCommand(),
 		evalStatusCommand(),
 		statusCommand(),
 		eventsCommand(),
