@@ -26,6 +26,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/rawexec/supervisor"
+	"github.com/nomadish/nomadish/drivers/runtime/trees"
 	"github.com/nomadish/nomadish/nomadish"
 	"golang.org/x/sys/unix"
 )
@@ -77,12 +78,29 @@ func Supervise(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%s wants one directory", Subcommand)
 	}
+	if err := trees.Join(group); err == nil {
+		defer func() { complain(trees.Leave(group)) }()
+	} else {
+		complain(err)
+	}
 	ready := os.NewFile(3, "ready")
 	return supervisor.Serve(ctx, args[0], func() {
 		if _, err := ready.Write([]byte{1}); err == nil {
 			ready.Close()
 		}
 	})
+}
+
+// group is the control group of all supervisors: outside the agent's, so that what stops the
+// agent's service leaves them alone.
+const group = "nomadish-runtime/supervisors"
+
+// complain writes an error to the supervisor's log. Who may not make control groups stays in
+// those it has, and there is nothing to say.
+func complain(err error) {
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		fmt.Fprintln(os.Stderr, "control group:", err)
+	}
 }
 
 // Schema describes the options of raw_exec.

@@ -198,6 +198,20 @@ func TestCommandLookup(t *testing.T) {
 	}
 }
 
+// A supervisor is in a control group of its own kind, not in that of the agent that started it,
+// and the group goes with the last of them.
+func TestSupervisorLeavesTheAgentsGroup(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	h := start(t, d, drivertest.Spec(t, sh("exec sleep 1000")))
+	groups, err := os.ReadFile("/proc/" + strconv.Itoa(parent(t, h.PID)) + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(groups), ":/nomadish-runtime/supervisors\n") {
+		t.Errorf("the supervisor is in\n%s", groups)
+	}
+}
+
 func BenchmarkStart(b *testing.B) {
 	d := newDriver(b, b.TempDir())
 	b.ReportAllocs()

@@ -73,6 +73,19 @@ func Join(path string) error {
 	return errors.Join(errs...)
 }
 
+// Leave moves this process to the root of every tree and removes the group that it was in,
+// with its parent, where nothing else is in them.
+func Leave(path string) error {
+	if err := Join("/"); err != nil {
+		return err
+	}
+	err := Prune(path)
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
+		return nil
+	}
+	return err
+}
+
 // Prune removes a group from every tree, and its parent where nothing else is in it.
 func Prune(path string) error {
 	all, err := Mounted()
