@@ -75,6 +75,9 @@ func zipOf(t testing.TB, entries ...entry) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.HasSuffix(e.name, "/") {
+			continue // a directory, which has no content
+		}
 		if _, err := io.WriteString(f, body); err != nil {
 			t.Fatal(err)
 		}
