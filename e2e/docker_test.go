@@ -31,9 +31,11 @@ func TestContainerFromAnArchive(t *testing.T) {
 	must(t, err)
 	n := newNode(t, machine.Config{Archives: images})
 
-	job := machine.Job("web", nomadish.JobTypeService, "docker", map[string]any{"image": "nomadish.dev/web:1", "load": archive})
+	job := machine.Job("web", nomadish.JobTypeService, "docker", map[string]any{
+		"image": "nomadish.dev/web:1", "load": archive, "ports": []any{"http"},
+	})
 	group := job.TaskGroups[0]
-	group.Networks = []*nomadish.NetworkResource{{DynamicPorts: []nomadish.Port{{Label: "http"}}}}
+	group.Networks = []*nomadish.NetworkResource{{DynamicPorts: []nomadish.Port{{Label: "http", To: 8080}}}}
 	group.Tasks[0].Env = map[string]string{"GREETING": "Good day"}
 	_, err = n.Register(ctx, job)
 	must(t, err)

@@ -19,9 +19,11 @@ job "hello" {
   group "web" {
     count = var.count
 
-    # The task uses the host's network: it listens on the port that it is given.
+    # The node chooses a port of its own, which leads to port 8080 in the container.
     network {
-      port "http" {}
+      port "http" {
+        to = 8080
+      }
     }
 
     restart {
@@ -37,6 +39,7 @@ job "hello" {
       config {
         image = "nomadish.dev/hello:1"
         load  = var.archive
+        ports = ["http"]
       }
 
       env {

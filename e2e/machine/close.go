@@ -3,6 +3,8 @@
 package machine
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Left says what the node's tasks have left on the machine: processes, control groups and
@@ -38,7 +42,50 @@ func (n *Node) Left() error {
 	for _, path := range mounts {
 		errs = append(errs, fmt.Errorf("mount %s", path))
 	}
+	for _, link := range n.links() {
+		errs = append(errs, fmt.Errorf("link %s", link))
+	}
 	return errors.Join(errs...)
+}
+
+// links returns the names of the node's links to network namespaces.
+func (n *Node) links() []string {
+	sum := sha256.Sum256([]byte(n.DataDir()))
+	found, err := filepath.Glob("/sys/class/net/nm" + hex.EncodeToString(sum[:3]) + "*")
+	if err != nil {
+		return nil // the pattern is right
+	}
+	for i := range found {
+		found[i] = filepath.Base(found[i])
+	}
+	return found
+}
+
+// LoseNetworks takes the mounts and links of the node's network namespaces away, as a boot
+// does. Its agent must not run.
+func (n *Node) LoseNetworks() error {
+	var errs []error
+	mounted, err := n.mounts()
+	errs = append(errs, err)
+	for _, path := range mounted {
+		if strings.HasPrefix(path, n.networks()+"/") {
+			errs = append(errs, syscall.Unmount(path, syscall.MNT_DETACH))
+		}
+	}
+	for _, link := range n.links() {
+		found, err := netlink.LinkByName(link)
+		if err == nil {
+			err = netlink.LinkDel(found)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, os.RemoveAll(n.networks()))...)
+}
+
+// networks is where the node's network namespaces are mounted.
+func (n *Node) networks() string {
+	sum := sha256.Sum256([]byte(n.DataDir()))
+	return filepath.Join("/run/nomadish", hex.EncodeToString(sum[:3])+"-netns")
 }
 
 // Close ends the agent and everything that it started, and frees what the kernel holds for
@@ -67,6 +114,7 @@ func (n *Node) Close() error {
 	for dir := range n.run {
 		errs = append(errs, os.RemoveAll(dir))
 	}
+	errs = append(errs, os.RemoveAll(n.networks()))
 	return errors.Join(errs...)
 }
 
@@ -131,7 +179,7 @@ func (n *Node) mounts() ([]string, error) {
 			continue
 		}
 		path := fields[4]
-		ours := strings.HasPrefix(path, n.cfg.Dir+"/")
+		ours := strings.HasPrefix(path, n.cfg.Dir+"/") || strings.HasPrefix(path, n.networks()+"/")
 		for run := range n.run {
 			ours = ours || strings.HasPrefix(path, run+"/")
 		}

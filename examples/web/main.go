@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	addr := net.JoinHostPort(os.Getenv("NOMAD_IP_http"), cmp.Or(os.Getenv("NOMAD_PORT_http"), "8080"))
+	addr := net.JoinHostPort("", cmp.Or(os.Getenv("NOMAD_PORT_http"), "8080"))
 	server := &http.Server{Addr: addr, Handler: handler(), ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.ListenAndServe() }()
