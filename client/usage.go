@@ -19,7 +19,7 @@ func (c *Client) AllocStats(ctx context.Context, allocID, task string) (*nomadis
 	out := &nomadish.AllocResourceUsage{
 		Tasks:         map[string]*nomadish.TaskResourceUsage{},
 		Timestamp:     c.cfg.Now().UnixNano(),
-		ResourceUsage: &nomadish.ResourceUsage{MemoryStats: &nomadish.MemoryStats{}, CpuStats: &nomadish.CpuStats{}},
+		ResourceUsage: &nomadish.ResourceUsage{MemoryStats: &nomadish.MemoryStats{}, CpuStats: &nomadish.CpuStats{}, DeviceStats: []*nomadish.DeviceGroupStats{}},
 	}
 	for _, t := range tasks {
 		usage, err := t.Usage(ctx)
@@ -39,6 +39,8 @@ func addUsage(sum, u *nomadish.ResourceUsage) {
 	m.Swap += u.MemoryStats.Swap
 	m.Usage += u.MemoryStats.Usage
 	m.MaxUsage += u.MemoryStats.MaxUsage
+	m.KernelUsage += u.MemoryStats.KernelUsage
+	m.KernelMaxUsage += u.MemoryStats.KernelMaxUsage
 	m.Measured = u.MemoryStats.Measured
 	c.Percent += u.CpuStats.Percent
 	c.UserMode += u.CpuStats.UserMode

@@ -250,6 +250,8 @@ type Usage struct {
 	Swap             uint64
 	MemoryUsage      uint64 // RSS and cache
 	MemoryPeak       uint64
+	MemoryKernel     uint64 // the kernel's own for the task, where it is counted
+	MemoryKernelPeak uint64
 	PIDs             int
 }
 

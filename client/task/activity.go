@@ -130,7 +130,19 @@ func (r *Runner) ended(ctx context.Context, exit drivers.Exit) Input {
 	if err := r.cfg.Hooks.Exited(ctx, r.setup); err != nil {
 		r.log.Warn("finish an ended task", "err", err)
 	}
-	return Ended{Exit: exit}
+	return Ended{Exit: exit, Limit: r.memoryLimit()}
+}
+
+// memoryLimit is the number of bytes at which the task is killed, 0 where it has no limit.
+func (r *Runner) memoryLimit() int64 {
+	if r.cfg.Alloc.AllocatedResources == nil {
+		return 0
+	}
+	granted := r.cfg.Alloc.AllocatedResources.Tasks[r.cfg.Task.Name]
+	if granted == nil {
+		return 0
+	}
+	return max(granted.Memory.MemoryMB, granted.Memory.MemoryMaxMB) << 20
 }
 
 // stop asks the driver to end the task, and waits for the end.

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"time"
 
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/drivers"
@@ -56,66 +55,4 @@ func (r *Runner) Exec(ctx context.Context, req *drivers.ExecRequest) (int, error
 		return 0, nomadish.Errorf(nomadish.KindInvalid, "driver %q can't run commands inside a task", r.cfg.Task.Driver)
 	}
 	return able.Exec(ctx, handle, req)
-}
-
-// Usage returns what the running task uses, or nil when its driver can't tell. CPU is the
-// mean since the call before.
-func (r *Runner) Usage(ctx context.Context) (*nomadish.TaskResourceUsage, error) {
-	handle, err := r.running()
-	if err != nil {
-		return nil, err
-	}
-	able, ok := r.cfg.Driver.(drivers.StatsReader)
-	if !ok {
-		return nil, nil
-	}
-	now, err := able.Stats(ctx, handle)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	before := r.usage
-	r.usage = now
-	r.mu.Unlock()
-	if before == nil || before.CPUNanos > now.CPUNanos {
-		before = now
-	}
-	return taskUsage(before, now, r.cfg.Node), nil
-}
-
-func taskUsage(before, now *drivers.Usage, node *nomadish.Node) *nomadish.TaskResourceUsage {
-	percent := share(before.CPUNanos, now.CPUNanos, now.Time.Sub(before.Time))
-	return &nomadish.TaskResourceUsage{
-		Timestamp: now.Time.UnixNano(),
-		ResourceUsage: &nomadish.ResourceUsage{
-			MemoryStats: &nomadish.MemoryStats{
-				RSS: now.RSS, Cache: now.Cache, Swap: now.Swap, Usage: now.MemoryUsage, MaxUsage: now.MemoryPeak,
-				Measured: []string{"RSS", "Cache", "Swap", "Usage", "Max Usage"},
-			},
-			CpuStats: &nomadish.CpuStats{
-				Percent:          percent,
-				UserMode:         share(before.UserNanos, now.UserNanos, now.Time.Sub(before.Time)),
-				SystemMode:       share(before.SystemNanos, now.SystemNanos, now.Time.Sub(before.Time)),
-				TotalTicks:       percent / 100 * coreMHz(node),
-				ThrottledPeriods: now.ThrottledPeriods,
-				ThrottledTime:    now.ThrottledNanos,
-				Measured:         []string{"Throttled Periods", "Throttled Time", "Percent", "System Mode", "User Mode"},
-			},
-		},
-	}
-}
-
-// share is CPU time used in a span as percent of one core.
-func share(before, now uint64, span time.Duration) float64 {
-	if span <= 0 || now < before {
-		return 0
-	}
-	return 100 * float64(now-before) / float64(span)
-}
-
-func coreMHz(node *nomadish.Node) float64 {
-	if node == nil || node.NodeResources == nil || node.NodeResources.Cpu.TotalCpuCores == 0 {
-		return 0
-	}
-	return float64(node.NodeResources.Cpu.CpuShares) / float64(node.NodeResources.Cpu.TotalCpuCores)
 }

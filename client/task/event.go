@@ -109,11 +109,12 @@ func driverFailureEvent(err error) *nomadish.TaskEvent {
 	return e
 }
 
-// terminatedEvent says how the task's process ended.
-func terminatedEvent(x drivers.Exit) *nomadish.TaskEvent {
+// terminatedEvent says how the task's process ended. limit is the memory in bytes at which
+// the kernel kills it; 0: nobody knows.
+func terminatedEvent(x drivers.Exit, limit int64) *nomadish.TaskEvent {
 	message := x.Err
 	if x.OOMKilled && message == "" {
-		message = "OOM Killed"
+		message = outOfMemory(x, limit)
 	}
 	parts := []string{"Exit Code: " + strconv.Itoa(x.Code)}
 	details := map[string]string{
@@ -123,6 +124,9 @@ func terminatedEvent(x drivers.Exit) *nomadish.TaskEvent {
 	}
 	if x.Signal != 0 {
 		parts = append(parts, "Signal: "+strconv.Itoa(x.Signal))
+		if name := signalNames[x.Signal]; name != "" {
+			details["signal_name"] = name
+		}
 	}
 	if message != "" {
 		parts = append(parts, fmt.Sprintf("Exit Message: %q", message))
@@ -131,9 +135,31 @@ func terminatedEvent(x drivers.Exit) *nomadish.TaskEvent {
 	if x.OOMPeak > 0 {
 		details["oom_peak_bytes"] = strconv.FormatInt(x.OOMPeak, 10)
 	}
+	if x.OOMKilled && limit > 0 {
+		details["oom_limit_bytes"] = strconv.FormatInt(limit, 10)
+	}
 	e := newEvent(nomadish.TaskEventTerminated, strings.Join(parts, ", "), details)
 	e.ExitCode, e.Signal, e.Message = x.Code, x.Signal, message
 	return e
+}
+
+// outOfMemory says how much the task might use, and how much it did.
+func outOfMemory(x drivers.Exit, limit int64) string {
+	message := "OOM Killed"
+	const mib = 1 << 20
+	if limit > 0 {
+		message += fmt.Sprintf(": memory limit %d MiB", limit/mib)
+		if x.OOMPeak > 0 {
+			message += fmt.Sprintf(", peak %.1f MiB", float64(x.OOMPeak)/mib)
+		}
+	}
+	return message
+}
+
+// signalNames are the signals that end tasks, by their numbers on Linux.
+var signalNames = map[int]string{
+	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
+	10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
 }
 
 func restartingEvent(delay time.Duration, reason string) *nomadish.TaskEvent {

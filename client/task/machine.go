@@ -27,7 +27,10 @@ type (
 	// Started says that the task runs.
 	Started struct{ Handle *drivers.Handle }
 	// Ended says how the task ended.
-	Ended struct{ Exit drivers.Exit }
+	Ended struct {
+		Exit  drivers.Exit
+		Limit int64 // bytes of memory at which the kernel kills it; 0: not known
+	}
 	// DelayOver says that it is time to start again.
 	DelayOver struct{}
 	// KillWanted says that the task shall end for good. Event, if any, says why.
@@ -180,7 +183,7 @@ func (in Ended) apply(s *step) {
 	if s.Phase != localstate.PhaseRunning && s.Phase != localstate.PhaseStopping {
 		return
 	}
-	s.note(terminatedEvent(in.Exit))
+	s.note(terminatedEvent(in.Exit, in.Limit))
 	switch {
 	case s.Kill != nil:
 		s.killed()

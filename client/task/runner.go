@@ -74,7 +74,7 @@ type Runner struct {
 	record  localstate.Task
 	inbox   []Input
 	wake    chan struct{}
-	usage   *drivers.Usage   // at the newest question
+	usage   usageWindow
 	network *drivers.Network // of the newest start
 
 	// Used by Run alone.

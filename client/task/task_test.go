@@ -156,7 +156,14 @@ func TestStep(t *testing.T) {
 }
 
 func TestTerminatedEvent(t *testing.T) {
-	e := terminatedEvent(drivers.Exit{Code: 137, Signal: 9, OOMKilled: true})
+	e := terminatedEvent(drivers.Exit{Code: 137, Signal: 9, OOMKilled: true, OOMPeak: 268330598}, 256<<20)
+	if want := `Exit Code: 137, Signal: 9, Exit Message: "OOM Killed: memory limit 256 MiB, peak 255.9 MiB"`; e.DisplayMessage != want {
+		t.Errorf("got %s, want %s", e.DisplayMessage, want)
+	}
+	if e.Details["signal_name"] != "SIGKILL" || e.Details["oom_peak_bytes"] != "268330598" || e.Details["oom_limit_bytes"] != "268435456" {
+		t.Errorf("details: %v", e.Details)
+	}
+	e = terminatedEvent(drivers.Exit{Code: 137, Signal: 9, OOMKilled: true}, 0)
 	if want := `Exit Code: 137, Signal: 9, Exit Message: "OOM Killed"`; e.DisplayMessage != want {
 		t.Errorf("got %s, want %s", e.DisplayMessage, want)
 	}
@@ -174,13 +181,15 @@ func TestStepKeepsItsRules(t *testing.T) {
 			SetupFailed{errors.New("x")},
 			StartFailed{drivers.Recoverable(errors.New("x"))},
 			Started{&drivers.Handle{ID: "h"}},
-			Ended{drivers.Exit{}},
-			Ended{drivers.Exit{Code: 1}},
+			Ended{Exit: drivers.Exit{}},
+			Ended{Exit: drivers.Exit{Code: 1}},
 			DelayOver{},
 			KillWanted{},
 			RestartWanted{"r"},
 			Removed{},
 			Noted{DriverEvent("x")},
+			RewindWanted{"r"},
+			Noticed{Key: "k", Event: DriverEvent("x")},
 		}
 		policy := service
 		policy.Mode = rapid.SampledFrom([]string{"fail", "delay"}).Draw(t, "mode")

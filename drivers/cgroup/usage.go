@@ -42,6 +42,8 @@ func (g Group) usageV1(u *drivers.Usage) error {
 	u.RSS, u.Cache, u.Swap = mem["total_rss"], mem["total_cache"], mem["total_swap"]
 	u.MemoryUsage = r.number("memory", "memory.usage_in_bytes")
 	u.MemoryPeak = r.number("memory", "memory.max_usage_in_bytes")
+	u.MemoryKernel = r.number("memory", "memory.kmem.usage_in_bytes")
+	u.MemoryKernelPeak = r.number("memory", "memory.kmem.max_usage_in_bytes")
 	return r.err
 }
 
@@ -53,6 +55,7 @@ func (g Group) usageV2(u *drivers.Usage) error {
 	u.ThrottledPeriods, u.ThrottledNanos = cpu["nr_throttled"], cpu["throttled_usec"]*micro
 	mem := r.table("", "memory.stat")
 	u.RSS, u.Cache = mem["anon"], mem["file"]
+	u.MemoryKernel = mem["kernel"]
 	u.MemoryUsage = r.number("", "memory.current")
 	u.MemoryPeak = r.number("", "memory.peak")
 	u.Swap = r.number("", "memory.swap.current")

@@ -95,7 +95,9 @@ type networker struct {
 	want *drivers.NetworkRequest
 }
 
-func (n networker) TaskNetwork(*drivers.TaskSpec) (*drivers.NetworkRequest, error) { return n.want, nil }
+func (n networker) TaskNetwork(*drivers.TaskSpec) (*drivers.NetworkRequest, error) {
+	return n.want, nil
+}
 
 // fakeNetworks has one network, and notes what is asked of it.
 type fakeNetworks struct {
