@@ -33,6 +33,8 @@ const Namespace = "nomadish"
 type Config struct {
 	// Seccomp filters system calls; only where runc was built with it, else nothing starts.
 	Seccomp bool
+	// Runc is the program that makes containers; default the one in this program. See ProbeRunc.
+	Runc string
 	// Snapshotter of containerd; default overlayfs, or native where the kernel has none.
 	Snapshotter string
 	// Logger; default discard.

@@ -3,6 +3,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -223,7 +224,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	}
 	opts := []client.NewContainerOpts{
 		client.WithSpec(spec),
-		client.WithRuntime(s.l.Shim(), &runc.Options{BinaryName: s.l.Runc(), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot}),
+		client.WithRuntime(s.l.Shim(), &runc.Options{BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot}),
 		client.WithContainerLabels(st.labels(s.task, b.plan.Labels)),
 	}
 	if root := b.plan.Root; root.Image != nil {

@@ -60,8 +60,8 @@ var pluginOptions = map[string]option{
 	"pull_activity_timeout": opt(nomadish.ConfigDuration, "How long a download may receive nothing.").or("2m"),
 	"registry_ca":           opt(nomadish.ConfigString, "File with certificates that registries may be signed by."),
 	"registry_config_path":  opt(nomadish.ConfigString, "Directory with a hosts.toml per registry."),
-	"runc": opt(nomadish.ConfigString, "Runc of the system.").
-		refuses("the one in the program is used, whose version is known to be past the published holes"),
+	"allow_vulnerable_runc": opt(nomadish.ConfigBool, "Use a runc of the system although it has published holes.").or("false"),
+	"runc":                  opt(nomadish.ConfigString, "Path of a runc of the system, in place of the one in the program; one with critical holes is refused."),
 	"tls": opt(nomadish.ConfigBlock, "Certificates for Docker's socket.").
 		notes("there is no Docker: the agent has a containerd of its own").of(drivers.Schema{
 		"ca": {Type: nomadish.ConfigString, Doc: "Certificate of the authority."}, "cert": {Type: nomadish.ConfigString, Doc: "Certificate."},

@@ -191,7 +191,6 @@ func TestReadPlugin(t *testing.T) {
 	}{
 		{map[string]any{"allow_privilege": true}, "allow_privilege (did you mean allow_privileged?)"},
 		{map[string]any{"volumes": map[string]any{"enable": true}}, "volumes: unknown option: enable (did you mean enabled?)"},
-		{map[string]any{"runc": "/usr/sbin/runc"}, "option runc is refused"},
 		{map[string]any{"userns_remap": "default"}, "option userns_remap is refused"},
 		{map[string]any{"gc": map[string]any{"container": false}}, "gc.container: false is refused"},
 		{map[string]any{"pids_limit": -1}, "pids_limit: -1 is negative"},

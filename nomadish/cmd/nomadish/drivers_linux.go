@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,10 +35,10 @@ func subProgram(args []string) (handled bool, code int) {
 }
 
 // standardDrivers makes the drivers of the released program.
-func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
+func standardDrivers(dataDir string, file *agent.File, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
 	config := map[string]drivers.Options{rawexec.Name: drivers.NewOptions(nil)}
 	plugin, values := docker.Name, map[string]any(nil)
-	for _, p := range plugins {
+	for _, p := range file.Plugins {
 		block, err := p.Values()
 		if err != nil {
 			return nil, nil, fmt.Errorf("plugin %q: %w", p.Name, err)
@@ -70,7 +72,11 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 	}
 	o := drivers.NewOptions(values)
 	config[plugin] = o
-	containers, err := container.New(container.Config{Seccomp: runtime.Seccomp(), Logger: logger}, e)
+	runcPath, seccomp, err := runcOf(o, logger)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plugin %q: %w", plugin, err)
+	}
+	containers, err := container.New(container.Config{Runc: runcPath, Seccomp: seccomp, Logger: logger}, e)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,10 +97,43 @@ func standardDrivers(dataDir string, plugins []*agent.PluginFile, dev bool, logg
 	for _, name := range docker.Aliases() {
 		all[name] = inContainers.Alias(name)
 	}
+	var chroot map[string]string
+	if file.Client != nil {
+		chroot = file.Client.ChrootEnv
+	}
+	boxes, err := sandboxes(func(name string) drivers.Options {
+		if o, ok := config[name]; ok {
+			return o
+		}
+		return drivers.NewOptions(nil)
+	}, chroot, containers)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(all, boxes)
 	for name, o := range config {
 		if err := o.Err(); err != nil {
 			return nil, nil, fmt.Errorf("plugin %q: %w", name, err)
 		}
 	}
 	return all, []lifecycle.Part{containers.Run, store.Run}, nil
+}
+
+// runcOf says which runc makes containers, empty for the one in this program, and whether it
+// filters system calls.
+func runcOf(o drivers.Options, logger *slog.Logger) (path string, seccomp bool, err error) {
+	path = o.String("runc")
+	if path == "" {
+		return "", runtime.Seccomp(), nil
+	}
+	r, err := container.ProbeRunc(context.Background(), path)
+	if errors.Is(err, container.ErrVulnerable) {
+		if o.Bool("allow_vulnerable_runc") {
+			logger.Warn("runc has known holes", "path", path, "err", err)
+			err = nil
+		} else {
+			err = fmt.Errorf("%w; leave the option runc out to use the one in this program, or set allow_vulnerable_runc", err)
+		}
+	}
+	return path, r.Seccomp, err
 }
