@@ -56,3 +56,20 @@ type TaskGroupScaleStatus struct {
 	Unhealthy int             // likewise
 	Events    []*ScalingEvent // newest first
 }
+
+// ScalingPolicyStub is a scaling policy in a list.
+type ScalingPolicyStub struct {
+	ID          string
+	Enabled     bool
+	Type        string
+	Target      map[string]string
+	CreateIndex uint64
+	ModifyIndex uint64
+}
+
+// Stub returns the policy as lists show it.
+func (p *ScalingPolicy) Stub() *ScalingPolicyStub {
+	return &ScalingPolicyStub{
+		ID: p.ID, Enabled: Val(p.Enabled), Type: p.Type, Target: p.Target, CreateIndex: p.CreateIndex, ModifyIndex: p.ModifyIndex,
+	}
+}

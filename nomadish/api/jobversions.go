@@ -58,3 +58,14 @@ func (j Jobs) ScaleStatus(ctx context.Context, jobID string, q *Query) (*nomadis
 func (j Jobs) Scale(ctx context.Context, jobID string, req *nomadish.ScalingRequest) (*nomadish.JobRegisterResponse, error) {
 	return put[*nomadish.JobRegisterResponse](ctx, j.c, j.path(jobID, "/scale"), target(req.WriteRequest), req)
 }
+
+// ScalingPolicies lists the scaling policies of groups by ID; the query's parameters may be job
+// and type.
+func (j Jobs) ScalingPolicies(ctx context.Context, q *Query) ([]*nomadish.ScalingPolicyStub, Meta, error) {
+	return get[[]*nomadish.ScalingPolicyStub](ctx, j.c, "/v1/scaling/policies", q)
+}
+
+// ScalingPolicy reads a group's scaling policy.
+func (j Jobs) ScalingPolicy(ctx context.Context, policyID string, q *Query) (*nomadish.ScalingPolicy, Meta, error) {
+	return get[*nomadish.ScalingPolicy](ctx, j.c, "/v1/scaling/policy/"+id(policyID), q)
+}

@@ -42,3 +42,11 @@ func (c *cluster) ScaleStatus(_ context.Context, ws memdb.WatchSet, namespace, i
 func (c *cluster) ScaleJob(_ context.Context, _ string, req *nomadish.ScalingRequest) (*nomadish.JobRegisterResponse, uint64, error) {
 	return &nomadish.JobRegisterResponse{JobModifyIndex: uint64(*req.Count)}, 16, nil
 }
+
+func (c *cluster) ScalingPolicies(_ context.Context, ws memdb.WatchSet, _, jobID, kind string) ([]*nomadish.ScalingPolicyStub, uint64, error) {
+	return []*nomadish.ScalingPolicyStub{{ID: "p1", Type: kind, Target: map[string]string{"Job": jobID}}}, c.watch(ws), nil
+}
+
+func (c *cluster) ScalingPolicy(_ context.Context, ws memdb.WatchSet, _, id string) (*nomadish.ScalingPolicy, uint64, error) {
+	return &nomadish.ScalingPolicy{ID: id}, c.watch(ws), nil
+}

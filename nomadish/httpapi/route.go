@@ -30,6 +30,8 @@ const (
 	PermSubmitJob        Permission = "namespace:submit-job"
 	PermParseJob         Permission = "namespace:parse-job"
 	PermReadJobScaling   Permission = "namespace:read-job-scaling"
+	PermListScaling      Permission = "namespace:list-scaling-policies"
+	PermReadScaling      Permission = "namespace:read-scaling-policy"
 	PermScaleJob         Permission = "namespace:scale-job"
 	PermAllocLifecycle   Permission = "namespace:alloc-lifecycle"
 	PermAllocExec        Permission = "namespace:alloc-exec"

@@ -3,6 +3,9 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"iter"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -122,4 +125,48 @@ func checkScaling(job *nomadish.Job, req *nomadish.ScalingRequest) error {
 	next := job.Copy()
 	next.TaskGroup(req.Target["Group"]).Count = nomadish.Ptr(int(count))
 	return next.Validate() // all groups together have a limit
+}
+
+// ScalingPolicies lists the policies of groups by id, of one job if jobID is not empty, and of
+// one type if kind is not.
+func (e *Endpoint) ScalingPolicies(_ context.Context, ws memdb.WatchSet, namespace, jobID, kind string) ([]*nomadish.ScalingPolicyStub, uint64, error) {
+	r := e.store.Reader()
+	var all []*nomadish.ScalingPolicyStub
+	for p := range policies(r, ws, namespace) {
+		if (jobID == "" || p.Target["Job"] == jobID) && (kind == "" || p.Type == kind) {
+			all = append(all, p.Stub())
+		}
+	}
+	slices.SortFunc(all, func(a, b *nomadish.ScalingPolicyStub) int { return strings.Compare(a.ID, b.ID) })
+	return all, r.TableIndex(state.TableJobs), nil
+}
+
+// ScalingPolicy returns the policy of a group.
+func (e *Endpoint) ScalingPolicy(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.ScalingPolicy, uint64, error) {
+	r := e.store.Reader()
+	for p := range policies(r, ws, namespace) {
+		if p.ID == id {
+			return p, p.ModifyIndex, nil
+		}
+	}
+	return nil, r.TableIndex(state.TableJobs), nomadish.Errorf(nomadish.KindNotFound, "scaling policy not found")
+}
+
+// policies are the scaling policies of all groups, with the indexes of their jobs.
+func policies(r state.Reader, ws memdb.WatchSet, namespace string) iter.Seq[*nomadish.ScalingPolicy] {
+	return func(yield func(*nomadish.ScalingPolicy) bool) {
+		for job := range r.Jobs(ws, namespace) {
+			for _, g := range job.TaskGroups {
+				if g.Scaling == nil || nomadish.Val(job.Stop) {
+					continue
+				}
+				p := *g.Scaling
+				p.Namespace = nomadish.Val(job.Namespace)
+				p.CreateIndex, p.ModifyIndex = nomadish.Val(job.CreateIndex), nomadish.Val(job.JobModifyIndex)
+				if !yield(&p) {
+					return
+				}
+			}
+		}
+	}
 }

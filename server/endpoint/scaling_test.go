@@ -116,3 +116,40 @@ func TestScaleRefuses(t *testing.T) {
 		})
 	}
 }
+
+// Scaling policies are those of the groups of jobs that are not stopped, each with an id that
+// versions of the job share.
+func TestScalingPolicies(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	job := newJob("web")
+	job.TaskGroups[0].Scaling = &nomadish.ScalingPolicy{Max: nomadish.Ptr(int64(8))}
+	w.register(job)
+	w.register(newJob("plain"))
+	list := func(job, kind string) []*nomadish.ScalingPolicyStub {
+		t.Helper()
+		all, _, err := w.ScalingPolicies(t.Context(), nil, "default", job, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	all := list("", "")
+	if len(all) != 1 || all[0].Target["Job"] != "web" || !all[0].Enabled || all[0].CreateIndex == 0 {
+		t.Fatalf("got %s", shown(t, all))
+	}
+	if len(list("plain", "")) != 0 || len(list("web", "vertical")) != 0 || len(list("web", "horizontal")) != 1 {
+		t.Error("the job's name or the type does not count")
+	}
+	policy, _, err := w.ScalingPolicy(t.Context(), nil, "default", all[0].ID)
+	if err != nil || nomadish.Val(policy.Max) != 8 || policy.Namespace != "default" {
+		t.Errorf("got %s, %v", shown(t, policy), err)
+	}
+	_, _, err = w.ScalingPolicy(t.Context(), nil, "default", "x")
+	wantKind(t, err, nomadish.KindNotFound, "scaling policy not found")
+	if _, _, err := w.DeregisterJob(t.Context(), &nomadish.JobDeregisterRequest{JobID: "web", WriteRequest: inDefault}); err != nil {
+		t.Fatal(err)
+	}
+	if len(list("", "")) != 0 {
+		t.Error("a stopped job has a policy")
+	}
+}
