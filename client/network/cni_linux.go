@@ -33,8 +33,10 @@ func (m *Manager) setupCNI(ctx context.Context, l *lease, ns *os.File, fresh boo
 	if l.CNI != nil && !fresh {
 		return l, nil
 	}
-	if err := m.removeCNI(ctx, l); err != nil {
-		m.log.Warn("let CNI plugins take back a lost network", "id", l.Request.ID, "err", err)
+	if l.CNI != nil || !fresh { // or an agent was killed before it wrote down what they made
+		if err := m.removeCNI(ctx, l); err != nil {
+			m.log.Warn("let CNI plugins take back a lost network", "id", l.Request.ID, "err", err)
+		}
 	}
 	if _, err := m.links.connect(l, ns); err != nil { // its loopback interface
 		return nil, err

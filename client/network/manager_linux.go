@@ -338,8 +338,11 @@ func (m *Manager) free(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
-	if l.CNI != nil {
-		if err := m.removeCNI(ctx, l); err != nil {
+	if strings.HasPrefix(l.Request.Mode, ModeCNI) {
+		err := m.removeCNI(ctx, l)
+		if errors.Is(err, ErrUnsupported) {
+			m.log.Warn("a CNI network is not configured any more; its plugins can't take it back", "id", id, "err", err)
+		} else if err != nil {
 			return err
 		}
 	}
