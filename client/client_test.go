@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -313,6 +314,50 @@ func TestUserRestartsATask(t *testing.T) {
 	eventually(t, "it was restarted", func() bool { return w.count(task.TaskID(a.ID, "t", 2)) == 1 })
 	if err := c.Restart(t.Context(), a.ID, &nomadish.AllocRestartRequest{TaskName: "zz"}); err == nil || err.Error() != `unknown task name "zz"` {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Restarted as a whole, an allocation does again what prepares it, before its main tasks.
+func TestUserRestartsAllTasks(t *testing.T) {
+	w, server := newWorld(), newFakeServer()
+	c := start(t, testConfig(t.TempDir(), w), server, nil)
+	hook := func(t *nomadish.Task, hook string, sidecar bool) *nomadish.Task {
+		t.Lifecycle = &nomadish.TaskLifecycle{Hook: hook, Sidecar: sidecar}
+		return t
+	}
+	var mu sync.Mutex
+	var order []string
+	w.startFn = func(s *drivers.TaskSpec) error {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, s.Task)
+		return nil
+	}
+	a := newAlloc(newJob("service",
+		hook(newTask("cleanup", map[string]any{"exits": 0.0}), "poststop", false), newTask("main", nil), newTask("other", nil),
+		hook(newTask("after", map[string]any{"exits": 0.0}), "poststart", false), hook(newTask("init", map[string]any{"exits": 0.0}), "prestart", false),
+	))
+	server.place(a)
+	begun := func(n int) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(order) == n && statusIs(server, a.ID, nomadish.AllocClientRunning)()
+		}
+	}
+	eventually(t, "the tasks run", begun(4))
+	// The last one has ended, too, or it would be killed in its midst.
+	eventually(t, "the helper has ended", func() bool { return server.report(a.ID).TaskStates["after"].State == nomadish.TaskStateDead })
+	if err := c.Restart(t.Context(), a.ID, &nomadish.AllocRestartRequest{AllTasks: true}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all tasks were started again", begun(8))
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(order[1:3])
+	slices.Sort(order[5:7])
+	if want := []string{"init", "main", "other", "after", "init", "main", "other", "after"}; !slices.Equal(order, want) {
+		t.Errorf("order of starts: got %q, want %q", order, want)
 	}
 }
 
