@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nomadish/nomadish/client/alloc"
+	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task/hooks"
 	"github.com/nomadish/nomadish/nomadish"
@@ -23,7 +24,7 @@ type networks interface {
 // Attributes that say what of networks is not as it should be.
 const (
 	attrNoBridge  = "nomadish.network.unavailable" // why there are no networks but the host's
-	attrObstacles = "nomadish.network.obstacles"   // rules of others that may be in the way
+	attrObstacles = "unique.network.obstacles"     // rules of others that may be in the way
 )
 
 // hooksConfig leaves the networks out where there are none: an interface that holds nothing
@@ -90,7 +91,28 @@ func (c *Client) offerNetworks(n *nomadish.Node) {
 		}
 		n.NodeResources.NodeNetworks = append(n.NodeResources.NodeNetworks, nn)
 	}
+	c.nameObstacles(n)
+}
+
+// nameObstacles says in a node's attributes which rules of others may be in the way.
+func (c *Client) nameObstacles(n *nomadish.Node) {
+	delete(n.Attributes, attrObstacles)
 	if found := c.networks.Obstacles(); len(found) > 0 {
 		n.Attributes[attrObstacles] = strings.Join(found, "; ")
 	}
+}
+
+// networksChanged registers the node anew when the rules of others have changed.
+func (c *Client) networksChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.node == nil {
+		return // it is being made
+	}
+	n := *c.node
+	n.Attributes = maps.Clone(n.Attributes)
+	c.nameObstacles(&n)
+	n.ComputedClass = fingerprint.ComputedClass(&n)
+	c.node = &n
+	notify(c.nodeDirty)
 }

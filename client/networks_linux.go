@@ -13,7 +13,7 @@ func (c *Client) makeNetworks() error {
 		return nil
 	}
 	cfg := *c.cfg.Network
-	cfg.DataDir, cfg.Logger = c.cfg.DataDir, c.log
+	cfg.DataDir, cfg.Logger, cfg.Changed = c.cfg.DataDir, c.log, c.networksChanged
 	m, err := network.New(cfg)
 	if errors.Is(err, network.ErrUnsupported) {
 		c.noNetworks = err.Error()

@@ -3,8 +3,11 @@ package fingerprint
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -151,5 +154,29 @@ func TestCountRanges(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: got %d, want %d", list, got, want)
 		}
+	}
+}
+
+// A host network is found by its addresses, with the ports that it keeps; interfaces that
+// are to be skipped are not there at all.
+func TestHostNetworks(t *testing.T) {
+	cfg := Config{Root: machineDir(t, debian), HostNetworks: map[string]*nomadish.HostNetworkInfo{
+		"inner": {Name: "inner", CIDR: "127.0.0.0/8", ReservedPorts: "22"}, "other": {Name: "other", CIDR: "192.0.2.0/32"},
+		"byname": {Name: "byname", Interface: "lo"},
+	}}
+	reserved := map[string]string{}
+	for _, nn := range detect(t, cfg).NodeResources.NodeNetworks {
+		for _, a := range nn.Addresses {
+			if a.Address == "127.0.0.1" {
+				reserved[a.Alias] = a.ReservedPorts
+			}
+		}
+	}
+	if d := cmp.Diff(map[string]string{"default": "", "inner": "22", "byname": ""}, reserved); d != "" {
+		t.Errorf("reserved ports of 127.0.0.1 by host network (-want +got): %s", d)
+	}
+	cfg.DataDir, cfg.Loopback, cfg.Skip = t.TempDir(), true, func(string) bool { return true }
+	if err := Detect(t.Context(), cfg, &nomadish.Node{}); err == nil || !strings.Contains(err.Error(), "no interface has an address") {
+		t.Errorf("with all interfaces skipped: got %v", err)
 	}
 }

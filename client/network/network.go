@@ -70,6 +70,7 @@ type Config struct {
 	// process's own. It lets a test have a host of its own.
 	Host string
 
+	Changed  func()        // called when Obstacles has changed; default nothing
 	Interval time.Duration // time between looks whether all is right; default 10s
 	Logger   *slog.Logger  // default discard
 }
@@ -90,6 +91,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.CNIConfigDir = cmp.Or(c.CNIConfigDir, "/opt/cni/config")
 	c.Interval = cmp.Or(c.Interval, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
 	c.Subnet, c.Subnet6 = c.Subnet.Masked(), c.Subnet6.Masked()
 	return c, c.validate()
 }

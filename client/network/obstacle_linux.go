@@ -20,12 +20,16 @@ func (m *Manager) look() error {
 		return err
 	}
 	m.mu.Lock()
-	fresh := slices.ContainsFunc(found, func(s string) bool { return !slices.Contains(m.others, s) })
+	changed := !slices.Equal(found, m.others)
 	m.others = found
 	m.mu.Unlock()
-	if fresh {
+	if !changed {
+		return nil
+	}
+	if len(found) > 0 {
 		m.log.Warn("rules of others may keep packets from the networks of tasks", "rules", strings.Join(found, "; "))
 	}
+	m.cfg.Changed()
 	return nil
 }
 

@@ -71,9 +71,9 @@ func TestUnknownKeysNameTheirPlace(t *testing.T) {
 }
 
 func TestKeysWithoutEffectWarn(t *testing.T) {
-	_, warnings, err := load(t, "enable_syslog = true\nclient {\n  cni_path = \"/opt/cni/bin\"\n}\n")
-	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[1], "client.cni_path") {
-		t.Errorf("warnings %q, %v; want enable_syslog and client.cni_path", warnings, err)
+	_, warnings, err := load(t, "enable_syslog = true\nclient {\n  client_min_port = 14000\n}\n")
+	if err != nil || len(warnings) != 2 || !strings.Contains(warnings[1], "client.client_min_port") {
+		t.Errorf("warnings %q, %v; want enable_syslog and client.client_min_port", warnings, err)
 	}
 }
 

@@ -144,10 +144,16 @@ func (f *feasibility) addNetworks(networks []*nomadish.NetworkResource) {
 
 // reject returns why a node can't run the group, or "".
 func (f *feasibility) reject(site *capacity.Site) string {
-	if reason := f.class(site.Node); reason != "" {
+	n := site.Node
+	// Before the constraints, which for a bridge name plugins that nobody needs to install.
+	for _, mode := range f.modes {
+		if !offersMode(n, mode) {
+			return fmt.Sprintf("missing network %q", mode)
+		}
+	}
+	if reason := f.class(n); reason != "" {
 		return reason
 	}
-	n := site.Node
 	for _, d := range f.drivers {
 		if info := n.Drivers[d]; info == nil || !info.Detected || !info.Healthy {
 			return "missing drivers"
@@ -160,11 +166,6 @@ func (f *feasibility) reject(site *capacity.Site) string {
 		have := n.HostVolumes[v.Source]
 		if v.Type != "host" || have == nil || have.ReadOnly && !v.ReadOnly {
 			return "missing compatible host volumes"
-		}
-	}
-	for _, mode := range f.modes {
-		if !offersMode(n, mode) {
-			return "missing network"
 		}
 	}
 	for _, alias := range f.networks {

@@ -131,9 +131,16 @@ func TestRejectedNodesAreCounted(t *testing.T) {
 		}},
 		{name: "network mode", setup: func(j *nomadish.Job, n []*nomadish.Node) {
 			j.TaskGroups[0].Networks = []*nomadish.NetworkResource{{Mode: "bridge"}}
+			j.Constraints = append(j.Constraints, &nomadish.Constraint{LTarget: "${attr.plugins.cni.version.bridge}", Operand: "semver", RTarget: ">= 0.4.0"})
 		}, want: nomadish.AllocationMetric{
 			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
-			ConstraintFiltered: map[string]int{"missing network": 3},
+			ConstraintFiltered: map[string]int{`missing network "bridge"`: 3},
+		}},
+		{name: "host network", setup: func(j *nomadish.Job, n []*nomadish.Node) {
+			j.TaskGroups[0].Networks = []*nomadish.NetworkResource{{DynamicPorts: []nomadish.Port{{Label: "http", HostNetwork: "public"}}}}
+		}, want: nomadish.AllocationMetric{
+			NodesEvaluated: 3, NodesFiltered: 3, NodesInPool: 3, NodesAvailable: map[string]int{"dc1": 3},
+			ConstraintFiltered: map[string]int{`missing host network "public"`: 3},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
