@@ -10,12 +10,14 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
+	"github.com/nomadish/nomadish/server/leader/evals"
 )
 
 // maxProfile is the longest time that a profile may take.
@@ -144,8 +146,8 @@ func hostFile(path string) string {
 	return string(data[:min(len(data), maxHostFile)])
 }
 
-// enabledSchedulers are the types of jobs that workers schedule.
-var enabledSchedulers = []string{nomadish.JobTypeService, nomadish.JobTypeBatch, nomadish.JobTypeSystem, nomadish.JobTypeSysBatch}
+// coreScheduler is Nomad's name for collecting garbage, which is always done.
+const coreScheduler = "_core"
 
 // Schedulers lists the server's workers. They work while it leads.
 func (d *debug) Schedulers(context.Context) (*nomadish.SchedulerWorkers, error) {
@@ -158,13 +160,14 @@ func (d *debug) Schedulers(context.Context) (*nomadish.SchedulerWorkers, error) 
 	}
 	out := &nomadish.SchedulerWorkers{ServerID: d.cfg.Name + "." + d.cfg.Region, Schedulers: []nomadish.SchedulerWorker{}}
 	busy := d.server.Evals().Stats().Delivered
-	for i := range d.server.Evals().Workers() {
+	workers, types := d.server.Evals().Workers()
+	for i := range workers {
 		work := "WaitingToDequeue"
 		if i < busy {
 			work = "Scheduling"
 		}
 		out.Schedulers = append(out.Schedulers, nomadish.SchedulerWorker{
-			ID: fmt.Sprintf("%s-%d", d.id, i), EnabledSchedulers: enabledSchedulers, Started: d.started,
+			ID: fmt.Sprintf("%s-%d", d.id, i), EnabledSchedulers: append(types, coreScheduler), Started: d.started,
 			Status: status, WorkloadStatus: work,
 		})
 	}
@@ -176,9 +179,35 @@ func (d *debug) SchedulersConfig(context.Context) (*nomadish.SchedulerWorkerConf
 	if d.server == nil {
 		return nil, errNoServer
 	}
+	n, types := d.server.Evals().Workers()
 	return &nomadish.SchedulerWorkerConfig{
-		ServerID: d.cfg.Name + "." + d.cfg.Region, NumSchedulers: d.server.Evals().Workers(), EnabledSchedulers: enabledSchedulers,
+		ServerID: d.cfg.Name + "." + d.cfg.Region, NumSchedulers: n, EnabledSchedulers: append(types, coreScheduler),
 	}, nil
+}
+
+// SetSchedulersConfig says how many workers the server has from now on, until it ends.
+func (d *debug) SetSchedulersConfig(ctx context.Context, req *nomadish.SchedulerWorkerConfig) (*nomadish.SchedulerWorkerConfig, error) {
+	if d.server == nil {
+		return nil, errNoServer
+	}
+	var types []string
+	known := []string{nomadish.JobTypeService, nomadish.JobTypeBatch, nomadish.JobTypeSystem, nomadish.JobTypeSysBatch, coreScheduler}
+	for _, name := range req.EnabledSchedulers {
+		if !slices.Contains(known, name) {
+			return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid request: unknown scheduler %q", name)
+		}
+		if name != coreScheduler {
+			types = append(types, name)
+		}
+	}
+	if req.NumSchedulers > evals.MaxWorkers {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid request: num_schedulers: %d are more than %d", req.NumSchedulers, evals.MaxWorkers)
+	}
+	if req.NumSchedulers < 0 || !slices.Contains(req.EnabledSchedulers, coreScheduler) {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid request")
+	}
+	d.server.Evals().SetWorkers(req.NumSchedulers, types)
+	return d.SchedulersConfig(ctx)
 }
 
 var errNoServer = nomadish.Errorf(nomadish.KindInvalid, "this agent is no server")

@@ -78,6 +78,13 @@ func (a Agent) SchedulersConfig(ctx context.Context) (*nomadish.SchedulerWorkerC
 	return out, err
 }
 
+// SetSchedulersConfig says how many workers the server that is asked has from now on, until
+// it ends, and for which types of jobs: "_core" must be among them.
+func (a Agent) SetSchedulersConfig(ctx context.Context, workers int, types []string) (*nomadish.SchedulerWorkerConfig, error) {
+	return put[*nomadish.SchedulerWorkerConfig](ctx, a.c, "/v1/agent/schedulers/config", nil,
+		&nomadish.SchedulerWorkerConfig{NumSchedulers: workers, EnabledSchedulers: types})
+}
+
 // Metrics returns the metrics of the agent that is asked.
 func (a Agent) Metrics(ctx context.Context) (*nomadish.MetricsSummary, error) {
 	out, _, err := get[*nomadish.MetricsSummary](ctx, a.c, "/v1/metrics", nil)

@@ -72,6 +72,7 @@ type Debug interface {
 	Host(ctx context.Context) (*nomadish.HostInfo, error)
 	Schedulers(ctx context.Context) (*nomadish.SchedulerWorkers, error)
 	SchedulersConfig(ctx context.Context) (*nomadish.SchedulerWorkerConfig, error)
+	SetSchedulersConfig(ctx context.Context, req *nomadish.SchedulerWorkerConfig) (*nomadish.SchedulerWorkerConfig, error)
 }
 
 // Server is a server's half of the backends.
@@ -83,6 +84,7 @@ type Server struct {
 	JobVersions JobVersions
 	Planner     Planner
 	Scaling     Scaling
+	Launches    Launches
 	Parser      Parser
 	Allocations Allocations
 	Evaluations Evaluations

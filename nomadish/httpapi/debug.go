@@ -86,6 +86,17 @@ func (a *API) schedulersConfig(r *Request) (any, error) {
 	return a.back.Debug.SchedulersConfig(r.Context())
 }
 
+func (a *API) setSchedulersConfig(r *Request) (any, error) {
+	if a.back.Debug == nil {
+		return nil, errNoDebug
+	}
+	req := &nomadish.SchedulerWorkerConfig{}
+	if err := r.Decode(req); err != nil {
+		return nil, err
+	}
+	return a.back.Debug.SetSchedulersConfig(r.Context(), req)
+}
+
 // toAgent returns the way to the agent that a request names by ?node_id or ?server_id.
 func (a *API) toAgent(r *Request) (http.RoundTripper, error) {
 	node, server := r.Value("node_id"), r.Value("server_id")

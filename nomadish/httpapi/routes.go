@@ -32,6 +32,7 @@ func (a *API) routes() []Route {
 		{write, "/v1/job/*id/revert", PermSubmitJob, OnLeader, 0, 0, a.revertJob},
 		{write, "/v1/job/*id/stable", PermSubmitJob, OnLeader, 0, 0, a.stabilizeJob},
 		{write, "/v1/job/*id/plan", PermSubmitJob, OnLeader, 0, bodyJob, a.planJob},
+		{write, "/v1/job/*id/periodic/force", PermDispatchJob, OnLeader, 0, 0, a.forcePeriodicJob},
 		{get, "/v1/job/*id/scale", PermReadJobScaling, OnServer, Read, 0, a.scaleStatus},
 		{write, "/v1/job/*id/scale", PermScaleJob, OnLeader, 0, 0, a.scaleJob},
 		{get, "/v1/scaling/policies", PermListScaling, OnServer, Read, 0, a.scalingPolicies},

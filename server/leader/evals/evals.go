@@ -71,11 +71,14 @@ type Evals struct {
 	store    *state.Store
 	proposer Proposer
 	current  atomic.Pointer[session]
+	crew     atomic.Pointer[crew]
 }
 
 // New returns an Evals that does nothing yet.
 func New(cfg Config, store *state.Store, proposer Proposer) *Evals {
-	return &Evals{cfg: cfg.withDefaults(), store: store, proposer: proposer}
+	e := &Evals{cfg: cfg.withDefaults(), store: store, proposer: proposer}
+	e.crew.Store(&crew{workers: e.cfg.Workers, types: jobTypes, changed: make(chan struct{})})
+	return e
 }
 
 // restartPause is the time between two tries to begin from the state.
@@ -136,10 +139,7 @@ func (e *Evals) session(ctx context.Context) error {
 		s.reapFailed,
 		s.rescan,
 	}
-	for range e.cfg.Workers {
-		parts = append(parts, s.work)
-	}
-	return lifecycle.Run(ctx, parts...)
+	return lifecycle.Run(ctx, append(parts, s.workers)...)
 }
 
 // load takes over the state as it is.

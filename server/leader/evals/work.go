@@ -27,17 +27,18 @@ const (
 // jobTypes are the types of evaluations that workers take.
 var jobTypes = []string{"service", "batch", "system", "sysbatch"}
 
-// work takes one evaluation after the other until ctx ends.
-func (s *session) work(ctx context.Context) error {
+// work takes one evaluation after the other until idle ends, and finishes the one that it is
+// at unless ctx ends too.
+func (s *session) work(ctx, idle context.Context, types []string) {
 	for {
-		d, err := s.broker.Dequeue(ctx, jobTypes...)
+		d, err := s.broker.Dequeue(idle, types...)
 		if err != nil {
-			return nil
+			return
 		}
 		finish := s.broker.Ack
 		if err := s.answer(ctx, d); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return
 			}
 			s.cfg.Logger.Warn("evaluation given back", "eval_id", d.Eval.ID, "job_id", d.Eval.JobID, "err", err)
 			finish = s.broker.Nack
