@@ -81,3 +81,16 @@ type JobTagResponse struct {
 	TaggedTime  int64 // nanoseconds since 1970
 	QueryMeta
 }
+
+// PeriodicForceRequest asks to launch a periodic job now.
+type PeriodicForceRequest struct {
+	JobID string
+	WriteRequest
+}
+
+// PeriodicForceResponse answers a PeriodicForceRequest.
+type PeriodicForceResponse struct {
+	EvalID          string
+	EvalCreateIndex uint64
+	QueryMeta
+}

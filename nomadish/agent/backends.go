@@ -20,7 +20,7 @@ func (a *Agent) backends() httpapi.Backends {
 		e := a.server.Endpoint()
 		b.Authority = e
 		b.Server = &httpapi.Server{
-			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Parser: e, Allocations: e, Evaluations: e,
+			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
 			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Operator: e, Catalog: e, System: e, Events: a.server.Events(), Search: e,
 		}
 	}

@@ -69,3 +69,8 @@ func (j Jobs) ScalingPolicies(ctx context.Context, q *Query) ([]*nomadish.Scalin
 func (j Jobs) ScalingPolicy(ctx context.Context, policyID string, q *Query) (*nomadish.ScalingPolicy, Meta, error) {
 	return get[*nomadish.ScalingPolicy](ctx, j.c, "/v1/scaling/policy/"+id(policyID), q)
 }
+
+// ForcePeriodic launches a periodic job now.
+func (j Jobs) ForcePeriodic(ctx context.Context, req *nomadish.PeriodicForceRequest) (*nomadish.PeriodicForceResponse, error) {
+	return put[*nomadish.PeriodicForceResponse](ctx, j.c, j.path(req.JobID, "/periodic/force"), target(req.WriteRequest), req)
+}

@@ -99,6 +99,7 @@ func commands() []command {
 		jobTagApplyCommand(),
 		jobTagUnsetCommand(),
 		jobEvalCommand(),
+		jobPeriodicForceCommand(),
 		jobAllocsCommand(),
 		jobDeploymentsCommand(),
 		jobInitCommand(),

@@ -54,7 +54,7 @@ func (c *cluster) api(t testing.TB, change ...func(*Config, *Backends)) *API {
 	back := Backends{
 		Authority: c, Router: routerOf{c}, Agent: c, Metrics: c,
 		Server: &Server{
-			Reads: c, Status: c, Jobs: c, JobWrites: c, JobVersions: c, Planner: c, Scaling: c, Parser: c, Allocations: c, Evaluations: c,
+			Reads: c, Status: c, Jobs: c, JobWrites: c, JobVersions: c, Planner: c, Scaling: c, Launches: c, Parser: c, Allocations: c, Evaluations: c,
 			Deployments: c, Nodes: nodesOf{c}, NodeWrites: c, NodeAgents: c, Operator: c, Catalog: c, System: c,
 		},
 		Node: &Node{ID: nodeID, Files: filesOf{c}, Usage: usageOf{c}},

@@ -50,3 +50,7 @@ func (c *cluster) ScalingPolicies(_ context.Context, ws memdb.WatchSet, _, jobID
 func (c *cluster) ScalingPolicy(_ context.Context, ws memdb.WatchSet, _, id string) (*nomadish.ScalingPolicy, uint64, error) {
 	return &nomadish.ScalingPolicy{ID: id}, c.watch(ws), nil
 }
+
+func (c *cluster) ForcePeriodicJob(_ context.Context, req *nomadish.PeriodicForceRequest) (*nomadish.PeriodicForceResponse, uint64, error) {
+	return &nomadish.PeriodicForceResponse{EvalID: req.JobID}, 17, nil
+}

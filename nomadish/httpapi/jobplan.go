@@ -12,6 +12,11 @@ type Planner interface {
 	PlanJob(ctx context.Context, req *nomadish.JobPlanRequest) (*nomadish.JobPlanResponse, uint64, error)
 }
 
+// Launches launches jobs that do not run by themselves. The last result is the write's index.
+type Launches interface {
+	ForcePeriodicJob(ctx context.Context, req *nomadish.PeriodicForceRequest) (*nomadish.PeriodicForceResponse, uint64, error)
+}
+
 func (a *API) planJob(r *Request) (any, error) {
 	req := &nomadish.JobPlanRequest{}
 	if err := r.Decode(req); err != nil {
@@ -28,6 +33,24 @@ func (a *API) planJob(r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.SetIndex(index)
+	return resp, nil
+}
+
+func (a *API) forcePeriodicJob(r *Request) (any, error) {
+	req := &nomadish.PeriodicForceRequest{}
+	if err := r.DecodeOptional(req); err != nil {
+		return nil, err
+	}
+	if err := sameJob(r, &req.JobID); err != nil {
+		return nil, err
+	}
+	a.writeTarget(r, &req.WriteRequest)
+	resp, index, err := a.back.Server.Launches.ForcePeriodicJob(r.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Index = index
 	r.SetIndex(index)
 	return resp, nil
 }

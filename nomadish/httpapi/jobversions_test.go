@@ -38,6 +38,8 @@ func TestClientOfVersions(t *testing.T) {
 			count := int64(5)
 			scaled, err := jobs.Scale(ctx, "a/b", &nomadish.ScalingRequest{Count: &count, Target: map[string]string{"Group": "g"}})
 			check("scale", scaled.JobModifyIndex, uint64(5), err)
+			forced, err := jobs.ForcePeriodic(ctx, &nomadish.PeriodicForceRequest{JobID: "a/b"})
+			check("force", forced.EvalID, "a/b", err)
 			policies, _, err := jobs.ScalingPolicies(ctx, &api.Query{})
 			check("policies", len(policies), 1, err)
 			policy, _, err := jobs.ScalingPolicy(ctx, "p1", nil)

@@ -32,6 +32,7 @@ const (
 	PermReadJobScaling   Permission = "namespace:read-job-scaling"
 	PermListScaling      Permission = "namespace:list-scaling-policies"
 	PermReadScaling      Permission = "namespace:read-scaling-policy"
+	PermDispatchJob      Permission = "namespace:dispatch-job"
 	PermScaleJob         Permission = "namespace:scale-job"
 	PermAllocLifecycle   Permission = "namespace:alloc-lifecycle"
 	PermAllocExec        Permission = "namespace:alloc-exec"
