@@ -65,7 +65,7 @@ const marksDir = "artifacts"
 
 // openMarks opens the directory of the marks, below the task's private one.
 func openMarks(s *task.Setup) (*os.Root, error) {
-	root, err := os.OpenRoot(filepath.Join(s.Root, s.Task.Name, privateDir))
+	root, err := openBelow(s.Root, filepath.Join(s.Task.Name, privateDir))
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +97,7 @@ func (h artifacts) fetch(ctx context.Context, s *task.Setup, i int, a *nomadish.
 		return err
 	}
 	defer root.Close()
+	req.Root = root
 	if in.left < 0 {
 		return &task.InvalidError{Err: fmt.Errorf("artifact %d: longer than %d bytes after interpolation", i+1, maxText)}
 	}
@@ -154,7 +155,7 @@ func destination(in *interpolator, s *task.Setup, req *artifact.Request, written
 	if req.Dest = rest; rest == "" {
 		req.Dest = "."
 	}
-	root, err := os.OpenRoot(filepath.Join(s.Root, first))
+	root, err := openBelow(s.Root, first)
 	if err != nil {
 		return nil, drivers.Recoverable(err)
 	}

@@ -101,6 +101,17 @@ func taskDir(s *task.Setup) drivers.TaskDir {
 	}
 }
 
+// openBelow opens a directory below an allocation's. A link that a task has put in its place
+// leads nowhere out of the allocation.
+func openBelow(allocDir, name string) (*os.Root, error) {
+	root, err := os.OpenRoot(allocDir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenRoot(name)
+}
+
 // checkName refuses the names that would lead out of the allocation's directory or into
 // the shared one, whatever the server let pass.
 func checkName(name string) error {

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/logs"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
@@ -49,7 +51,7 @@ func newSetup(t testing.TB) *task.Setup {
 		},
 		Group: group, Task: webTask, Driver: mock.New(nil), Root: filepath.Join(t.TempDir(), "alloc"), Attempt: 1,
 		Capabilities: drivers.Capabilities{Isolation: drivers.IsolationNone},
-		Spec:         &drivers.TaskSpec{}, Emit: func(*nomadish.TaskEvent) {},
+		Spec:         &drivers.TaskSpec{}, Emit: func(*nomadish.TaskEvent) {}, Notify: func(drivers.Notice) {},
 	}
 }
 
@@ -59,7 +61,11 @@ func pipeline(t testing.TB) task.Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return All(Config{Collector: c, Region: "global", CgroupParent: "nomadish-test"})
+	f, err := artifact.New(artifact.Config{RetryWait: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return All(Config{Collector: c, Artifacts: f, Region: "global", CgroupParent: "nomadish-test"})
 }
 
 // prepare runs all hooks and frees what they made when the test ends.
@@ -223,9 +229,10 @@ func TestRefusals(t *testing.T) {
 		want   string
 	}{
 		{"template", func(s *task.Setup) { s.Task.Templates = []*nomadish.Template{{}} }, "not support yet: template"},
-		{"artifact and volume", func(s *task.Setup) {
-			s.Task.Artifacts, s.Task.VolumeMounts = []*nomadish.TaskArtifact{{}}, []*nomadish.VolumeMount{{}}
-		}, "not support yet: artifact, volume_mount"},
+		{"secret and volume", func(s *task.Setup) {
+			s.Task.Secrets, s.Task.VolumeMounts = []*nomadish.Secret{{}}, []*nomadish.VolumeMount{{}}
+		}, "not support yet: secret, volume_mount"},
+		{"artifact of an unknown kind", func(s *task.Setup) { withArtifact(s, "ext::sh", "../..", nil) }, `artifact destination "../.." is outside`},
 		{"name leads out", func(s *task.Setup) { s.Task.Name = "../x" }, `task name "../x"`},
 		{"name of the shared directory", func(s *task.Setup) { s.Task.Name = "alloc" }, `task name "alloc"`},
 		{"unknown option", func(s *task.Setup) { s.Task.Config = map[string]any{"run_fro": "1s"} }, `unknown option "run_fro"`},

@@ -3,43 +3,83 @@ package hooks
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// mountMemory mounts a file system in memory on a directory, unless one is there. It says
-// whether it did; a process without the right to mount goes without.
-func mountMemory(dir string, sizeMB int) (mounted bool, err error) {
-	if os.Geteuid() != 0 || isMount(dir) {
+// Mounts are made and removed by way of open directories: a path could be led elsewhere by
+// who swaps a directory for a link.
+
+// mountMemory mounts a file system in memory on a directory of dir, unless one is there. It
+// says whether it did; a process without the right to mount goes without.
+func mountMemory(dir *os.Root, name string, sizeMB int) (mounted bool, err error) {
+	if os.Geteuid() != 0 {
 		return false, nil
 	}
-	err = unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%dm,mode=0700", sizeMB))
+	above, here, err := look(dir, name)
+	if err != nil || device(above) != device(here) {
+		return false, err
+	}
+	if !here.IsDir() {
+		return false, errors.New("something else is in its place")
+	}
+	at, err := dir.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer at.Close()
+	opened, err := at.Stat()
+	if err != nil {
+		return false, err
+	}
+	if !os.SameFile(here, opened) {
+		return false, errors.New("it is being changed")
+	}
+	err = unix.Mount("tmpfs", fmt.Sprintf("/proc/self/fd/%d", at.Fd()), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%dm,mode=0700", sizeMB))
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// unmount removes what is mounted on a directory, if anything is.
-func unmount(dir string) error {
+// unmount removes what is mounted on a directory of dir, if anything is.
+func unmount(dir *os.Root, name string) error {
+	parent, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
 	for range 8 { // more than one can lie on top of each other
-		if !isMount(dir) {
+		above, here, err := look(dir, name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && device(above) == device(here) {
 			return nil
 		}
-		if err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount %s: %w", dir, err)
+		if err != nil {
+			return err
+		}
+		if err := unix.Unmount(fmt.Sprintf("/proc/self/fd/%d/%s", parent.Fd(), name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount %s: %w", name, err)
 		}
 	}
-	return fmt.Errorf("unmount %s: still mounted", dir)
+	return fmt.Errorf("unmount %s: still mounted", name)
 }
 
-// isMount says whether a directory lies on another file system than the one above it.
-func isMount(dir string) bool {
-	var here, above unix.Stat_t
-	if unix.Lstat(dir, &here) != nil || unix.Lstat(filepath.Dir(dir), &above) != nil {
-		return false
+// look describes a directory and an entry of it, without following that.
+func look(dir *os.Root, name string) (above, here fs.FileInfo, err error) {
+	if above, err = dir.Stat("."); err != nil {
+		return nil, nil, err
 	}
-	return here.Dev != above.Dev
+	here, err = dir.Lstat(name)
+	return above, here, err
+}
+
+// device is the file system that a file lies on: a mount has one of its own.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Dev
+	}
+	return 0
 }

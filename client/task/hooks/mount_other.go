@@ -2,5 +2,8 @@
 
 package hooks
 
-func mountMemory(string, int) (mounted bool, err error) { return false, nil }
-func unmount(string) error                              { return nil }
+import "os"
+
+func mountMemory(*os.Root, string, int) (mounted bool, err error) { return false, nil }
+
+func unmount(*os.Root, string) error { return nil }

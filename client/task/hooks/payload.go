@@ -3,7 +3,6 @@ package hooks
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/nomadish/nomadish/client/task"
@@ -23,7 +22,7 @@ func (payload) Prepare(_ context.Context, s *task.Setup) error {
 	if !filepath.IsLocal(cfg.File) {
 		return &task.InvalidError{Err: fmt.Errorf("file %q is outside of the task's local directory", cfg.File)}
 	}
-	root, err := os.OpenRoot(filepath.Join(s.Root, s.Task.Name, localDir))
+	root, err := openBelow(s.Root, filepath.Join(s.Task.Name, localDir))
 	if err != nil {
 		return drivers.Recoverable(err)
 	}

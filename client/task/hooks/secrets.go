@@ -2,9 +2,11 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"syscall"
 
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
@@ -18,23 +20,27 @@ type secrets struct{}
 func (secrets) Name() string { return "secrets" }
 
 func (secrets) Prepare(_ context.Context, s *task.Setup) error {
-	dir := filepath.Join(s.Root, s.Task.Name, secretsDir)
-	size := 1
-	if s.Task.Resources != nil {
-		size = max(size, nomadish.Val(s.Task.Resources.SecretsMB))
-	}
-	mounted, err := mountMemory(dir, size)
-	if err != nil {
-		return drivers.Recoverable(fmt.Errorf("mount %s: %w", dir, err))
-	}
-	if !mounted {
-		return nil
-	}
 	root, err := os.OpenRoot(s.Root)
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
 	defer root.Close()
+	dir, err := root.OpenRoot(s.Task.Name)
+	if err != nil {
+		return drivers.Recoverable(err)
+	}
+	defer dir.Close()
+	size := 1
+	if s.Task.Resources != nil {
+		size = max(size, nomadish.Val(s.Task.Resources.SecretsMB))
+	}
+	mounted, err := mountMemory(dir, secretsDir, size)
+	if err != nil {
+		return drivers.Recoverable(fmt.Errorf("mount %s: %w", secretsDir, err))
+	}
+	if !mounted {
+		return nil
+	}
 	for _, d := range layout(s.Task.Name, s.Capabilities.Isolation) {
 		if d.owned {
 			if err := makeDir(root, d, userOf(s)); err != nil {
@@ -50,5 +56,13 @@ func (secrets) Release(_ context.Context, s *task.Setup) error {
 	if checkName(s.Task.Name) != nil {
 		return nil
 	}
-	return unmount(filepath.Join(s.Root, s.Task.Name, secretsDir))
+	dir, err := openBelow(s.Root, s.Task.Name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil // it was never made
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unmount(dir, secretsDir)
 }
