@@ -140,7 +140,7 @@ type ClientFile struct {
 	NodePool               *string            `hcl:"node_pool,optional"`
 	Options                map[string]string  `hcl:"options,optional"`
 	Meta                   map[string]string  `hcl:"meta,optional"`
-	ChrootEnv              map[string]string  `hcl:"chroot_env,optional" effect:"none"`
+	ChrootEnv              map[string]string  `hcl:"chroot_env,optional"`
 	NetworkInterface       *string            `hcl:"network_interface,optional"`
 	NetworkSpeed           *int               `hcl:"network_speed,optional"`
 	CPUTotalCompute        *int               `hcl:"cpu_total_compute,optional"`

@@ -191,7 +191,7 @@ func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agen
 		cfg.Client.StopTasksOnShutdown = true
 		cfg.Client.Fingerprint.Loopback = true
 	}
-	cfg.Drivers, cfg.Parts, err = c.Drivers(cfg.DataDir, file.Plugins, dev, logger)
+	cfg.Drivers, cfg.Parts, err = c.Drivers(cfg.DataDir, file, dev, logger)
 	return cfg, err
 }
 

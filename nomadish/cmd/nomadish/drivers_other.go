@@ -13,6 +13,6 @@ import (
 
 func subProgram([]string) (handled bool, code int) { return false, 0 }
 
-func standardDrivers(string, []*agent.PluginFile, bool, *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
+func standardDrivers(string, *agent.File, bool, *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error) {
 	return nil, nil, errors.New("client nodes run on Linux only")
 }
