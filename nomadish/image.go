@@ -4,6 +4,7 @@ import "time"
 
 // NodeImage is an image that a node keeps for its tasks.
 type NodeImage struct {
+	Node        string `json:",omitempty"` // its name, where several were asked
 	Name        string // in full: docker.io/library/redis:7
 	Digest      string
 	Size        int64 // bytes, as a registry sends them

@@ -23,7 +23,7 @@ func (c *call) nodesFlags(n *imageNodes) {
 	c.flags.BoolVar(&n.all, "all", false, "all nodes that run containers")
 }
 
-// target is a node that is asked about its images. An empty ID is that of the asked agent.
+// target is a node that is asked about its images.
 type target struct{ id, name string }
 
 // targets finds the nodes that the flags mean.
@@ -38,7 +38,16 @@ func (c *call) targets(ctx context.Context, client *api.Client, n imageNodes) ([
 		}
 		return []target{{found.ID, found.Name}}, nil
 	case !n.all:
-		return []target{{name: "this node"}}, nil
+		self, err := client.Agent().Self(ctx)
+		if err != nil {
+			return nil, err
+		}
+		id := self.Stats["client"]["node_id"]
+		if id == "" {
+			return nil, errors.New("the agent that is asked is no client node: say with -node which one is meant")
+		}
+		n.node = id
+		return c.targets(ctx, client, n)
 	}
 	stubs, _, err := client.Nodes().List(ctx, nil)
 	if err != nil {
@@ -56,19 +65,12 @@ func (c *call) targets(ctx context.Context, client *api.Client, n imageNodes) ([
 	return out, nil
 }
 
-// nodeImage is an image and where it is.
-type nodeImage struct {
-	NodeID string `json:",omitempty"` // empty: that of the agent that is asked
-	Node   string
-	*nomadish.NodeImage
-}
-
-func on(t target, images ...*nomadish.NodeImage) []nodeImage {
-	out := make([]nodeImage, len(images))
-	for i, img := range images {
-		out[i] = nodeImage{t.id, t.name, img}
+// on says of images on which node they are.
+func on(t target, images ...*nomadish.NodeImage) []*nomadish.NodeImage {
+	for _, img := range images {
+		img.Node = t.name
 	}
-	return out
+	return images
 }
 
 func imageListCommand() command {
@@ -85,7 +87,7 @@ func runImageList(ctx context.Context, c *call) error {
 	var nodes imageNodes
 	c.readFlags()
 	c.nodesFlags(&nodes)
-	return c.onNodes(ctx, 0, &nodes, func(client *api.Client, t target) ([]nodeImage, error) {
+	return c.onNodes(ctx, 0, &nodes, func(client *api.Client, t target) ([]*nomadish.NodeImage, error) {
 		images, err := client.Images().List(ctx, t.id)
 		return on(t, images...), err
 	})
@@ -93,7 +95,7 @@ func runImageList(ctx context.Context, c *call) error {
 
 // onNodes does something on all nodes that the flags mean and shows the images that come of
 // it. A node that fails does not keep the others from it.
-func (c *call) onNodes(ctx context.Context, arguments int, nodes *imageNodes, do func(client *api.Client, t target) ([]nodeImage, error)) error {
+func (c *call) onNodes(ctx context.Context, arguments int, nodes *imageNodes, do func(client *api.Client, t target) ([]*nomadish.NodeImage, error)) error {
 	client, err := c.dial(arguments, arguments)
 	if err != nil {
 		return err
@@ -103,7 +105,7 @@ func (c *call) onNodes(ctx context.Context, arguments int, nodes *imageNodes, do
 	if err != nil {
 		return err
 	}
-	rows := []nodeImage{}
+	rows := []*nomadish.NodeImage{}
 	var errs []error
 	for _, t := range all {
 		got, err := do(client, t)
@@ -118,7 +120,7 @@ func (c *call) onNodes(ctx context.Context, arguments int, nodes *imageNodes, do
 	return errors.Join(append(errs, c.show(rows, func(p *page) { c.imageTable(p, rows) }))...)
 }
 
-func (c *call) imageTable(p *page, images []nodeImage) {
+func (c *call) imageTable(p *page, images []*nomadish.NodeImage) {
 	if len(images) == 0 {
 		p.line("No images.")
 		return
@@ -158,7 +160,7 @@ func runImageLoad(ctx context.Context, c *call) error {
 	c.readFlags()
 	c.nodesFlags(&nodes)
 	c.flags.StringVar(&name, "name", "", "what the image is called; default as in the archive")
-	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]nodeImage, error) {
+	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]*nomadish.NodeImage, error) {
 		in, length, err := c.archive(c.args[0], nodes.all)
 		if err != nil {
 			return nil, err
@@ -204,7 +206,7 @@ func runImagePull(ctx context.Context, c *call) error {
 	var nodes imageNodes
 	c.readFlags()
 	c.nodesFlags(&nodes)
-	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]nodeImage, error) {
+	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]*nomadish.NodeImage, error) {
 		m := c.meter("", 0)
 		defer m.end()
 		img, err := client.Images().Pull(ctx, t.id, c.args[0], func(p *nomadish.ImageProgress) {
@@ -280,11 +282,11 @@ func runImagePush(ctx context.Context, c *call) error {
 	c.flags.StringVar(&nodes.node, "to", "", "`node` that is to have it")
 	c.flags.BoolVar(&nodes.all, "all", false, "all other nodes that run containers")
 	var source target
-	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]nodeImage, error) {
+	return c.onNodes(ctx, 1, &nodes, func(client *api.Client, t target) ([]*nomadish.NodeImage, error) {
+		if nodes == (imageNodes{}) {
+			return nil, c.misused("say with -to or -all where the image is to go")
+		}
 		if source == (target{}) {
-			if t.id == "" {
-				return nil, c.misused("say with -to or -all where the image is to go")
-			}
 			found, err := c.targets(ctx, client, imageNodes{node: from})
 			if err != nil {
 				return nil, err
