@@ -157,7 +157,7 @@ func (w *walk) enter(part string, seen fs.FileInfo) error {
 	if len(w.stack) >= maxDepth {
 		return nomadish.Errorf(nomadish.KindInvalid, "%s: more than %d directories", w.name, maxDepth)
 	}
-	next, err := w.top().OpenRoot(part)
+	next, err := OpenDir(w.top(), part)
 	if err != nil {
 		return notThere(err, w.name)
 	}

@@ -10,6 +10,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/nomadish/nomadish/client/allocfs"
 )
 
 // stage is the directory in which an artifact becomes complete. It lies in the destination,
@@ -55,7 +57,7 @@ func (s *stage) tree() (*os.Root, error) {
 	if err := s.root.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return s.root.OpenRoot(dir)
+	return allocfs.OpenDir(s.root, dir)
 }
 
 // putFile moves the download into place.

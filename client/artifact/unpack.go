@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
@@ -349,7 +350,7 @@ func (u *unpacker) copyOf(name, of string, mode fs.FileMode) error {
 	if err != nil || !info.Mode().IsRegular() {
 		return fmt.Errorf("hard link %s names no file of the archive", quote(name))
 	}
-	r, err := u.root.Open(from)
+	r, err := u.root.OpenFile(from, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("hard link %s: %w", quote(name), bareFS(err))
 	}

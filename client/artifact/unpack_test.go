@@ -171,7 +171,7 @@ func archiveOf(t testing.TB, script []byte, format string) []byte {
 	default:
 		data = tarOf(t, entries...)
 	}
-	if len(script) >= 2 {
+	if len(script) >= 2 && len(data) > 0 {
 		data[int(script[0])*len(data)/256] = script[1]
 	}
 	switch format {

@@ -43,6 +43,7 @@ var layers = map[string][]string{
 	"drivers":                  {"nomadish"},
 	"drivers/cgroup":           {"drivers"},
 	"drivers/drivertest":       {"drivers", "nomadish"},
+	"drivers/drivertest/probe": {},
 	"drivers/mock":             {"drivers", "nomadish", "nomadish/lifecycle"},
 	"drivers/function":         {"drivers"},
 	"drivers/rawexec/...":      {"drivers", "drivers/cgroup", "drivers/rawexec/...", "drivers/runtime/trees", "nomadish"},
@@ -70,7 +71,7 @@ var layers = map[string][]string{
 
 	"client/alloc":       {"nomadish", "nomadish/lifecycle", "drivers", "client/task", "client/task/hooks", "client/localstate", "client/logs", "client/network", "client/allocfs"},
 	"client/task":        {"nomadish", "nomadish/lifecycle", "drivers", "client/localstate"},
-	"client/artifact":    {"nomadish/lifecycle"},
+	"client/artifact":    {"nomadish/lifecycle", "client/allocfs"},
 	"client/task/hooks":  {"nomadish", "drivers", "drivers/cgroup", "client/task", "client/artifact", "client/localstate", "client/logs", "client/network", "client/allocfs"},
 	"client/localstate":  {"nomadish", "nomadish/codec", "drivers"},
 	"client/logs":        {"nomadish", "nomadish/lifecycle"},

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
@@ -53,7 +54,7 @@ func (h artifacts) Prepare(ctx context.Context, s *task.Setup) error {
 		if err := h.fetch(ctx, s, i, a); err != nil {
 			return err
 		}
-		if err := done.WriteFile(mark, nil, 0o600); err != nil {
+		if err := writeNew(done, mark, nil, 0o600); err != nil {
 			return drivers.Recoverable(err)
 		}
 	}
@@ -73,7 +74,7 @@ func openMarks(s *task.Setup) (*os.Root, error) {
 	if err := root.Mkdir(marksDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return root.OpenRoot(marksDir)
+	return allocfs.OpenDir(root, marksDir)
 }
 
 // markOf names the mark of an artifact by all that the job says of it.

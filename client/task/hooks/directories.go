@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
 )
@@ -109,7 +110,7 @@ func openBelow(allocDir, name string) (*os.Root, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return root.OpenRoot(name)
+	return allocfs.OpenDir(root, name)
 }
 
 // checkName refuses the names that would lead out of the allocation's directory or into

@@ -55,13 +55,17 @@ func newSetup(t testing.TB) *task.Setup {
 	}
 }
 
+func newTestFetcher() (*artifact.Fetcher, error) {
+	return artifact.New(artifact.Config{RetryWait: time.Millisecond})
+}
+
 func pipeline(t testing.TB) task.Pipeline {
 	t.Helper()
 	c, err := logs.New(logs.Config{Dir: filepath.Join(t.TempDir(), "spool")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := artifact.New(artifact.Config{RetryWait: time.Millisecond})
+	f, err := newTestFetcher()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func mountMemory(dir *os.Root, name string, sizeMB int) (mounted bool, err error
 	if !here.IsDir() {
 		return false, errors.New("something else is in its place")
 	}
-	at, err := dir.Open(name)
+	at, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false, err
 	}

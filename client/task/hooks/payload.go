@@ -2,7 +2,10 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/nomadish/nomadish/client/task"
@@ -30,8 +33,22 @@ func (payload) Prepare(_ context.Context, s *task.Setup) error {
 	if err := root.MkdirAll(filepath.Dir(cfg.File), 0o777); err != nil {
 		return drivers.Recoverable(err)
 	}
-	if err := root.WriteFile(cfg.File, s.Alloc.Job.Payload, 0o644); err != nil {
+	if err := writeNew(root, cfg.File, s.Alloc.Job.Payload, 0o644); err != nil {
 		return drivers.Recoverable(err)
 	}
 	return nil
+}
+
+// writeNew writes a file in place of whatever a task has put there: it writes to no file,
+// link or FIFO of the task's.
+func writeNew(root *os.Root, name string, content []byte, mode fs.FileMode) error {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Close())
 }

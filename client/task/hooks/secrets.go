@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
@@ -25,7 +26,7 @@ func (secrets) Prepare(_ context.Context, s *task.Setup) error {
 		return drivers.Recoverable(err)
 	}
 	defer root.Close()
-	dir, err := root.OpenRoot(s.Task.Name)
+	dir, err := allocfs.OpenDir(root, s.Task.Name)
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
