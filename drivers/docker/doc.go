@@ -4,8 +4,13 @@
 //
 // An image comes from a registry, or from an OCI or docker archive that the option load
 // names: a file in the task's directory, or one below a directory of images.Config.Archives.
-// Until groups have network namespaces of their own, a task without one uses the host's
-// network and must listen on the port that it was given.
+//
+// What each option does is in one table, options: it works, it has no effect and a notice says
+// so, or it is refused with a reason. settingsOf reads a config block by it, mounter makes the
+// mounts, plan puts all into a container.Plan. What of the host a task can name in its options
+// is opened where nothing leads elsewhere (openSource), and mounted from a stage that no task
+// reaches: the runtime takes paths, and tasks can change those of their own directories at any
+// time.
 //
 //	e, err := engine.New(engine.Config{DataDir: dir})
 //	r, err := container.New(container.Config{Seccomp: runtime.Seccomp()}, e)
