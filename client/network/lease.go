@@ -1,6 +1,8 @@
 package network
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +44,15 @@ const firstIndex = 2
 type pool struct {
 	subnet, subnet6 netip.Prefix
 	next            int
+}
+
+// newPool starts at a place of its own for each agent: those of one machine have the same
+// network if their configuration does not say otherwise.
+func newPool(subnet, subnet6 netip.Prefix, dataDir string) pool {
+	p := pool{subnet: subnet, subnet6: subnet6}
+	sum := sha256.Sum256([]byte("pool " + filepath.Clean(dataDir)))
+	p.next = firstIndex + int(binary.BigEndian.Uint32(sum[:])%uint32(max(1, p.size()-firstIndex)))
+	return p
 }
 
 func (p *pool) size() int {

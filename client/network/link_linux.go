@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -161,6 +162,33 @@ func (k *links) stale(keep map[string]bool) ([]netlink.Link, error) {
 		}
 	}
 	return out, nil
+}
+
+// routed adds the addresses that the host has a route to by a link that is not ours: those
+// of other agents on this machine, whose pool may be the same.
+func (k *links) routed(into map[netip.Addr]bool) error {
+	ours := map[int]bool{}
+	all, err := k.host.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, link := range all {
+		ours[link.Attrs().Index] = strings.HasPrefix(link.Attrs().Name, k.prefix)
+	}
+	routes, err := k.host.RouteList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if r.Dst == nil || ours[r.LinkIndex] {
+			continue
+		}
+		ones, bits := r.Dst.Mask.Size()
+		if addr, ok := netip.AddrFromSlice(r.Dst.IP); ok && ones == bits {
+			into[addr.Unmap()] = true
+		}
+	}
+	return nil
 }
 
 // leased is an address of a lease, and the host's on the same link.

@@ -84,10 +84,11 @@ func (m *Manager) open() error {
 	}
 	m.links = &links{host: handle, hostNS: m.host, prefix: m.prefix}
 	m.table = newTable(m.host, "nomadish-"+instance(m.cfg.DataDir), m.prefix)
-	m.pool = pool{subnet: m.cfg.Subnet, subnet6: m.cfg.Subnet6}
-	if !m.pool.subnet6.IsValid() && m.forwards6() {
-		m.pool.subnet6 = uniqueLocal(m.cfg.DataDir)
+	subnet6 := m.cfg.Subnet6
+	if !subnet6.IsValid() && m.forwards6() {
+		subnet6 = uniqueLocal(m.cfg.DataDir)
 	}
+	m.pool = newPool(m.cfg.Subnet, subnet6, m.cfg.DataDir)
 	m.leases, err = m.store.all()
 	if m.leases == nil {
 		return err
@@ -206,12 +207,7 @@ func (m *Manager) lease(req Request) (l *lease, known, changed bool, err error) 
 		again.Request = req
 		l = &again
 	} else if req.Mode == ModeBridge {
-		index, addrs := map[int]bool{}, map[netip.Addr]bool{}
-		for _, other := range m.leases {
-			index[other.Index] = true
-			addrs[other.Address] = true
-		}
-		if err := m.pool.take(l, index, addrs); err != nil {
+		if err := m.address(l); err != nil {
 			return nil, false, false, err
 		}
 	}
@@ -222,6 +218,19 @@ func (m *Manager) lease(req Request) (l *lease, known, changed bool, err error) 
 	delete(m.going, req.ID)
 	changed = old == nil || !slices.Equal(old.Request.Ports, req.Ports)
 	return l, old != nil, changed, nil
+}
+
+// address gives a new lease addresses that nobody has. The caller holds m.mu.
+func (m *Manager) address(l *lease) error {
+	index, addrs := map[int]bool{}, map[netip.Addr]bool{}
+	if err := m.links.routed(addrs); err != nil {
+		return drivers.Recoverable(fmt.Errorf("routes of the host: %w", err))
+	}
+	for _, other := range m.leases {
+		index[other.Index] = true
+		addrs[other.Address] = true
+	}
+	return m.pool.take(l, index, addrs)
 }
 
 // make makes of a lease's network what is not there. Renewed in the status says that there

@@ -36,17 +36,17 @@ func layout(prefix string) []chain {
 	for _, f := range []family{family4, family6} {
 		nat = append(nat,
 			join(f.is, hostPort(f, true), toInside(f, setPorts)),
-			join(f.is, local, hostPort(f, false), toInside(f, setAny)),
+			join(f.is, f.notLoopback, local, hostPort(f, false), toInside(f, setAny)),
 		)
 		masquerade = append(masquerade,
 			// A namespace that calls itself by a port of the host.
 			join(f.is, pair(f), lookup(setSelf+f.name), masq),
-			// The host by a port on its loopback addresses.
-			join(f.is, f.fromLoopback, to(prefix, expr.CmpOpEq), masq),
 			// Out of the node.
 			join(f.is, load(f.saddr, f.size), lookup(setOwn+f.name), to(prefix, expr.CmpOpNeq), masq),
 		)
 	}
+	// The host by a port on its loopback addresses.
+	masquerade = append(masquerade, join(v4, load(family4.saddr, 1), equal(1, []byte{127}), to(prefix, expr.CmpOpEq), masq))
 	forward := [][]expr.Any{
 		// From outside a namespace is reached on its mapped ports, and otherwise answered.
 		join(to(prefix, expr.CmpOpEq), notFrom(prefix), none(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED),
@@ -71,20 +71,17 @@ type family struct {
 	nat          uint32
 	saddr, daddr uint32 // offsets in the header
 	size         uint32
-	fromLoopback []expr.Any
+	notLoopback  []expr.Any // the kernel lets nothing from ::1 out: better refused than unanswered
 }
 
 var (
 	v4 = []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal1(1, []byte{unix.NFPROTO_IPV4})}
 	v6 = []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal1(1, []byte{unix.NFPROTO_IPV6})}
 
-	family4 = family{
-		name: "4", is: v4, nat: unix.NFPROTO_IPV4, saddr: 12, daddr: 16, size: 4,
-		fromLoopback: join(load(12, 1), equal(1, []byte{127})),
-	}
+	family4 = family{name: "4", is: v4, nat: unix.NFPROTO_IPV4, saddr: 12, daddr: 16, size: 4}
 	family6 = family{
 		name: "6", is: v6, nat: unix.NFPROTO_IPV6, saddr: 8, daddr: 24, size: 16,
-		fromLoopback: join(load(8, 16), equal(1, append(make([]byte, 15), 1))),
+		notLoopback: join(load(24, 16), []expr.Any{&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: append(make([]byte, 15), 1)}}),
 	}
 
 	// neighbours are link-local addresses, by which hosts on a link find each other.

@@ -51,7 +51,8 @@ func wanted(leases map[string]*lease, prefix string) ruleset {
 
 // mapPort leads a port of the host to an address of the same family. A port without an
 // address of the host, or with 0.0.0.0 or ::, is one of all of the host's addresses; so is a
-// port on 0.0.0.0 in the other family.
+// port on 0.0.0.0 in the other family. Ports on ::1 are left out: the kernel routes nothing
+// from there to a link.
 func (r ruleset) mapPort(addr netip.Addr, proto byte, host, to int, hostIP string) {
 	value := string(addr.AsSlice()) + portKey(to)
 	on, err := netip.ParseAddr(hostIP)
@@ -59,7 +60,7 @@ func (r ruleset) mapPort(addr netip.Addr, proto byte, host, to int, hostIP strin
 		r.put(setAny, addr, protocolKey(proto)+portKey(host), value)
 		return
 	}
-	if err == nil && on.Is4() == addr.Is4() {
+	if err == nil && on.Is4() == addr.Is4() && on != netip.IPv6Loopback() {
 		r.put(setPorts, addr, string(on.AsSlice())+protocolKey(proto)+portKey(host), value)
 	}
 }

@@ -2,7 +2,11 @@
 
 package network
 
-import "testing"
+import (
+	"errors"
+	"syscall"
+	"testing"
+)
 
 // A mapped port answers on the address that it was granted on and on no other, from the
 // machine next to the host, the host, its loopback addresses, another namespace and its own;
@@ -21,7 +25,7 @@ func TestPorts(t *testing.T) {
 		w.serve(nsB, network, ":80", "b")
 		w.serve(w.outside, network, ":7000", "outside")
 	}
-	gateway := "172.26.64.1"
+	gateway := a.Network.Gateway
 	for _, network := range []string{"tcp", "udp"} {
 		w.answers("from outside", w.outside, network, addr(hostIP, 8001), "a", outsideIP)
 		w.answers("from outside, any address", w.outside, network, addr(hostIP, 8002), "a", outsideIP)
@@ -42,11 +46,38 @@ func TestPorts(t *testing.T) {
 		w.answers("outwards", nsA, network, addr(outsideIP, 7000), "outside", hostIP)
 		w.answers("outwards, IPv6", nsA, network, addr(outside6, 7000), "outside", hostIP6)
 		for what, to := range map[string]string{
-			"on another address": addr("127.0.0.1", 8001), "on no loopback address": addr(hostIP, 8003), "nobody's port": addr(hostIP, 8009),
+			"on IPv6's loopback address": addr("::1", 8002),
+			"on another address":         addr("127.0.0.1", 8001), "on no loopback address": addr(hostIP, 8003), "nobody's port": addr(hostIP, 8009),
 		} {
-			if name, _, err := ask(w.host, network, to); err == nil {
-				t.Errorf("%s: %s %s was answered by %q", what, network, to, name)
+			if name, _, err := ask(w.host, network, to); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("%s: %s %s was answered by %q, %v; want that it is refused", what, network, to, name, err)
 			}
 		}
 	}
+}
+
+// Two agents on one machine with the same pool have addresses, links and rules of their own.
+func TestTwoAgents(t *testing.T) {
+	w := newWorld(t)
+	first, _ := w.manager()
+	a := w.bridge(first, "a", port("p", 8001, 80, hostIP))
+	w.cfg.DataDir, w.cfg.RunDir = w.cfg.DataDir+"2", w.cfg.RunDir+"2"
+	second, _ := w.manager()
+	second.pool.next = first.leases["a"].Index // the worst that can be
+	b := w.bridge(second, "a", port("p", 8002, 80, hostIP))
+	if a.Address == b.Address {
+		t.Fatalf("both have %s", a.Address)
+	}
+	w.serve(w.open(a), "tcp", ":80", "first")
+	w.serve(w.open(b), "tcp", ":80", "second")
+	check := func() {
+		t.Helper()
+		w.answers("the first agent's", w.outside, "tcp", addr(hostIP, 8001), "first", outsideIP)
+		w.answers("the second agent's", w.outside, "tcp", addr(hostIP, 8002), "second", outsideIP)
+		w.answers("from one to the other", w.open(a), "tcp", addr(hostIP, 8002), "second", "")
+	}
+	check()
+	first.heal(t.Context())
+	second.heal(t.Context())
+	check()
 }
