@@ -68,8 +68,8 @@ type ScalingPolicyStub struct {
 }
 
 // Stub returns the policy as lists show it.
-func (p *ScalingPolicy) Stub() *ScalingPolicyStub {
+func (s *ScalingPolicy) Stub() *ScalingPolicyStub {
 	return &ScalingPolicyStub{
-		ID: p.ID, Enabled: Val(p.Enabled), Type: p.Type, Target: p.Target, CreateIndex: p.CreateIndex, ModifyIndex: p.ModifyIndex,
+		ID: s.ID, Enabled: Val(s.Enabled), Type: s.Type, Target: s.Target, CreateIndex: s.CreateIndex, ModifyIndex: s.ModifyIndex,
 	}
 }
