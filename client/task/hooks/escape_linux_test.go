@@ -47,12 +47,29 @@ func newVictim(t testing.TB) *victim {
 	}
 	v.server = httptest.NewServer(http.HandlerFunc(serveArtifact))
 	t.Cleanup(v.server.Close)
+	t.Cleanup(func() { unmountBelow(t, v.s.Root) })
 	for _, dir := range []string{"alloc/data", "alloc/logs", "web/local", "web/private", "web/secrets", "web/tmp"} {
 		if err := os.MkdirAll(filepath.Join(v.s.Root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return v
+}
+
+// unmountBelow frees what a mount was led to under another name.
+func unmountBelow(t testing.TB, dir string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
+			if err := syscall.Unmount(f[4], syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
 
 // serveArtifact answers with a file f, or an archive that holds one.
