@@ -100,16 +100,15 @@ func (e *Endpoint) SearchPrefix(ctx context.Context, req *nomadish.SearchRequest
 	out := &nomadish.SearchResponse{Matches: map[string][]string{}, Truncations: map[string]bool{}}
 	out.Index = r.Index()
 	for _, k := range wanted {
-		matches := []string{}
+		matches, more := []string{}, false
 		for name := range k.find(r, sight, req.Namespace, req.Prefix) {
 			if len(matches) == maxMatches {
-				out.Truncations[k.context] = true
+				more = true
 				break
 			}
 			matches = append(matches, name)
 		}
-		out.Matches[k.context] = matches
-		out.Truncations[k.context] = out.Truncations[k.context]
+		out.Matches[k.context], out.Truncations[k.context] = matches, more
 	}
 	return out, nil
 }
@@ -217,7 +216,7 @@ type ranked struct {
 }
 
 func (f *fuzzy) look(k kind, text string) {
-	f.found[k.context] = f.found[k.context] // what was looked for is in the answer
+	f.found[k.context] = []ranked{} // what was looked for is in the answer
 	switch k.context {
 	case contextJobs:
 		f.jobs()

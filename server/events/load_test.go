@@ -122,7 +122,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			return nil
 		})
 	}
-	for n := range 400 { // the store's own feed of changes is full then
+	for n := range 340 { // the store's own feed of changes is full then
 		batch(n)
 	}
 	before := heap()
@@ -171,7 +171,9 @@ func TestEventsAreTheState(t *testing.T) {
 		go func() { ended <- w.buffer.Run(ctx) }()
 		defer func() {
 			cancel()
-			<-ended
+			if err := <-ended; err != nil {
+				rt.Error(err)
+			}
 		}()
 		w.follow()
 		mutate := func(label string) {
