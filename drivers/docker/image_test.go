@@ -3,13 +3,10 @@
 package docker_test
 
 import (
-	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,7 +15,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/drivertest"
@@ -121,7 +117,6 @@ func TestPullFails(t *testing.T) {
 			config: map[string]any{"image": host + "/app:1", "auth": []any{map[string]any{"username": "me", "password": "secret", "server_address": "registry.example"}}},
 			want:   "denies access",
 		},
-		{name: "nobody there", config: map[string]any{"image": "127.0.0.1:1/app:1"}, want: "refused", again: true},
 		{
 			name:   "takes too long",
 			config: map[string]any{"image": slow.Listener.Addr().String() + "/app:1", "image_pull_timeout": "100ms"},
@@ -138,113 +133,6 @@ func TestPullFails(t *testing.T) {
 	}
 	if got := output(t, d, taskSpec(t, auth("secret"))); got != "private" {
 		t.Errorf("with the right credentials: %q", got)
-	}
-}
-
-// Archives of both kinds are read, from the task's directory or an allowed one; the image is
-// the one of the asked name.
-func TestLoad(t *testing.T) {
-	d := newDriver(t)
-	dockerArchive := func(t *testing.T, path string) {
-		tag, err := name.NewTag("app:1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := tarball.WriteToFile(path, tag, image(t, "docker")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ociArchive := func(ref, text string) func(*testing.T, string) {
-		return func(t *testing.T, path string) {
-			f, err := os.Create(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if err := archive.Write(f, ref, image(t, text)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, tt := range []struct {
-		name        string
-		write       func(*testing.T, string)
-		file        string // relative to the task's directory
-		image, load string
-		want        string // output, or
-		fails       string
-	}{
-		{name: "docker archive", write: dockerArchive, file: "local/a.tar", image: "app:1", load: "a.tar", want: "docker"},
-		{name: "OCI archive", write: ociArchive("app:2", "oci"), file: "local/b.tar", image: "app:2", load: "local/b.tar", want: "oci"},
-		{name: "named by tag only", write: ociArchive("3", "tag"), file: "local/c.tar", image: "app:3", load: "c.tar", want: "tag"},
-		{name: "another name", write: ociArchive("other:1", "x"), file: "local/d.tar", image: "app:4", load: "d.tar", fails: "holds other:1, not docker.io/library/app:4"},
-		{name: "not there", image: "app:5", load: "e.tar", fails: "no such file"},
-		{name: "upwards", image: "app:5", load: "../../e.tar", fails: "load"},
-		{name: "outside", image: "app:5", load: "/etc/passwd", fails: "outside the task's directory"},
-		{
-			name: "link to the outside", image: "app:6", load: "l.tar", file: "local/l.tar", fails: "load",
-			write: func(t *testing.T, path string) {
-				if err := os.Symlink(shared.archive, path); err != nil {
-					t.Fatal(err)
-				}
-			},
-		},
-		{
-			name: "no archive", image: "app:7", load: "n.tar", file: "local/n.tar", fails: "no OCI or docker archive",
-			write: func(t *testing.T, path string) {
-				if err := os.WriteFile(path, []byte("nonsense"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			},
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			spec := taskSpec(t, map[string]any{"image": tt.image, "load": tt.load})
-			if tt.write != nil {
-				tt.write(t, filepath.Join(spec.Dir.Task, tt.file))
-			}
-			if tt.fails == "" {
-				if got := output(t, d, spec); got != tt.want {
-					t.Errorf("prints %q, want %q", got, tt.want)
-				}
-				return
-			}
-			if _, err := d.Start(testContext(t), spec); err == nil || !strings.Contains(err.Error(), tt.fails) {
-				t.Errorf("error %v, want %q", err, tt.fails)
-			}
-		})
-	}
-}
-
-// An archive never becomes what others get by its image's name, and a changed archive is
-// read again.
-func TestLoadedImageStaysApart(t *testing.T) {
-	d := newDriver(t)
-	host := hub(t, "")
-	push(t, host+"/app:1", image(t, "registry"), "")
-	ref := host + "/app:1"
-	spec := taskSpec(t, map[string]any{"image": ref, "load": "a.tar"})
-	for _, text := range []string{"mine", "changed"} {
-		f, err := os.Create(filepath.Join(spec.Dir.Local, "a.tar"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := archive.Write(f, ref, image(t, text)); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-		spec.ID = fmt.Sprintf("%s/task/%s", spec.AllocID, text)
-		if err := os.Truncate(spec.Stdout, 0); err != nil {
-			t.Fatal(err)
-		}
-		if got := output(t, d, spec); got != text {
-			t.Errorf("the archive's task prints %q, want %q", got, text)
-		}
-	}
-	if got := output(t, d, taskSpec(t, map[string]any{"image": ref})); got != "registry" {
-		t.Errorf("the registry's task prints %q", got)
 	}
 }
 

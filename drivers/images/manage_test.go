@@ -189,3 +189,90 @@ func TestArchiveIsSwapped(t *testing.T) {
 	stop.Store(true)
 	<-done
 }
+
+// A task's archive is read from its directory or an allowed one; the image is the one of the
+// asked name.
+func TestTasksArchive(t *testing.T) {
+	allowed := t.TempDir()
+	s := newStore(t, images.Config{Archives: []string{allowed}})
+	inAllowed := filepath.Join(allowed, "i.tar")
+	for _, tt := range []struct {
+		name    string
+		content []byte
+		file    string // relative to the task's directory, or absolute
+		link    string // in place of content: where it leads
+		ref     string
+		load    string
+		fails   string
+	}{
+		{name: "docker", content: dockerArchive(t, "app:1", build(t, "a", 10)), file: "local/a.tar", ref: "app:1", load: "a.tar"},
+		{name: "OCI", content: ociArchive(t, "app:2", build(t, "b", 10)), file: "local/b.tar", ref: "app:2", load: "local/b.tar"},
+		{name: "named by tag only", content: ociArchive(t, "3", build(t, "c", 10)), file: "local/c.tar", ref: "app:3", load: "c.tar"},
+		{name: "allowed directory", content: ociArchive(t, "app:9", build(t, "i", 10)), file: inAllowed, ref: "app:9", load: inAllowed},
+		{name: "another name", content: ociArchive(t, "other:1", build(t, "d", 10)), file: "local/d.tar", ref: "app:4", load: "d.tar", fails: "holds other:1, not docker.io/library/app:4"},
+		{name: "not there", ref: "app:5", load: "e.tar", fails: "no such file"},
+		{name: "upwards", ref: "app:5", load: "../../e.tar", fails: "load"},
+		{name: "outside", ref: "app:5", load: "/etc/passwd", fails: "outside the task's directory"},
+		{name: "link to the outside", link: inAllowed, file: "local/l.tar", ref: "app:9", load: "l.tar", fails: "load"},
+		{name: "no archive", content: []byte("nonsense"), file: "local/n.tar", ref: "app:7", load: "n.tar", fails: "no OCI or docker archive"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			task := t.TempDir()
+			dirs := drivers.TaskDir{Task: task, Local: filepath.Join(task, "local")}
+			if err := os.Mkdir(dirs.Local, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			path := tt.file
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(task, path)
+			}
+			var err error
+			switch {
+			case tt.link != "":
+				err = os.Symlink(tt.link, path)
+			case tt.file != "":
+				err = os.WriteFile(path, tt.content, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref, err := images.ParseName(tt.ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, release, err := s.Get(containertest.Context(t), images.Request{Ref: ref, Load: tt.load, Dir: dirs})
+			switch {
+			case tt.fails == "" && err != nil:
+				t.Fatal(err)
+			case tt.fails == "":
+				release()
+			case err == nil || !strings.Contains(err.Error(), tt.fails):
+				t.Errorf("error %v, want %q", err, tt.fails)
+			}
+		})
+	}
+}
+
+// An archive never becomes what others get by its image's name, is read once as long as it
+// stays the same, and again when it has changed.
+func TestTasksArchiveStaysApart(t *testing.T) {
+	s, h := newStore(t, images.Config{}), newPlainHub(t)
+	fromHub := build(t, "registry", 10)
+	ref := h.push(t, "app:1", fromHub)
+	local := t.TempDir()
+	req := images.Request{Ref: ref, Load: "a.tar", Dir: drivers.TaskDir{Local: local, Task: local}}
+	for _, text := range []string{"mine", "changed"} {
+		img := build(t, text, 10)
+		if err := os.WriteFile(filepath.Join(local, "a.tar"), ociArchive(t, ref, img), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := get(t, s, req); got.Target().Digest.String() != digestOf(t, img) {
+				t.Errorf("%s: got %s, want %s", text, got.Target().Digest, digestOf(t, img))
+			}
+		}
+	}
+	if got := get(t, s, images.Request{Ref: ref}); got.Target().Digest.String() != digestOf(t, fromHub) {
+		t.Errorf("the registry's is %s", got.Target().Digest)
+	}
+}
