@@ -73,13 +73,14 @@ func (m *mounter) bind(v volume) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	// The path as written was checked before; a link can lead elsewhere.
-	real, err := opened(f)
-	if err == nil {
-		err = m.cfg.checkControl(real)
-	}
-	if err != nil {
-		return "", err
+	if v.place.host() { // the path as written was checked before; a link can lead elsewhere
+		real, err := opened(f)
+		if err == nil {
+			err = m.cfg.checkControl(real)
+		}
+		if err != nil {
+			return "", err
+		}
 	}
 	return m.stage.put(f)
 }

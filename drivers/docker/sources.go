@@ -165,8 +165,8 @@ func (s *settings) checkSources(c *Config, spec *drivers.TaskSpec) error {
 			err = fmt.Errorf("the host's path %s is refused: this node does not allow them (volumes { enabled = true }); use a path relative to the task's directory, or a host volume of the node", p.path)
 		case v.propagation == "rshared" && !c.HostVolumes:
 			err = fmt.Errorf("propagation %s is refused: this node does not allow paths of the host (volumes { enabled = true })", v.propagation)
-		default:
-			err = c.checkControl(filepath.Join(p.dir, p.path))
+		case p.host():
+			err = c.checkControl(p.path)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", v.option, err))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/docker"
 	"github.com/nomadish/nomadish/examples/image/archive"
@@ -58,6 +60,7 @@ func TestVolumes(t *testing.T) {
 			config: with(run("write", "/data/app.conf", "x"), "volumes", volume("local:/data:ro,z")),
 			want:   "open /data/app.conf: read-only file system\n",
 		},
+		{name: "a socket of the allocation's own", config: with(run("stat", "/run/docker.sock"), "volumes", volume("../alloc/docker.sock:/run/docker.sock")), want: "755 0:0\n"},
 		{name: "of the host", config: with(run("cat", "/data/file"), "volumes", volume(host+":/data:rslave")), want: "host"},
 		{
 			name:   "bind",
@@ -243,5 +246,27 @@ func TestReapVolumes(t *testing.T) {
 	}
 	if err := os.RemoveAll(own); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What stands on a stage when an agent dies is taken away, and not what it was mounted from.
+func TestReapStage(t *testing.T) {
+	d := newDriver(t)
+	source, at := t.TempDir(), filepath.Join(shared.Layout().Run, "stage", drivers.Key("a/cut/0"), "0")
+	put(t, source+"/file", "mine")
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(source, at, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Reap(testContext(t), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Dir(at)); err == nil {
+		t.Error("the stage is still there")
+	}
+	if got := read(t, source+"/file"); got != "mine" {
+		t.Errorf("the source has %q", got)
 	}
 }
