@@ -41,6 +41,9 @@ func (m *Manager) Obstacles() []string {
 	return slices.Clone(m.others)
 }
 
+// hooked names the packets that a chain can keep from us.
+var hooked = map[nftables.ChainHook]string{*nftables.ChainHookForward: "forward", *nftables.ChainHookInput: "input"}
+
 // obstacles finds chains that drop what they have no rule for, of forwarded packets and of
 // those for the host, and that no rule of theirs keeps from dropping ours.
 func obstacles(c *nftables.Conn, prefix string) ([]string, error) {
@@ -53,13 +56,8 @@ func obstacles(c *nftables.Conn, prefix string) ([]string, error) {
 		if ch.Hooknum == nil || ch.Policy == nil || *ch.Policy != nftables.ChainPolicyDrop {
 			continue
 		}
-		hook := ""
-		switch *ch.Hooknum {
-		case *nftables.ChainHookForward:
-			hook = "forward"
-		case *nftables.ChainHookInput:
-			hook = "input"
-		default:
+		hook, known := hooked[*ch.Hooknum]
+		if !known {
 			continue
 		}
 		reach := map[string]*nftables.Chain{}
@@ -68,11 +66,11 @@ func obstacles(c *nftables.Conn, prefix string) ([]string, error) {
 				reach[other.Name] = other
 			}
 		}
-		ours, err := accepts(c, reach, ch, prefix, map[string]bool{})
+		passes, err := accepts(c, reach, ch, prefix, map[string]bool{})
 		if err != nil {
 			return nil, err
 		}
-		if !ours {
+		if !passes {
 			out = append(out, describe(ch, hook, prefix))
 		}
 	}

@@ -171,7 +171,7 @@ func (w *world) open(st *Status) *os.File {
 	w.t.Helper()
 	f, err := os.Open(st.Network.Namespace)
 	check(w.t, err)
-	w.t.Cleanup(func() { f.Close() })
+	w.t.Cleanup(func() { _ = f.Close() })
 	return f
 }
 
@@ -181,7 +181,7 @@ func (w *world) serve(ns *os.File, network, addr, name string) {
 	if network == "udp" {
 		var c net.PacketConn
 		check(w.t, inside(ns, func() (err error) { c, err = net.ListenPacket("udp", addr); return err }))
-		w.t.Cleanup(func() { c.Close() })
+		w.t.Cleanup(func() { _ = c.Close() })
 		go func() {
 			buf := make([]byte, 64)
 			for {
@@ -196,7 +196,7 @@ func (w *world) serve(ns *os.File, network, addr, name string) {
 	}
 	var l net.Listener
 	check(w.t, inside(ns, func() (err error) { l, err = net.Listen("tcp", addr); return err }))
-	w.t.Cleanup(func() { l.Close() })
+	w.t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
