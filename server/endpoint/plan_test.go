@@ -183,11 +183,13 @@ func TestPlanUpdates(t *testing.T) {
 		{"none", func(j *nomadish.Job) { j.TaskGroups[0].Count = nomadish.Ptr(0) }, map[string]uint64{"destroy": 1}, nil},
 		{
 			"kill timeout", func(j *nomadish.Job) { j.TaskGroups[0].Tasks[0].KillTimeout = nomadish.Ptr(time.Minute) },
-			map[string]uint64{"in-place update": 1}, []string{"forces in-place update"},
+			map[string]uint64{"in-place update": 1},
+			[]string{"forces in-place update"},
 		},
 		{
 			"environment", func(j *nomadish.Job) { j.TaskGroups[0].Tasks[0].Env = map[string]string{"A": "1"} },
-			map[string]uint64{"create/destroy update": 1}, []string{"forces create/destroy update"},
+			map[string]uint64{"create/destroy update": 1},
+			[]string{"forces create/destroy update"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
