@@ -122,6 +122,9 @@ func (w *World) CPU(t testing.TB) time.Duration {
 	return time.Duration(used.CPUNanos) + time.Duration(own.Utime.Nano()+own.Stime.Nano())
 }
 
+// Containerd is the pid of the containerd that runs.
+func (w *World) Containerd() int { return process.Read(w.Layout().Process()).PID }
+
 // KillContainerd ends containerd as the kernel would, and waits until it is gone.
 func (w *World) KillContainerd(t testing.TB) {
 	t.Helper()

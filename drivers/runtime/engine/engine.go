@@ -12,6 +12,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -130,13 +131,8 @@ func (e *Engine) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StartTimeout)
 	defer cancel()
 	if id := process.Read(e.l.Process()); id.Alive() {
-		err := e.connect(ctx, id.Alive)
-		if err == nil {
-			e.cfg.Logger.Debug("adopted containerd", "pid", id.PID)
-			return nil
-		}
-		e.cfg.Logger.Warn("containerd does not answer and is started again", "pid", id.PID, "err", err)
-		if err := id.Kill(unix.SIGKILL, 5*time.Second); err != nil {
+		adopted, err := e.adopt(ctx, id)
+		if adopted || err != nil {
 			return err
 		}
 	}
@@ -152,6 +148,64 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	e.cfg.Logger.Debug("started containerd", "pid", id.PID)
 	return nil
+}
+
+// adopt takes over a running containerd. It ends one that does not answer, and one that is of
+// another program than ours: an agent before this one left it. Nothing of ours has been asked of
+// it yet, containers run on under their shims, and the next one finds them.
+func (e *Engine) adopt(ctx context.Context, id process.ID) (bool, error) {
+	same, err := sameProgram(fmt.Sprintf("/proc/%d/exe", id.PID), e.cfg.Program)
+	if err != nil && id.Alive() {
+		return false, fmt.Errorf("compare programs: %w", err)
+	}
+	if err == nil && !same {
+		e.cfg.Logger.Info("containerd is of another program and is started again", "pid", id.PID, "program", e.cfg.Program)
+		if err := id.Kill(unix.SIGTERM, 10*time.Second); err == nil {
+			return false, nil
+		}
+		return false, id.Kill(unix.SIGKILL, 5*time.Second)
+	}
+	if err = e.connect(ctx, id.Alive); err == nil {
+		e.cfg.Logger.Debug("adopted containerd", "pid", id.PID)
+		return true, nil
+	}
+	e.cfg.Logger.Warn("containerd does not answer and is started again", "pid", id.PID, "err", err)
+	return false, id.Kill(unix.SIGKILL, 5*time.Second)
+}
+
+// sameProgram says whether two files hold the same program: one file by two names, or equal
+// content.
+func sameProgram(a, b string) (bool, error) {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	two, err := os.Stat(b)
+	if err != nil {
+		return false, err
+	}
+	if os.SameFile(one, two) || one.Size() != two.Size() {
+		return os.SameFile(one, two), nil
+	}
+	first, err := digest(a)
+	if err != nil {
+		return false, err
+	}
+	second, err := digest(b)
+	return first == second, err
+}
+
+func digest(path string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // reap waits for a containerd of ours that has ended, so that no zombie stays.

@@ -9,16 +9,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
 	cevents "github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
@@ -43,7 +46,19 @@ func Main() {
 		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
 		InitFn:   newTaskService,
 	})
-	shim.RunShim(context.Background(), manager.NewShimManager(Runtime))
+	shim.RunShim(context.Background(), known{manager.NewShimManager(Runtime)})
+}
+
+// known is a shim that says what it is without asking runc, which is in no PATH. containerd asks
+// before it makes a container, and again each time when there was no answer.
+type known struct{ shim.Shim }
+
+// Info says what the shim is.
+func (known) Info(context.Context, io.Reader) (*types.RuntimeInfo, error) {
+	return &types.RuntimeInfo{
+		Name:    Runtime,
+		Version: &types.RuntimeVersion{Version: version.Version, Revision: version.Revision},
+	}, nil
 }
 
 func newTaskService(ic *plugin.InitContext) (any, error) {
