@@ -66,6 +66,9 @@ func explain(ctx context.Context, ref string, err error) error {
 
 // classify says what to make of a failure, in words where the error's own are not enough.
 func classify(host string, err error) (fault, string) {
+	if err == nil {
+		return unknown, ""
+	}
 	var status remoteerrors.ErrUnexpectedStatus
 	if errors.As(err, &status) {
 		return classifyStatus(host, status.StatusCode)

@@ -151,6 +151,7 @@ func (c counted) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, erro
 	}
 	return remotes.FetcherFunc(func(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 		defer c.p.ask()()
+		desc.URLs = nil // an image has no say in which addresses this node asks
 		body, err := f.Fetch(ctx, desc)
 		if err != nil {
 			return nil, err

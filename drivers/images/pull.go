@@ -87,8 +87,8 @@ func (s *Store) attempt(ctx context.Context, p *progress, req Request) (_ client
 		}
 		cancel(nil)
 		<-watched
-		if err == nil {
-			err = done(context.WithoutCancel(ctx))
+		if kind, _ := classify(registryOf(req.Ref), err); err == nil || kind == final { // else what came is of use yet
+			err = errors.Join(err, done(context.WithoutCancel(ctx)))
 		}
 	}()
 	labels := map[string]string{}

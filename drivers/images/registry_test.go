@@ -5,6 +5,7 @@ package images_test
 import (
 	"context"
 	"encoding/pem"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -117,5 +118,27 @@ func TestMirror(t *testing.T) {
 	mirror.push(t, "secret:1", build(t, "secret", 10))
 	if _, _, err := s.Get(containertest.Context(t), images.Request{Ref: origin.addr + "/secret:1", Auth: auth}); err == nil {
 		t.Error("the mirror got the registry's credentials")
+	}
+}
+
+// A directory that can't be read is told in the log: without it the registry itself is asked.
+func TestBrokenDirectory(t *testing.T) {
+	h := newPlainHub(t)
+	ref := h.push(t, "app:1", build(t, "x", 10))
+	dir := filepath.Join(t.TempDir(), "_default")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte("server = \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said transcript
+	s, err := images.New(images.Config{Hosts: filepath.Dir(dir), Logger: slog.New(slog.NewTextHandler(&said, nil))}, world.Runtime(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get(t, s, images.Request{Ref: ref})
+	if !strings.Contains(said.String(), "hosts.toml") {
+		t.Errorf("the log says %q", said.String())
 	}
 }
