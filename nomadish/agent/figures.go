@@ -96,8 +96,13 @@ func (f *figures) jobs(r state.Reader, each bool) {
 				name string
 				n    int
 			}{
-				{"queued", s.Queued}, {"starting", s.Starting}, {"running", s.Running}, {"complete", s.Complete},
-				{"failed", s.Failed}, {"lost", s.Lost}, {"unknown", s.Unknown},
+				{"queued", s.Queued},
+				{"starting", s.Starting},
+				{"running", s.Running},
+				{"complete", s.Complete},
+				{"failed", s.Failed},
+				{"lost", s.Lost},
+				{"unknown", s.Unknown},
 			} {
 				all[c.name] += c.n
 				if each {

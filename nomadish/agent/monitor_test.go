@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -103,10 +101,10 @@ func TestMonitorDrops(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
-		logger.Info(strings.Repeat("x", 1<<20))
+		logger.Info("long", "text", strings.Repeat("x", 1<<20))
 		synctest.Wait()
 		for n := range monitorBacklog + 100 {
-			logger.Info(fmt.Sprint("line ", n))
+			logger.Info("a line", "number", n)
 		}
 		close(stuck)
 		synctest.Wait()
@@ -125,7 +123,7 @@ func TestMonitorDrops(t *testing.T) {
 
 // Readers are bounded.
 func TestMonitorsAreBounded(t *testing.T) {
-	_, hub := monitored(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	_, hub := monitored(slog.New(slog.DiscardHandler))
 	for range maxMonitors {
 		if _, err := hub.enter(slog.LevelInfo, false); err != nil {
 			t.Fatal(err)

@@ -65,7 +65,7 @@ func TestEventsFollow(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Run(ctx, Program{Stdout: w, Stderr: io.Discard, Env: lookup(c.env)}, []string{"events", "-f", "-job", "later"})
-		w.Close()
+		_ = w.Close() // a pipe's never fails
 	}()
 	c.ok(t, "job", "run", "-detach", c.file(t, "later", "batch", "", `run_for = "1ms"`))
 	var got strings.Builder
@@ -138,7 +138,7 @@ func testMonitor(t *testing.T, c *cluster) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Run(ctx, Program{Stdout: w, Stderr: io.Discard, Env: lookup(c.env)}, []string{"monitor", "-log-level", "DEBUG", "-node-id", "n1"})
-		w.Close()
+		_ = w.Close() // a pipe's never fails
 	}()
 	go func() { // something to log
 		for ctx.Err() == nil {

@@ -16,7 +16,7 @@ var (
 // It is one long list by intent: whoever wants to know what the API offers, to whom and
 // within which limits, reads it here.
 func (a *API) routes() []Route {
-	return []Route{
+	return append(a.agentRoutes(), []Route{
 		{get, "/.well-known/jwks.json", PermNone, OnServer, 0, 0, a.keys},
 
 		{get, "/v1/jobs", PermListJobs, OnServer, Read, 0, a.jobs},
@@ -69,6 +69,26 @@ func (a *API) routes() []Route {
 		{get, "/v1/node/pools", PermNodePoolRead, OnServer, Read, 0, a.nodePools},
 		{get, "/v1/node/pool/:name", PermNodePoolRead, OnServer, Read, 0, a.nodePool},
 
+		{get, "/v1/event/stream", PermByItem, OnServer, 0, 0, a.events},
+		{write, "/v1/search", PermByItem, OnServer, Read, 0, a.searchPrefix},
+		{write, "/v1/search/fuzzy", PermByItem, OnServer, Read, 0, a.searchFuzzy},
+
+		{get, "/v1/operator/scheduler/configuration", PermOperatorRead, OnServer, Read, 0, a.schedulerConfig},
+		{write, "/v1/operator/scheduler/configuration", PermOperatorWrite, OnLeader, 0, 0, a.setSchedulerConfig},
+		{write, "/v1/system/gc", PermManagement, OnLeader, 0, 0, a.collectGarbage},
+
+		{get, "/v1/internal/commit-index", PermServer, OnLeader, 0, 0, a.commitIndex},
+		{put, "/v1/internal/node/:node", PermNode, OnLeader, Binary, bodyNode, a.registerNode},
+		{put, "/v1/internal/node/:node/heartbeat", PermNode, OnLeader, Binary, 0, a.heartbeat},
+		{get, "/v1/internal/node/:node/allocations", PermNode, OnServer, Binary, 0, a.watchAllocations},
+		{put, "/v1/internal/node/:node/allocations", PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
+	}...)
+}
+
+// agentRoutes is the part of the table that agents answer for themselves: nodes about what
+// runs on them, every agent about itself and who leads.
+func (a *API) agentRoutes() []Route {
+	return []Route{
 		{get, "/v1/client/fs/ls/:alloc", PermReadFS, OnNode, CORS, 0, a.listFiles},
 		{get, "/v1/client/fs/stat/:alloc", PermReadFS, OnNode, CORS, 0, a.statFile},
 		{get, "/v1/client/fs/cat/:alloc", PermReadFS, OnNode, CORS, 0, a.catFile},
@@ -105,19 +125,5 @@ func (a *API) routes() []Route {
 		{get, "/v1/status/leader", PermNone, OnServer, 0, 0, a.leader},
 		{get, "/v1/status/peers", PermNone, OnServer, 0, 0, a.peers},
 		{get, "/v1/regions", PermNone, OnServer, 0, 0, a.regions},
-
-		{get, "/v1/event/stream", PermByItem, OnServer, 0, 0, a.events},
-		{write, "/v1/search", PermByItem, OnServer, Read, 0, a.searchPrefix},
-		{write, "/v1/search/fuzzy", PermByItem, OnServer, Read, 0, a.searchFuzzy},
-
-		{get, "/v1/operator/scheduler/configuration", PermOperatorRead, OnServer, Read, 0, a.schedulerConfig},
-		{write, "/v1/operator/scheduler/configuration", PermOperatorWrite, OnLeader, 0, 0, a.setSchedulerConfig},
-		{write, "/v1/system/gc", PermManagement, OnLeader, 0, 0, a.collectGarbage},
-
-		{get, "/v1/internal/commit-index", PermServer, OnLeader, 0, 0, a.commitIndex},
-		{put, "/v1/internal/node/:node", PermNode, OnLeader, Binary, bodyNode, a.registerNode},
-		{put, "/v1/internal/node/:node/heartbeat", PermNode, OnLeader, Binary, 0, a.heartbeat},
-		{get, "/v1/internal/node/:node/allocations", PermNode, OnServer, Binary, 0, a.watchAllocations},
-		{put, "/v1/internal/node/:node/allocations", PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
 	}
 }

@@ -72,8 +72,13 @@ var kinds = []kind{
 	{contextNamespaces, "namespace:*", true, false, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
 		return pairs(r.NamespacesByPrefix(nil, prefix), func(n *nomadish.Namespace) (string, string) { return n.Name, n.Name })
 	}},
-	{context: "plugins"}, {context: "volumes"}, {context: "host_volumes"}, {context: "vars"}, {context: "scaling_policy"},
-	{context: "quotas"}, {context: "recommendations"},
+	{context: "plugins"},
+	{context: "volumes"},
+	{context: "host_volumes"},
+	{context: "vars"},
+	{context: "scaling_policy"},
+	{context: "quotas"},
+	{context: "recommendations"},
 }
 
 func pairs[T any](rows iter.Seq[T], of func(T) (string, string)) iter.Seq2[string, string] {
