@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -161,9 +162,7 @@ func (s *settings) checkWords(spec *drivers.TaskSpec) error {
 	if !strings.HasPrefix(s.workDir, "/") && s.workDir != "" {
 		errs = append(errs, fmt.Errorf("work_dir: %q is no absolute path", s.workDir))
 	}
-	if strings.HasPrefix(s.workDir, "/proc/") {
-		errs = append(errs, fmt.Errorf("work_dir: %s is refused: it can be a directory of the host", s.workDir))
-	}
+	errs = append(errs, checkWorkDir(s.workDir))
 	errs = append(errs, checkUser(spec.User))
 	for _, g := range s.groups {
 		if strings.Contains(g, ":") || checkUser(g) != nil || g == "" {
@@ -182,6 +181,15 @@ func (s *settings) checkWords(spec *drivers.TaskSpec) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkWorkDir refuses directories of processes: one can be of the runtime that enters the
+// container, and so of the host.
+func checkWorkDir(dir string) error {
+	if rel, ok := below("/proc", path.Join("/", dir)); ok && rel != "." {
+		return fmt.Errorf("work_dir: %s is refused: it can be a directory of the host", dir)
+	}
+	return nil
 }
 
 func validHostname(name string) bool {

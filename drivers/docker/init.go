@@ -26,7 +26,7 @@ func (d *Driver) canInit() error {
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
 			return errors.New("init: refused: this build of the program is not static, so that it can't run in containers")

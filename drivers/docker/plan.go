@@ -91,6 +91,9 @@ func (s *starting) fromImage(ctx context.Context, img client.Image, config ocisp
 	if workDir == "" {
 		workDir = config.WorkingDir
 	}
+	if err := checkWorkDir(workDir); err != nil {
+		return nil, fmt.Errorf("the image's %w", err)
+	}
 	signal := stopSignal(config.StopSignal)
 	if signal == "" && config.StopSignal != "" {
 		s.tell(fmt.Sprintf("the image's STOPSIGNAL %q is not known: the task is stopped by SIGTERM", config.StopSignal))
