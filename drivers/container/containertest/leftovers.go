@@ -48,13 +48,18 @@ func groups() error {
 }
 
 // Processes returns those of the runtime and of the test program: the executable by pid, as
-// the process itself sees it.
+// the process itself sees it. Other packages run the same test program at the same time: those
+// in the control groups of this one's tasks are its own.
 func (w *World) Processes() map[string]string {
 	out := map[string]string{}
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {
 		exe, err := os.Readlink(link)
-		if err == nil && (exe == w.Program || exe == "/task" || exe == "/local/task") {
+		if err != nil {
+			continue
+		}
+		in, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cgroup")) // one that has just ended is in none
+		if exe == w.Program || (exe == "/task" || exe == "/local/task") && strings.Contains(string(in), group()+"/") {
 			out[strings.Split(link, "/")[2]] = exe
 		}
 	}
