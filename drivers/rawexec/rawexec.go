@@ -121,6 +121,11 @@ func (d *Driver) Fingerprint(context.Context) (drivers.Fingerprint, error) {
 	return drivers.Fingerprint{Health: drivers.Healthy, Attributes: map[string]string{"driver." + Name: "1"}}, nil
 }
 
+// Capabilities says that tasks see the node's files, and can be in their group's network.
+func (d *Driver) Capabilities() drivers.Capabilities {
+	return drivers.Capabilities{Isolation: drivers.IsolationNone, NetworkModes: []string{"host", "bridge", "none", "cni/*"}}
+}
+
 // allocDir is the supervisor's directory of a task's allocation.
 func (d *Driver) allocDir(taskID string) string {
 	alloc, _, _ := strings.Cut(taskID, "/")
@@ -152,6 +157,9 @@ func (d *Driver) launch(spec *drivers.TaskSpec) (*supervisor.Launch, error) {
 	l := &supervisor.Launch{
 		ID: spec.ID, Dir: o.String("work_dir"), Stdout: spec.Stdout, Stderr: spec.Stderr,
 		OOMScore: int(o.Int("oom_score_adj")),
+	}
+	if spec.Network != nil {
+		l.Network = spec.Network.Namespace
 	}
 	denied := o.Strings("denied_envvars")
 	if command == "" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -226,5 +227,35 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
+	}
+}
+
+// A task in a network namespace sees that one's links; a namespace that is not there is said.
+func TestNetworkNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	holder := exec.CommandContext(t.Context(), "/bin/sleep", "1000")
+	t.Cleanup(func() { _ = holder.Wait() }) // killed with the test's context
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	d := newDriver(t, t.TempDir())
+	inside := fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)
+	want, err := os.Readlink(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := drivertest.Spec(t, map[string]any{"command": "/bin/sleep", "args": []any{"1000"}})
+	spec.Network = &drivers.Network{Namespace: inside}
+	task := start(t, d, spec)
+	if got, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", task.PID)); err != nil || got != want {
+		t.Errorf("namespace %s, %v; want %s", got, err, want)
+	}
+	spec = drivertest.Spec(t, map[string]any{"command": "/bin/sleep", "args": []any{"1000"}})
+	spec.Network = &drivers.Network{Namespace: "/nowhere"}
+	if _, err := d.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "network namespace: open /nowhere") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers/cgroup"
 )
@@ -44,6 +47,10 @@ func (s *server) fork(l *Launch) (int, error) {
 		pid, err = syscall.ForkExec(l.Path, l.Args, attr)
 		return err
 	}
+	if l.Network != "" {
+		fork := start
+		start = func() error { return inNetwork(l.Network, fork) }
+	}
 	if s.cgroups == nil || l.Cgroup == "" {
 		err = start()
 	} else {
@@ -71,6 +78,32 @@ func inGroup(g cgroup.Group, sys *syscall.SysProcAttr, start func() error) error
 	defer dir.Close()
 	sys.UseCgroupFD, sys.CgroupFD = true, int(dir.Fd())
 	return start()
+}
+
+// inNetwork calls start on a thread that is in a network namespace meanwhile.
+func inNetwork(path string, start func() error) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	defer ns.Close()
+	runtime.LockOSThread() // stays locked where leaving fails: then the thread ends with this goroutine
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+	if err != nil {
+		err = fmt.Errorf("enter network namespace %s: %w", path, err)
+	} else {
+		err = start()
+	}
+	if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+		runtime.UnlockOSThread()
+	}
+	return err
 }
 
 func openOutput(path string) (*os.File, error) {

@@ -44,6 +44,7 @@ type Launch struct {
 	Stderr   string
 	Cgroup   string // below each tree's root; empty: none
 	OOMScore int
+	Network  string // path of the network namespace; empty: the supervisor's
 }
 
 // User is whom a task runs as.
