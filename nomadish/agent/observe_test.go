@@ -15,6 +15,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/agent"
 	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/server"
 )
 
 func idle(ctx context.Context, _ *drivers.TaskSpec) int {
@@ -315,5 +316,66 @@ func TestSchedulers(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Events reach who asks an agent that is no server, and the server shows the log of a node
+// that it reaches over the node's own session.
+func TestObserveOverTheNetwork(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	srv, err := agent.New(agent.Config{Name: "server", DataDir: t.TempDir(), Server: &server.Config{}, RPC: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, func(context.Context, *drivers.TaskSpec) int { return 0 })
+	cfg.Server, cfg.Servers = nil, []string{srv.RPCAddr().String()}
+	node, err := agent.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- srv.Run(ctx) }()
+	go func() { ended <- node.Run(ctx) }()
+	if err := srv.Client().Jobs().Finish(ctx, job("far")); err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]bool{}
+	for events, err := range node.Client().Events().Stream(ctx, &nomadish.EventRequest{Once: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events.Events {
+			types[e.Type] = true
+		}
+	}
+	if !types[nomadish.EventJobRegistered] || !types[nomadish.EventAllocationUpdated] {
+		t.Errorf("through a node's agent: events %v", types)
+	}
+	nodes, _, err := srv.Client().Nodes().List(ctx, nil)
+	if err != nil || len(nodes) != 1 {
+		t.Fatalf("%d nodes, %v", len(nodes), err)
+	}
+	reading, done := context.WithCancel(ctx)
+	defer done()
+	go func() { // something for the node to log
+		for reading.Err() == nil {
+			if _, err := node.Client().Agent().Self(reading); err != nil {
+				return
+			}
+		}
+	}()
+	for frame, err := range srv.Client().Agent().Monitor(reading, &nomadish.MonitorRequest{LogLevel: "debug", NodeID: nodes[0].ID}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(frame.Data), "path=/v1/agent/self") {
+			break
+		}
+	}
+	done()
+	cancel()
+	if err := errors.Join(<-ended, <-ended); err != nil {
+		t.Error(err)
 	}
 }
