@@ -61,7 +61,7 @@ var options = map[string]option{
 	"dns_options":        opt(nomadish.ConfigStringList, "Options of the resolver."),
 	"dns_search_domains": opt(nomadish.ConfigStringList, "Domains that the resolver tries."),
 	"dns_servers":        opt(nomadish.ConfigStringList, "Name servers; default those of the group or the host."),
-	"entrypoint":         opt(nomadish.ConfigStringList, "Entrypoint in place of the image's; the image's command is dropped."),
+	"entrypoint":         opt(nomadish.ConfigAny, "Entrypoint in place of the image's, a list or one program; the image's command is dropped."),
 	"extra_hosts":        opt(nomadish.ConfigStringList, "Lines of /etc/hosts as NAME:ADDRESS; the address host-gateway is the node's."),
 	"force_pull":         opt(nomadish.ConfigBool, "Ask the registry also when the image is here.").or("false"),
 	"group_add":          opt(nomadish.ConfigStringList, "Groups that the process belongs to as well."),
