@@ -131,18 +131,28 @@ func TestLostNetworkRestartsTasks(t *testing.T) {
 	must(t, machine.Until(ctx, "nothing is left", func(context.Context) error { return n.Left() }))
 }
 
-// A plain process can't join a group's network: its job is refused with a text that says so.
-func TestPlainProcessInBridgeIsRefused(t *testing.T) {
+// A plain process joins its group's network too: it is reached on the mapped port, and on
+// no other.
+func TestPlainProcessInBridge(t *testing.T) {
 	ctx := testContext(t)
-	job := machine.Shell("plain", nomadish.JobTypeService, "exec sleep 1000")
-	job.TaskGroups[0].Networks = []*nomadish.NetworkResource{{Mode: "bridge"}}
-	_, err := shared.Register(ctx, job)
+	program, err := machine.Build(ctx, t.TempDir(), "./e2e/peer")
+	must(t, err)
+	job := machine.Job("plain", nomadish.JobTypeService, "raw_exec", machine.Command(program, ":8080", "plain"))
+	job.TaskGroups[0].Networks = []*nomadish.NetworkResource{{Mode: "bridge", DynamicPorts: []nomadish.Port{{Label: "http", To: 8080}}}}
+	_, err = shared.Register(ctx, job)
 	must(t, err)
 	stub, err := shared.Allocation(ctx, "plain", nomadish.AllocClientRunning, nomadish.AllocClientFailed)
 	must(t, err)
-	want := `Failed Validation: network: tasks of driver "raw_exec" can't join a network of mode "bridge"`
-	if events := machine.Events(stub); stub.ClientStatus != nomadish.AllocClientFailed || !slices.Contains(events, want) {
-		t.Errorf("got %s, events %q; want %q", stub.ClientStatus, events, want)
+	a, _, err := shared.API.Allocations().Allocation(ctx, stub.ID, nil)
+	must(t, err)
+	if stub.ClientStatus != nomadish.AllocClientRunning {
+		t.Fatalf("it is %s, events %v", stub.ClientStatus, machine.Events(stub))
+	}
+	port := a.AllocatedResources.Shared.Ports[0]
+	says(t, "http://"+net.JoinHostPort(port.HostIP, strconv.Itoa(port.Value))+"/", "plain")
+	if text, err := fetch(ctx, "http://127.0.0.1:8080/"); err == nil && text == "plain" {
+		t.Error("it listens on the host's own port")
 	}
 	must(t, shared.Stopped(ctx, "plain", true))
+	must(t, machine.Until(ctx, "nothing is left", func(context.Context) error { return shared.Left() }))
 }
