@@ -207,14 +207,22 @@ func TestFiles(t *testing.T) {
 		files []string
 		text  string
 	}{
-		{name: "the servers behind a local resolver", files: []string{stub, upstream},
-			text: "nameserver 192.0.2.53\nsearch corp.example\noptions edns0 trust-ad\n"},
-		{name: "the job's servers", want: &nomadish.DNSConfig{Servers: []string{"1.1.1.1", "8.8.8.8"}}, files: []string{stub, upstream},
-			text: "nameserver 1.1.1.1\nnameserver 8.8.8.8\nsearch corp.example\noptions edns0 trust-ad\n"},
-		{name: "all of the job's", want: &nomadish.DNSConfig{Servers: []string{"1.1.1.1"}, Searches: []string{"x"}, Options: []string{"ndots:2"}},
-			files: []string{stub, upstream}, text: "nameserver 1.1.1.1\nsearch x\noptions ndots:2\n"},
-		{name: "a plugin's before the host's", given: nomadish.DNSConfig{Servers: []string{"10.0.0.53"}}, files: []string{upstream},
-			text: "nameserver 10.0.0.53\nsearch other.example\n"},
+		{
+			name: "the servers behind a local resolver", files: []string{stub, upstream},
+			text: "nameserver 192.0.2.53\nsearch corp.example\noptions edns0 trust-ad\n",
+		},
+		{
+			name: "the job's servers", want: &nomadish.DNSConfig{Servers: []string{"1.1.1.1", "8.8.8.8"}}, files: []string{stub, upstream},
+			text: "nameserver 1.1.1.1\nnameserver 8.8.8.8\nsearch corp.example\noptions edns0 trust-ad\n",
+		},
+		{
+			name: "all of the job's", want: &nomadish.DNSConfig{Servers: []string{"1.1.1.1"}, Searches: []string{"x"}, Options: []string{"ndots:2"}},
+			files: []string{stub, upstream}, text: "nameserver 1.1.1.1\nsearch x\noptions ndots:2\n",
+		},
+		{
+			name: "a plugin's before the host's", given: nomadish.DNSConfig{Servers: []string{"10.0.0.53"}}, files: []string{upstream},
+			text: "nameserver 10.0.0.53\nsearch other.example\n",
+		},
 		{name: "no file", files: []string{filepath.Join(dir, "none")}, text: ""},
 	} {
 		dns, err := dnsOf(tt.want, tt.given, tt.files)
@@ -271,8 +279,13 @@ func TestRefusals(t *testing.T) {
 	check(t, m.Release(t.Context(), "a3"))
 	w.bridge(m, "b")
 
-	for _, cfg := range []Config{{}, {DataDir: "x", Subnet: netipPrefix("127.0.0.0/8")}, {DataDir: "x", Subnet: netipPrefix("10.0.0.0/31")},
-		{DataDir: "x", Subnet6: netipPrefix("fe80::/64")}, {DataDir: "x", Subnet6: netipPrefix("10.0.0.0/8")}} {
+	for _, cfg := range []Config{
+		{},
+		{DataDir: "x", Subnet: netipPrefix("127.0.0.0/8")},
+		{DataDir: "x", Subnet: netipPrefix("10.0.0.0/31")},
+		{DataDir: "x", Subnet6: netipPrefix("fe80::/64")},
+		{DataDir: "x", Subnet6: netipPrefix("10.0.0.0/8")},
+	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v is taken", cfg)
 		}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log"
 	"net/http"
@@ -23,7 +24,7 @@ func main() {
 		_, _ = io.WriteString(w, os.Args[2]) // who has gone needs no answer
 	})
 	mux.HandleFunc("GET /ask", func(w http.ResponseWriter, r *http.Request) {
-		answer, err := ask(r.FormValue("addr"))
+		answer, err := ask(r.Context(), r.FormValue("addr"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -34,9 +35,14 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func ask(addr string) ([]byte, error) {
-	client := &http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get("http://" + addr + "/")
+func ask(ctx context.Context, addr string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
