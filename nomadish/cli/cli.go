@@ -134,6 +134,9 @@ func commands() []command {
 		operatorDebugCommand(),
 		explainCommand(),
 		fmtCommand(),
+		doctorCommand(),
+		completionCommand(),
+		completeCommand(),
 		versionCommand(),
 	}
 }

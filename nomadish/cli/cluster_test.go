@@ -22,15 +22,18 @@ import (
 type cluster struct {
 	env []string
 	dir string // of job files
+
+	shell string // where the commands run that tasks take
 }
 
 // newCluster starts an agent whose tasks are mocks, and waits until its node is ready.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	place := t.TempDir()
 	a, err := agent.New(agent.Config{
 		Name: "n1", DataDir: t.TempDir(), HTTP: []string{"127.0.0.1:0"}, Server: &server.Config{},
 		Client:  &client.Config{StopTasksOnShutdown: true, Fingerprint: fingerprint.Config{Loopback: true}},
-		Drivers: map[string]drivers.Driver{mock.Name: mock.New(nil)},
+		Drivers: map[string]drivers.Driver{mock.Name: shell{mock.New(nil), place}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +47,7 @@ func newCluster(t *testing.T) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{env: []string{"NOMAD_ADDR=http://" + a.Addr().String()}, dir: t.TempDir()}
+	c := &cluster{env: []string{"NOMAD_ADDR=http://" + a.Addr().String()}, dir: t.TempDir(), shell: place}
 	for !strings.Contains(c.run(t, "node", "status").stdout, "ready") {
 		if t.Context().Err() != nil {
 			t.Fatal("the node does not get ready")
@@ -112,6 +115,10 @@ func TestCluster(t *testing.T) {
 	t.Run("logs and files", func(t *testing.T) { testLogs(t, c) })
 	t.Run("logs of a job", func(t *testing.T) { testJobLogs(t, c) })
 	t.Run("plan and versions", func(t *testing.T) { testPlan(t, c) })
+	t.Run("doctor", func(t *testing.T) { testDoctor(t, c) })
+	t.Run("completion", func(t *testing.T) { testLiveNames(t, c) })
+	t.Run("exec", func(t *testing.T) { testExec(t, c) })
+	t.Run("cp", func(t *testing.T) { testCopy(t, c) })
 	t.Run("stop", func(t *testing.T) { testStop(t, c) })
 }
 

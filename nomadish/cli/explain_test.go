@@ -264,11 +264,16 @@ func TestExplainEverything(t *testing.T) {
 	}
 }
 
+func testSchemas() map[string]nomadish.ConfigSchema {
+	return map[string]nomadish.ConfigSchema{"docker": {
+		"ports": {Type: nomadish.ConfigStringList, Doc: "Labels."},
+		"auth":  {Type: nomadish.ConfigBlock, Block: nomadish.ConfigSchema{"username": {Type: nomadish.ConfigString, Required: true}}},
+	}}
+}
+
 // TestExplain: type, default, values, meaning and effect of what is asked for.
 func TestExplain(t *testing.T) {
-	x := explainer{driver: "d", schemas: map[string]nomadish.ConfigSchema{
-		"d": {"ports": {Type: nomadish.ConfigStringList, Doc: "Labels."}, "auth": {Type: nomadish.ConfigBlock, Block: nomadish.ConfigSchema{"username": {Type: nomadish.ConfigString, Required: true}}}},
-	}}
+	x := explainer{driver: "docker", schemas: testSchemas()}
 	if err := json.Unmarshal(explainText, &x.docs); err != nil {
 		t.Fatal(err)
 	}
