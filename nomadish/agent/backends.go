@@ -25,7 +25,7 @@ func (a *Agent) backends() httpapi.Backends {
 		}
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Images: imagesOf(a.cfg.Drivers)}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Images: imagesOf(a.cfg.Drivers)}
 	}
 	return b
 }
