@@ -98,7 +98,10 @@ func (m *Manager) open() error {
 	for id := range m.leases {
 		m.hold(id)
 	}
-	return m.look()
+	if err := m.look(); err != nil {
+		m.log.Warn("look at the host's other rules", "err", err) // Run looks again
+	}
+	return nil
 }
 
 // hold opens a lease's namespace, if it is there.

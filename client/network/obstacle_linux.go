@@ -66,11 +66,8 @@ func obstacles(c *nftables.Conn, prefix string) ([]string, error) {
 				reach[other.Name] = other
 			}
 		}
-		passes, err := accepts(c, reach, ch, prefix, map[string]bool{})
-		if err != nil {
-			return nil, err
-		}
-		if !passes {
+		// Rules that can't be read may be in the way as well.
+		if passes, err := accepts(c, reach, ch, prefix, map[string]bool{}); err != nil || !passes {
 			out = append(out, describe(ch, hook, prefix))
 		}
 	}
