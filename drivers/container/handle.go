@@ -26,8 +26,8 @@ type state struct {
 	StopSignal string `json:"stop_signal,omitempty"` // the plan's
 }
 
-func (s state) handle(driver, id string, pid int) (*drivers.Handle, error) {
-	b, err := json.Marshal(s)
+func (st state) handle(driver, id string, pid int) (*drivers.Handle, error) {
+	b, err := json.Marshal(st)
 	if err != nil {
 		return nil, err
 	}

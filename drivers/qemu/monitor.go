@@ -4,6 +4,7 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,8 +35,11 @@ func powerDown(ctx context.Context, dir string) error {
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is written through it
 	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return fmt.Errorf("monitor: not a socket: %w", err)
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return errors.New("monitor: something else is in its socket's place")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -43,7 +47,7 @@ func powerDown(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // what was written has been answered
+	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err

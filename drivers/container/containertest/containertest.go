@@ -89,7 +89,7 @@ func (w *World) build() error {
 	if err := Build(w.Task, programs+"task", "CGO_ENABLED=0"); err != nil {
 		return err
 	}
-	out, err := exec.Command(w.Program, "seccomp").Output()
+	out, err := exec.CommandContext(context.Background(), w.Program, "seccomp").Output()
 	w.Seccomp = strings.TrimSpace(string(out)) == "true"
 	return err
 }
@@ -97,11 +97,11 @@ func (w *World) build() error {
 // Build builds a Go program.
 func Build(out, pkg string, env ...string) error {
 	tags := "netgo,osusergo" // as of the released program, which is static
-	if exec.Command("pkg-config", "--exists", "libseccomp").Run() == nil {
+	if exec.CommandContext(context.Background(), "pkg-config", "--exists", "libseccomp").Run() == nil {
 		tags += ",seccomp"
 	}
 	args := []string{"build", "-tags", tags, "-ldflags", "-extldflags -static", "-o", out}
-	cmd := exec.Command("go", append(args, pkg)...)
+	cmd := exec.CommandContext(context.Background(), "go", append(args, pkg)...)
 	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, b)

@@ -7,6 +7,7 @@
 package probe
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ const least = 60
 
 // Build builds the program. It prints a line for each attempt, whatever its arguments are.
 func Build(path string) error {
-	cmd := exec.Command("go", "build", "-o", path, program)
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, program)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the probes: %w\n%s", err, b)
