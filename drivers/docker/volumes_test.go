@@ -201,6 +201,8 @@ func TestKeptVolumes(t *testing.T) {
 		}
 		return read(t, spec.Stdout)
 	}
+	cut := filepath.Join(shared.Layout().Data, "volumes", "named", "app-data", "new", "half") // filled by an agent that died
+	put(t, cut, "x")
 	seed := []string{"cat", "/var/app/seed", "stat", "/var/app/seed", "write", "/var/app/seed", "grown"}
 	named := mount("source", "app-data", "target", "/var/app")
 	for _, tt := range []struct {
@@ -220,6 +222,9 @@ func TestKeptVolumes(t *testing.T) {
 		if got := task(tt.volumes, tt.args...); got != tt.want {
 			t.Errorf("%s: the task sees %q, want %q", tt.name, got, tt.want)
 		}
+	}
+	if _, err := os.Stat(cut); err == nil {
+		t.Error("what an agent left when it died is still there")
 	}
 	for dir, want := range map[string]int{"own": 0, "named": 2} {
 		left, err := os.ReadDir(filepath.Join(shared.Layout().Data, "volumes", dir))

@@ -29,8 +29,11 @@ func newVolumeStore(dir string) *volumeStore {
 	return &volumeStore{named: filepath.Join(dir, "named"), own: filepath.Join(dir, "own")}
 }
 
-// dataName is the directory of a volume that tasks see. What is beside it is unfinished.
-const dataName = "data"
+// In a volume's directory there is what tasks see, and, until it is filled, what will be that.
+const (
+	dataName   = "data"
+	unfinished = "new"
+)
 
 // view gives f the file system of the image that fills a volume.
 type view func(f func(root string) error) error
@@ -56,12 +59,16 @@ func fill(dir string, v volume, image view) (string, error) {
 	if _, err := os.Lstat(data); !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	temp, err := os.MkdirTemp(dir, "new-")
+	temp := filepath.Join(dir, unfinished)
+	err := os.RemoveAll(temp) // of an agent that died
 	if err == nil {
-		err = os.Chmod(temp, 0o755)
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = os.Mkdir(temp, 0o755)
+	}
+	if err == nil {
+		err = os.Chmod(temp, 0o755) // whatever the umask
 	}
 	if err == nil && !v.noCopy {
 		err = image(func(root string) error { return copyInto(temp, root, v.target) })
