@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // differ compares the parts of two jobs.
@@ -154,7 +155,12 @@ func (d differ) free(f *diffField, old, next map[string]string, context bool) *O
 	}
 	var body diffBody
 	for _, key := range keys(old, next) {
-		body.field(f, key, old[key], next[key], differs(old[key], next[key]), true)
+		was, is := old[key], next[key]
+		kind := differs(was, is)
+		if secretOption(key) {
+			was, is = redacted(was), redacted(is)
+		}
+		body.field(f, key, was, is, kind, true)
 	}
 	slices.SortStableFunc(body.fields, compareFields)
 	return &ObjectDiff{Type: diffType(len(old) > 0, len(next) > 0, body.changed), Name: f.name, Fields: body.fields}
@@ -311,6 +317,13 @@ func flat(v reflect.Value) map[string]string {
 		}
 	}
 	return out
+}
+
+// secretOption says whether an option of a driver is a secret by its name: a registry's
+// password ("auth[0][password]"), a token, a secret.
+func secretOption(key string) bool {
+	name := strings.ToLower(key[strings.LastIndexByte(key, '[')+1:])
+	return strings.Contains(name, "password") || strings.Contains(name, "token") || strings.Contains(name, "secret")
 }
 
 func flatten(out map[string]string, name string, v reflect.Value) {

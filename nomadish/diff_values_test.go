@@ -84,6 +84,10 @@ func TestDiffRules(t *testing.T) {
 			"+Loose{+LTarget:b =Operand: =RTarget:} -Loose{-LTarget:a =Operand: =RTarget:}",
 		},
 		{
+			"a registry's password is not shown", &diffWhole{Free: map[string]any{"auth": []any{map[string]any{"password": "a"}}}},
+			&diffWhole{Free: map[string]any{"auth": []any{map[string]any{"password": "b"}}}}, false, "~Free{~auth[0][password]:<redacted>><redacted>}",
+		},
+		{
 			"free maps are flat", &diffWhole{Free: map[string]any{"a": []any{"x", map[string]any{"b": true}}}},
 			&diffWhole{Free: map[string]any{"a": []any{"x"}, "n": 1.5}}, false, "~Free{=a[0]:x -a[1][b]:true +n:1.5}",
 		},
