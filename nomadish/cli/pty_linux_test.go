@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -149,4 +150,42 @@ func TestLiveTable(t *testing.T) {
 			t.Errorf("got %q, want plain lines", got)
 		}
 	})
+}
+
+// TestExecOnTerminal: a command with a terminal gets what is typed, and the escape sequence ends
+// the session with the terminal as it was before.
+func TestExecOnTerminal(t *testing.T) {
+	c := newCluster(t)
+	c.ok(t, "run", c.file(t, "up", "service", "", `run_for = "1h"`))
+	term := newTerminal(t, 100, 30)
+	before, err := unix.IoctlGetTermios(int(term.program.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan int, 1)
+	go func() { ended <- term.on(t, c.env, "exec", "up", "sh", "-c", "echo ready; cat") }()
+	await := func(word string) {
+		t.Helper()
+		for !strings.Contains(term.text(), word) {
+			if t.Context().Err() != nil {
+				t.Fatalf("%q does not come:\n%s", word, term.text())
+			}
+			runtime.Gosched()
+		}
+	}
+	await("ready")
+	if _, err := io.WriteString(term.person, "typed\n"); err != nil {
+		t.Fatal(err)
+	}
+	await("typed")
+	if _, err := io.WriteString(term.person, "~."); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != ExitDetached {
+		t.Errorf("got code %d, want %d\n%s", code, ExitDetached, term.text())
+	}
+	after, err := unix.IoctlGetTermios(int(term.program.Fd()), unix.TCGETS)
+	if err != nil || *after != *before {
+		t.Errorf("the terminal is not as it was: %+v, %v; before %+v", after, err, before)
+	}
 }
