@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // leftovers says what of the runtime is still on the machine.
@@ -102,13 +103,12 @@ func (w *World) Census(t testing.TB) Count {
 // Calm returns the census once it stays the same: earlier tests' garbage has been collected.
 func (w *World) Calm(t testing.TB) Count {
 	t.Helper()
-	before, calm := w.Census(t), 0
+	before, since := w.Census(t), time.Now()
 	Eventually(t, "earlier tests' garbage is collected", func() bool {
 		if now := w.Census(t); now != before {
-			before, calm = now, 0
+			before, since = now, time.Now()
 		}
-		calm++
-		return calm > 100
+		return time.Since(since) > time.Second
 	})
 	return before
 }
