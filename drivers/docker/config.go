@@ -173,8 +173,10 @@ func (s *settings) checkWords(spec *drivers.TaskSpec) error {
 		option string
 		texts  []string
 	}{
-		{"args", s.args}, {"entrypoint", s.entrypoint},
-		{"command", []string{s.command}}, {"work_dir", []string{s.workDir}},
+		{"args", s.args},
+		{"entrypoint", s.entrypoint},
+		{"command", []string{s.command}},
+		{"work_dir", []string{s.workDir}},
 	} {
 		if slices.ContainsFunc(list.texts, func(t string) bool { return strings.Contains(t, "\x00") }) {
 			errs = append(errs, fmt.Errorf("%s: a text has a NUL", list.option))
