@@ -186,7 +186,7 @@ func (m *Manager) follow(ctx context.Context, kick chan<- struct{}) error {
 	if err != nil {
 		return err
 	}
-	poke(kick) // what happened before is not known
+	poke(kick)                                                     // what happened before is not known
 	stop := context.AfterFunc(ctx, func() { _ = monitor.Close() }) // ends the events, whatever it returns
 	defer stop()
 	var lost error

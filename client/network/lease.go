@@ -36,6 +36,19 @@ type cniResult struct {
 	DNS       nomadish.DNSConfig
 }
 
+// leased is an address of a lease, and the host's on the same link.
+type leased struct{ address, gateway netip.Addr }
+
+func (l *lease) families() []leased {
+	var out []leased
+	for _, a := range []leased{{l.Address, l.Gateway}, {l.Address6, l.Gateway6}} {
+		if a.address.IsValid() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 // firstIndex is the first address for namespaces: 0 is the network's own, 1 the host's.
 const firstIndex = 2
 

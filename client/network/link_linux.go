@@ -191,19 +191,6 @@ func (k *links) routed(into map[netip.Addr]bool) error {
 	return nil
 }
 
-// leased is an address of a lease, and the host's on the same link.
-type leased struct{ address, gateway netip.Addr }
-
-func (l *lease) families() []leased {
-	var out []leased
-	for _, a := range []leased{{l.Address, l.Gateway}, {l.Address6, l.Gateway6}} {
-		if a.address.IsValid() {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
 // address is one without a network around it. Duplicates can't be, so that nobody waits
 // until the kernel has looked for some.
 func address(a netip.Addr) *netlink.Addr {
