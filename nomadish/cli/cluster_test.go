@@ -258,7 +258,7 @@ func testRead(t *testing.T, c *cluster) {
 		{[]string{"alloc", "status", "up/h"}, `job "up" has no allocation "h" among 0, g`},
 		{[]string{"alloc", "status", "upp"}, `there is no allocation and no job "upp": did you mean "up"?`},
 		{[]string{"alloc", "status", "done"}, ""},
-		{[]string{"job", "status", "-namespace", "defualt", "up"}, `no namespace "defualt": did you mean "default"?`},
+		{[]string{"job", "status", "-namespace", "defaulty", "up"}, `no namespace "defaulty": did you mean "default"?`},
 	} {
 		if got := c.run(t, tt.args...); !strings.Contains(got.stderr, tt.want) {
 			t.Errorf("%v: got %+v, want %q", tt.args, got, tt.want)

@@ -85,7 +85,7 @@ func runDoctor(ctx context.Context, c *call) error {
 		all = append(all, found...)
 	}
 	if machine || !cluster {
-		all = append(all, machineFindings(dir, reached)...)
+		all = append(all, machineFindings(ctx, dir, reached)...)
 	}
 	if err := c.show(all, func(p *page) { c.findingsPage(p, all) }); err != nil {
 		return err

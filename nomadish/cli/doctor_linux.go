@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +17,7 @@ import (
 
 // machineFindings checks what a client node needs. reached says that the agent answers, so that
 // its ports may be taken.
-func machineFindings(dir string, reached bool) []finding {
+func machineFindings(ctx context.Context, dir string, reached bool) []finding {
 	m := machine{root: os.DirFS("/"), uid: os.Geteuid()}
 	all := []finding{
 		m.privilege().of("user"),
@@ -35,7 +36,7 @@ func machineFindings(dir string, reached bool) []finding {
 		firewall().of("firewall"),
 	}
 	if !reached {
-		all = append(all, ports()...)
+		all = append(all, ports(ctx)...)
 	}
 	return all
 }
@@ -109,6 +110,10 @@ func (m machine) module(name, use string) finding {
 		if strings.Contains(m.text("/lib/modules/"+release+"/"+list), "/"+name+".ko") {
 			return ok("the kernel has it (%s)", list)
 		}
+	}
+	symbols := map[string]string{"overlay": " ovl_", "veth": " veth_", "nf_tables": " nf_tables_"}[name]
+	if symbols != "" && strings.Contains(m.text("/proc/kallsyms"), symbols) {
+		return ok("built into the kernel")
 	}
 	return warning("If tasks fail for want of it: modprobe "+name+", or install the modules of the kernel that runs.", "can't be found in kernel %s, for %s", release, use)
 }
@@ -241,9 +246,9 @@ func firewall() finding {
 }
 
 // ports says whether an agent could take its ports.
-func ports() (all []finding) {
+func ports(ctx context.Context) (all []finding) {
 	for _, p := range []struct{ port, use string }{{"4646", "HTTP"}, {"4647", "internal"}, {"4648", "gossip"}} {
-		l, err := net.Listen("tcp", ":"+p.port)
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+p.port)
 		if err != nil {
 			all = append(all, failing("See who has it: ss -ltnp sport = :"+p.port+"; or give the agent another one in its ports block.", "is taken: %v", err).of("port "+p.port+" ("+p.use+")"))
 			continue

@@ -21,6 +21,7 @@ func TestMachine(t *testing.T) {
 		{"no control groups", fstest.MapFS{}, machine.cgroups, findingFailure},
 		{"module loaded", fstest.MapFS{"sys/module/veth/x": file("")}, func(m machine) finding { return m.module("veth", "") }, findingOK},
 		{"module to load", fstest.MapFS{"proc/sys/kernel/osrelease": file("6.1\n"), "lib/modules/6.1/modules.dep": file("kernel/net/veth.ko.xz:\n")}, func(m machine) finding { return m.module("veth", "") }, findingOK},
+		{"module built in", fstest.MapFS{"proc/kallsyms": file("0 t veth_setup\n")}, func(m machine) finding { return m.module("veth", "") }, findingOK},
 		{"no module", fstest.MapFS{"proc/sys/kernel/osrelease": file("6.1\n")}, func(m machine) finding { return m.module("veth", "") }, findingWarning},
 		{"seccomp", fstest.MapFS{"proc/sys/kernel/seccomp/actions_avail": file("kill_process errno allow")}, machine.seccomp, findingOK},
 		{"no seccomp", fstest.MapFS{}, machine.seccomp, findingFailure},

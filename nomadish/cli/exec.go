@@ -49,12 +49,11 @@ func allocExecCommand() command {
 
 // execFlags say how a command runs in a task.
 type execFlags struct {
-	task        string
-	stdin       bool
-	tty, byJob  bool
-	ttyAsked    bool
-	escape      string
-	interactive bool // somebody types
+	task       string
+	stdin      bool
+	tty, byJob bool
+	ttyAsked   bool
+	escape     string
 }
 
 func runExec(ctx context.Context, c *call, byJob bool) error {

@@ -19,7 +19,7 @@ const allocationHelp = `  ALLOCATION is an allocation's ID or the beginning of o
 
 // findAllocation finds an allocation by its ID or the beginning of it, by its name, or by its job.
 func (c *call) findAllocation(ctx context.Context, client *api.Client, word string) (*nomadish.Allocation, error) {
-	id := ""
+	var id string
 	stub, err := c.namedAllocation(ctx, client, word)
 	switch {
 	case err == nil:

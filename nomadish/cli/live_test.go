@@ -149,11 +149,11 @@ func TestSeveralTasks(t *testing.T) {
 
 // glass is a terminal: it shows what a screen has written to it.
 type glass struct {
-	t             *testing.T
-	width         int
-	rows          [][]rune
-	row, column   int
-	wrapped, wrap bool
+	t           *testing.T
+	width       int
+	rows        [][]rune
+	row, column int
+	wrap        bool
 }
 
 func (g *glass) Write(b []byte) (int, error) {

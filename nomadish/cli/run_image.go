@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"os"
 	"path"
 	"regexp"
@@ -65,15 +64,24 @@ func readPort(text string) (port, error) {
 		host, inside = "", numbers
 	}
 	p := port{label: label}
-	var err error
-	if p.to, err = net.LookupPort("tcp", inside); err == nil && host != "" {
-		p.static, err = net.LookupPort("tcp", host)
+	p.to = portNumber(inside)
+	if both {
+		p.static = portNumber(host)
 	}
-	if err != nil || p.to == 0 || both && p.static == 0 || strings.Trim(numbers, "0123456789:") != "" {
+	if p.to == 0 || both && p.static == 0 {
 		return p, fmt.Errorf("-port: %q is not [LABEL=][HOST:]PORT", text)
 	}
 	p.label = cmp.Or(p.label, map[int]string{80: "http", 443: "https"}[p.to], "p"+strconv.Itoa(p.to))
 	return p, portLabel(p.label)
+}
+
+// portNumber reads the number of a port; 0: it is none.
+func portNumber(text string) int {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 func portLabel(label string) error {
