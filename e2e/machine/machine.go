@@ -20,11 +20,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -43,7 +45,11 @@ type Config struct {
 	Dir      string         // everything of the node lies below it; required
 	Dev      bool           // agent -dev: tasks end with the agent
 	Archives string         // directory of the image archives that docker tasks may load
-	Client   map[string]any // more keys of the configuration's client block
+	Agent    map[string]any // more keys of the configuration
+	Client   map[string]any // more keys of its client block
+	Docker   map[string]any // options of the container driver
+	Env      []string       // more of the agent's environment, as NAME=VALUE
+	Hostname string         // what the agent takes the machine's name for; default what it is
 	LogLevel string         // default debug
 }
 
@@ -137,14 +143,13 @@ func (n *Node) configuration(ports []int) map[string]any {
 		"enabled": true, "cgroup_parent": n.group, "network_interface": "lo",
 		"cpu_total_compute": 100_000, "disk_free_mb": 100_000, "disk_total_mb": 100_000,
 	}
-	for key, value := range n.cfg.Client {
-		client[key] = value
-	}
+	maps.Copy(client, n.cfg.Client)
 	docker := map[string]any{}
+	maps.Copy(docker, n.cfg.Docker)
 	if n.cfg.Archives != "" {
 		docker["image_archives"] = []string{n.cfg.Archives}
 	}
-	return map[string]any{
+	all := map[string]any{
 		"name": "n1", "data_dir": n.DataDir(), "bind_addr": "127.0.0.1", "log_level": cmp.Or(n.cfg.LogLevel, "debug"),
 		"ports":  map[string]any{"http": ports[0], "rpc": ports[1]},
 		"server": map[string]any{"enabled": true, "bootstrap_expect": 1},
@@ -154,6 +159,8 @@ func (n *Node) configuration(ports []int) map[string]any {
 			"docker":   map[string]any{"config": docker},
 		},
 	}
+	maps.Copy(all, n.cfg.Agent)
+	return all
 }
 
 func (n *Node) configFile() string { return filepath.Join(n.cfg.Dir, "agent.json") }
@@ -199,9 +206,9 @@ func (n *Node) Start() error {
 		args = append(args, "-dev")
 	}
 	cmd := exec.Command(n.cfg.Binary, args...) //nolint:noctx // it is ended by Stop, Kill or Close
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), n.cfg.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // no signal of the terminal reaches it
-	if err := cmd.Start(); err != nil {
+	if err := startNamed(cmd, n.cfg.Hostname); err != nil {
 		return err
 	}
 	n.cmd, n.ended = cmd, make(chan struct{})
@@ -223,6 +230,26 @@ func (n *Node) Running() bool {
 	default:
 		return true
 	}
+}
+
+// startNamed starts a program that sees a host name of its own; empty: the machine's.
+func startNamed(cmd *exec.Cmd, hostname string) error {
+	if hostname == "" {
+		return cmd.Start()
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its name with it
+		err := syscall.Unshare(syscall.CLONE_NEWUTS)
+		if err == nil {
+			err = syscall.Sethostname([]byte(hostname))
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
 }
 
 // PID returns the agent's process ID.
