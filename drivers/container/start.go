@@ -22,7 +22,8 @@ import (
 // cleanTimeout bounds clearing up after a start that failed.
 const cleanTimeout = 30 * time.Second
 
-// How long a start waits for the end of one that was interrupted, and how often it looks.
+// How long a start waits for the end of one that was interrupted, or tries again over the ends
+// of containerd, and how often it looks.
 const (
 	settleTimeout = 30 * time.Second
 	settlePause   = 20 * time.Millisecond
@@ -36,12 +37,12 @@ func (r *Runtime) Start(ctx context.Context, driver string, spec *drivers.TaskSp
 		return nil, err
 	}
 	defer unlock()
-	c, ctx, err := r.Client(ctx)
-	if err != nil {
-		return nil, drivers.Recoverable(err)
-	}
-	s := &start{Runtime: r, c: c, driver: driver, task: spec, plan: plan}
 	for until := time.Now().Add(settleTimeout); ; {
+		c, ctx, err := r.Client(ctx)
+		if err != nil {
+			return nil, drivers.Recoverable(err)
+		}
+		s := &start{Runtime: r, c: c, driver: driver, task: spec, plan: plan}
 		h, err := s.existing(ctx)
 		if h == nil && err == nil {
 			h, err = s.clean(ctx)
@@ -49,7 +50,8 @@ func (r *Runtime) Start(ctx context.Context, driver string, spec *drivers.TaskSp
 		if err == nil {
 			return h, nil
 		}
-		if occupied(err) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
+		// That containerd ended is no fault of the task's, and must not use up its restarts.
+		if (occupied(err) || Down(err)) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
 			continue
 		}
 		if Down(err) {

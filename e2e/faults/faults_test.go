@@ -24,13 +24,16 @@ import (
 // patience is how long a condition may take to come about on a busy machine.
 const patience = 60 * time.Second
 
-// kills is how often the agent is killed: more with NOMADISH_SOAK.
-func kills() int {
+// often is how often something is done: the second figure counts with NOMADISH_SOAK.
+func often(usually, soak int) int {
 	if os.Getenv("NOMADISH_SOAK") != "" {
-		return 100
+		return soak
 	}
-	return 10
+	return usually
 }
+
+// kills is how often the agent is killed.
+func kills() int { return often(10, 100) }
 
 // workload is what one agent is made to do while it is killed over and over.
 type workload struct {
@@ -128,6 +131,11 @@ func (w *workload) job(kind, jobType string, args ...string) *nomadish.Job {
 	if w.made%4 != 0 {
 		return machine.Job(id, jobType, "raw_exec", machine.Command(w.counter, args...))
 	}
+	return w.container(id, jobType, args...)
+}
+
+// container makes a job of the counter in a container.
+func (w *workload) container(id, jobType string, args ...string) *nomadish.Job {
 	list := make([]any, len(args))
 	for i, a := range args {
 		list[i] = a

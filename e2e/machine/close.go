@@ -18,24 +18,20 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Left says what the node's tasks have left on the machine: processes, control groups and
-// mounts. Helpers that are meant to stay, such as containerd, are not among them.
+// Left says what the node's tasks have left on the machine: processes, control groups,
+// mounts, links, rules and files of the runtime. Helpers that are meant to stay, such as
+// containerd, are not among them.
 func (n *Node) Left() error {
 	var errs []error
 	processes, err := n.Processes()
 	errs = append(errs, err)
-	for _, p := range processes {
-		if !p.Task() && (slices.Contains(p.Args, "agent") || slices.Contains(p.Args, "containerd") || slices.Contains(p.Args, "supervise")) {
-			continue // a supervisor without tasks ends by itself a few seconds later
-		}
+	for _, p := range slices.DeleteFunc(processes, Process.stays) {
 		errs = append(errs, fmt.Errorf("process %s", p))
 	}
 	groups, err := n.groups()
 	errs = append(errs, err)
-	for _, dir := range groups {
-		if filepath.Base(dir) != n.group && !strings.Contains(dir, "/nomadish-runtime/") { // the parent of all tasks' groups, and containerd's own
-			errs = append(errs, fmt.Errorf("control group %s", dir))
-		}
+	for _, dir := range slices.DeleteFunc(groups, n.stays) {
+		errs = append(errs, fmt.Errorf("control group %s", dir))
 	}
 	mounts, err := n.mounts()
 	errs = append(errs, err)
@@ -45,13 +41,30 @@ func (n *Node) Left() error {
 	for _, link := range n.links() {
 		errs = append(errs, fmt.Errorf("link %s", link))
 	}
+	for _, path := range n.runtimeFiles() {
+		errs = append(errs, fmt.Errorf("file %s", path))
+	}
+	rules, err := n.rules()
+	if errs = append(errs, err); rules > 0 {
+		errs = append(errs, fmt.Errorf("%d elements of rules", rules))
+	}
 	return errors.Join(errs...)
+}
+
+// stays says that a control group is no task's: the parent of all of them, or containerd's own.
+func (n *Node) stays(group string) bool {
+	return filepath.Base(group) == n.group || strings.Contains(group, "/nomadish-runtime/")
+}
+
+// instance tells the nodes of one machine apart, in what they name on it.
+func (n *Node) instance() string {
+	sum := sha256.Sum256([]byte(n.DataDir()))
+	return hex.EncodeToString(sum[:3])
 }
 
 // links returns the names of the node's links to network namespaces.
 func (n *Node) links() []string {
-	sum := sha256.Sum256([]byte(n.DataDir()))
-	found, err := filepath.Glob("/sys/class/net/nm" + hex.EncodeToString(sum[:3]) + "*")
+	found, err := filepath.Glob("/sys/class/net/nm" + n.instance() + "*")
 	if err != nil {
 		return nil // the pattern is right
 	}
@@ -84,8 +97,7 @@ func (n *Node) LoseNetworks() error {
 
 // networks is where the node's network namespaces are mounted.
 func (n *Node) networks() string {
-	sum := sha256.Sum256([]byte(n.DataDir()))
-	return filepath.Join("/run/nomadish", hex.EncodeToString(sum[:3])+"-netns")
+	return filepath.Join("/run/nomadish", n.instance()+"-netns")
 }
 
 // Close ends the agent and everything that it started, and frees what the kernel holds for
@@ -114,7 +126,7 @@ func (n *Node) Close() error {
 	for dir := range n.run {
 		errs = append(errs, os.RemoveAll(dir))
 	}
-	errs = append(errs, os.RemoveAll(n.networks()))
+	errs = append(errs, os.RemoveAll(n.networks()), n.FlushRules())
 	return errors.Join(errs...)
 }
 

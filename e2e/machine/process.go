@@ -27,6 +27,14 @@ func (p Process) Task() bool { return strings.Contains(p.Group, "/nomadish-e2e-"
 // Helper says whether it is neither the agent nor part of a task.
 func (p Process) Helper() bool { return !p.Task() && !slices.Contains(p.Args, "agent") }
 
+// containerd says whether it is a node's containerd, and not a task that is called so.
+func (p Process) containerd() bool { return !p.Task() && len(p.Args) == 4 && p.Args[1] == "containerd" }
+
+// stays says whether it is meant to stay without tasks, or to end a while after the last.
+func (p Process) stays() bool {
+	return p.containerd() || !p.Task() && (slices.Contains(p.Args, "agent") || slices.Contains(p.Args, "supervise"))
+}
+
 func (p Process) String() string { return fmt.Sprintf("%d %s", p.PID, strings.Join(p.Args, " ")) }
 
 // Processes returns the node's processes that have not ended.
@@ -101,6 +109,23 @@ func (n *Node) TaskPIDs(allocID string) ([]int, error) {
 	}
 	slices.Sort(pids)
 	return pids, err
+}
+
+// AllTaskPIDs returns the processes of all allocations' tasks, in order, by allocation.
+func (n *Node) AllTaskPIDs() (map[string][]int, error) {
+	all, err := n.Processes()
+	found := map[string][]int{}
+	for _, p := range all {
+		_, below, ok := strings.Cut(p.Group, "/"+n.group+"/")
+		const idLength = 36
+		if ok && len(below) >= idLength {
+			found[below[:idLength]] = append(found[below[:idLength]], p.PID)
+		}
+	}
+	for _, pids := range found {
+		slices.Sort(pids)
+	}
+	return found, err
 }
 
 // status reads a figure in KiB of a file of lines "Name:  123 kB" and adds up those wanted.
