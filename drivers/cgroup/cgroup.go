@@ -137,6 +137,21 @@ func (g Group) Create(l Limits) error {
 	return g.setV2(l)
 }
 
+// Below makes a group in this one, without limits of its own: its processes count as this
+// one's, are killed with them, and can be told apart.
+func (g Group) Below(name string) (Group, error) {
+	child := g.sys.Group(filepath.Join(g.path, name))
+	for _, d := range child.dirs() {
+		if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return Group{}, err
+		}
+	}
+	if g.sys.Version == 1 {
+		return child, child.inheritCPUSet()
+	}
+	return child, nil
+}
+
 // delegate turns the controllers on for the children of every ancestor (version 2).
 func (g Group) delegate() error {
 	mount := g.sys.mounts[""]

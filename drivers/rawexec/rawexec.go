@@ -8,13 +8,13 @@
 package rawexec
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -186,38 +186,14 @@ func (d *Driver) launch(spec *drivers.TaskSpec) (*supervisor.Launch, error) {
 	}
 	slices.Sort(l.Env)
 	var err error
-	if l.Path, err = lookUp(command, spec); err != nil {
+	l.Dirs = []string{spec.Dir.Local, spec.Dir.Task}
+	l.Search = filepath.SplitList(cmp.Or(spec.Env["PATH"], os.Getenv("PATH")))
+	if l.Path, err = supervisor.Find(command, l.Dirs, l.Search); err != nil {
 		return nil, err
 	}
 	l.Args = append([]string{command}, args...)
 	l.User, err = account(spec.User)
 	return l, err
-}
-
-// lookUp finds the program: in the task's local directory and directory when relative, then
-// in the task's PATH.
-func lookUp(command string, spec *drivers.TaskSpec) (string, error) {
-	if filepath.IsAbs(command) {
-		return command, nil
-	}
-	dirs := []string{spec.Dir.Local, spec.Dir.Task}
-	if !strings.Contains(command, "/") {
-		path := spec.Env["PATH"]
-		if path == "" {
-			path = os.Getenv("PATH")
-		}
-		dirs = append(dirs, filepath.SplitList(path)...)
-	}
-	for _, dir := range dirs {
-		if dir == "" {
-			continue
-		}
-		path := filepath.Join(dir, command)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("command %q is neither in the task's directory nor in PATH: %w", command, exec.ErrNotFound)
 }
 
 // account finds the user that a task runs as; nil means the agent's own.
@@ -341,7 +317,7 @@ func (d *Driver) kill(ctx context.Context, r *supervisor.Record) error {
 	if r.Cgroup != "" && d.cgroups != nil {
 		return d.cgroups.Group(r.Cgroup).Kill(ctx)
 	}
-	return killSession(ctx, r)
+	return supervisor.KillSession(ctx, r)
 }
 
 // Remove kills what is left of the task and deletes its record.

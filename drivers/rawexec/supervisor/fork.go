@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,29 +37,16 @@ func (s *server) fork(l *Launch) (int, error) {
 		return 0, err
 	}
 	defer errOut.Close()
-	attr := &syscall.ProcAttr{
-		Dir: l.Dir, Env: l.Env, Files: []uintptr{null.Fd(), out.Fd(), errOut.Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true},
+	attr := l.attributes()
+	attr.Files = []uintptr{null.Fd(), out.Fd(), errOut.Fd()}
+	var group *cgroup.Group
+	if s.cgroups != nil && l.Cgroup != "" {
+		g := s.cgroups.Group(l.Cgroup)
+		group = &g
 	}
-	if l.User != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: l.User.UID, Gid: l.User.GID, Groups: l.User.Groups}
-	}
-	var pid int
-	start := func() error {
-		pid, err = syscall.ForkExec(l.Path, l.Args, attr)
-		return err
-	}
-	if l.Network != "" {
-		fork := start
-		start = func() error { return inNetwork(l.Network, fork) }
-	}
-	if s.cgroups == nil || l.Cgroup == "" {
-		err = start()
-	} else {
-		err = inGroup(s.cgroups.Group(l.Cgroup), attr.Sys, start)
-	}
+	pid, err := spawn(l.Path, l.Args, attr, l.Network, group)
 	if err != nil {
-		return 0, fmt.Errorf("start %s: %w", l.Path, err)
+		return 0, err
 	}
 	if l.OOMScore != 0 {
 		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(strconv.Itoa(l.OOMScore)), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -65,6 +54,59 @@ func (s *server) fork(l *Launch) (int, error) {
 		}
 	}
 	return pid, nil
+}
+
+// attributes are those of all processes that are started for a task.
+func (l *Launch) attributes() *syscall.ProcAttr {
+	attr := &syscall.ProcAttr{Dir: l.Dir, Env: l.Env, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if l.User != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: l.User.UID, Gid: l.User.GID, Groups: l.User.Groups}
+	}
+	return attr
+}
+
+// spawn starts a program in a network namespace, if one is named, and in a cgroup, if there
+// is one.
+func spawn(program string, args []string, attr *syscall.ProcAttr, network string, group *cgroup.Group) (pid int, err error) {
+	start := func() error {
+		pid, err = syscall.ForkExec(program, args, attr)
+		return err
+	}
+	if network != "" {
+		fork := start
+		start = func() error { return inNetwork(network, fork) }
+	}
+	if group == nil {
+		err = start()
+	} else {
+		err = inGroup(*group, attr.Sys, start)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", program, err)
+	}
+	return pid, nil
+}
+
+// Find finds a program by its name in a task's own directories and then in those of PATH, or
+// by a relative path in its own alone. An absolute path is as it is.
+func Find(command string, own, path []string) (string, error) {
+	if filepath.IsAbs(command) {
+		return command, nil
+	}
+	dirs := own
+	if !strings.Contains(command, "/") {
+		dirs = slices.Concat(own, path)
+	}
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		file := filepath.Join(dir, command)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("command %q is neither in the task's directory nor in PATH: %w", command, exec.ErrNotFound)
 }
 
 func inGroup(g cgroup.Group, sys *syscall.SysProcAttr, start func() error) error {

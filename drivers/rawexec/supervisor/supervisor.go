@@ -45,6 +45,9 @@ type Launch struct {
 	Cgroup   string // below each tree's root; empty: none
 	OOMScore int
 	Network  string // path of the network namespace; empty: the supervisor's
+
+	// Where programs are looked up that run beside the task: see Find.
+	Dirs, Search []string
 }
 
 // User is whom a task runs as.
@@ -66,6 +69,7 @@ type Record struct {
 type request struct {
 	Start *Launch `json:",omitempty"`
 	Wait  string  `json:",omitempty"` // a task's ID: answered at its end
+	Exec  *Exec   `json:",omitempty"` // with its files: answered at its start and at its end
 }
 
 type answer struct {
@@ -81,13 +85,15 @@ type server struct {
 	mu      sync.Mutex // held over fork, so that the reaper finds every child's task
 	tasks   map[string]*task
 	byPID   map[int]*task
+	execs   map[int]*execution // by PID
 	callers int
 	changed chan struct{} // poked when a task ended or a caller came or went
 }
 
 type task struct {
 	record Record
-	oom    uint64 // kills counted in its cgroup before it started
+	launch *Launch // nil when it has ended
+	oom    uint64  // kills counted in its cgroup before it started
 	ended  chan struct{}
 }
 
@@ -117,7 +123,7 @@ func Serve(ctx context.Context, dir string, ready func()) error {
 	if err != nil {
 		return err
 	}
-	s := &server{dir: dir, tasks: map[string]*task{}, byPID: map[int]*task{}, changed: make(chan struct{}, 1)}
+	s := &server{dir: dir, tasks: map[string]*task{}, byPID: map[int]*task{}, execs: map[int]*execution{}, changed: make(chan struct{}, 1)}
 	if s.cgroups, err = cgroup.Detect("/"); err != nil && !errors.Is(err, cgroup.ErrUnavailable) {
 		return err
 	}
@@ -206,7 +212,9 @@ func (s *server) serve(ctx context.Context, conn net.Conn) {
 	defer stop()
 	var req request
 	var ans answer
-	if err := readLine(conn, &req); err != nil {
+	from := &filesOf{conn: conn.(*net.UnixConn)}
+	defer from.close()
+	if err := readLine(from, &req); err != nil {
 		return // the caller went away
 	}
 	switch {
@@ -218,6 +226,9 @@ func (s *server) serve(ctx context.Context, conn net.Conn) {
 		}
 	case req.Wait != "":
 		ans = s.wait(ctx, conn, req.Wait)
+	case req.Exec != nil:
+		_ = s.exec(ctx, conn, req.Exec, from) // nobody is left to tell
+		return
 	}
 	if err := json.NewEncoder(conn).Encode(ans); err != nil {
 		return // the caller went away; the record on disk tells the next one
@@ -232,20 +243,25 @@ func (s *server) wait(ctx context.Context, conn net.Conn, id string) answer {
 	if t == nil {
 		return answer{Error: drivers.ErrTaskLost.Error()}
 	}
-	hangUp := make(chan struct{})
-	go func() { // ends when the connection does, which serve closes
-		defer close(hangUp)
-		var b [1]byte
-		_, _ = conn.Read(b[:]) // whatever comes back, the caller no longer waits
-	}()
 	select {
 	case <-t.ended:
 		r := t.record
 		return answer{Record: &r}
 	case <-ctx.Done():
-	case <-hangUp:
+	case <-hangUp(conn):
 	}
 	return answer{Error: "gone"}
+}
+
+// hangUp returns a channel that is closed when a caller no longer waits.
+func hangUp(conn net.Conn) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() { // ends when the connection does, which serve closes
+		defer close(gone)
+		var b [1]byte
+		_, _ = conn.Read(b[:]) // whatever comes back
+	}()
+	return gone
 }
 
 // start starts a task, or returns the record of one that was started before.
@@ -256,7 +272,7 @@ func (s *server) start(l *Launch) (*Record, error) {
 		r := t.record
 		return &r, nil
 	}
-	t := &task{record: Record{ID: l.ID, Cgroup: l.Cgroup}, ended: make(chan struct{})}
+	t := &task{record: Record{ID: l.ID, Cgroup: l.Cgroup}, launch: l, ended: make(chan struct{})}
 	if s.cgroups != nil && l.Cgroup != "" {
 		var err error
 		if t.oom, err = s.cgroups.Group(l.Cgroup).OOMKills(); err != nil {
@@ -296,15 +312,25 @@ func (s *server) reap() {
 			delete(s.byPID, pid)
 			s.finish(t, status)
 		}
+		if e := s.execs[pid]; e != nil {
+			delete(s.execs, pid)
+			e.exit = exitOf(status)
+			close(e.ended)
+		}
 	}
 }
 
-func (s *server) finish(t *task, status syscall.WaitStatus) {
+func exitOf(status syscall.WaitStatus) *drivers.Exit {
 	exit := &drivers.Exit{Code: status.ExitStatus(), Time: time.Now()}
 	if status.Signaled() {
 		exit.Signal = int(status.Signal())
 		exit.Code = 128 + exit.Signal
 	}
+	return exit
+}
+
+func (s *server) finish(t *task, status syscall.WaitStatus) {
+	exit := exitOf(status)
 	if s.cgroups != nil && t.record.Cgroup != "" {
 		g := s.cgroups.Group(t.record.Cgroup)
 		if n, err := g.OOMKills(); err == nil && n > t.oom {
@@ -314,7 +340,7 @@ func (s *server) finish(t *task, status syscall.WaitStatus) {
 			}
 		}
 	}
-	t.record.Exit = exit
+	t.record.Exit, t.launch = exit, nil
 	if err := save(s.dir, &t.record); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: exit %d of %s is not recorded: %v\n", time.Now().Format(time.RFC3339), exit.Code, t.record.ID, err)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package rawexec
+package supervisor
 
 import (
 	"context"
@@ -12,14 +12,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/nomadish/nomadish/drivers/rawexec/supervisor"
 )
 
-// killSession ends the processes of a task that has no cgroup: those of the session that
+// KillSession ends the processes of a task that has no cgroup: those of the session that
 // its first process leads, and their descendants. One that leaves the session while its
 // parents are all gone escapes; a cgroup is what prevents that.
-func killSession(ctx context.Context, r *supervisor.Record) error {
+func KillSession(ctx context.Context, r *Record) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		pids, err := family(r)
 		if err != nil || len(pids) == 0 {
@@ -48,7 +46,7 @@ type process struct {
 }
 
 // family returns the task's processes that still run.
-func family(r *supervisor.Record) ([]int, error) {
+func family(r *Record) ([]int, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
