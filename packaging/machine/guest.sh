@@ -2,6 +2,8 @@
 # Runs inside the machine, once per boot. First boot: the package is installed, starts by itself,
 # runs a container and a process, and neither a restart of the service, nor its stop and start, nor
 # an upgrade of the package touches their processes. Second boot: both run again.
+# What it says goes to the second serial port: a file of the machine that emulates this one.
+exec >/dev/ttyS1 2>&1
 say() { echo "guest: $*"; }
 fail() {
 	say "FAILED: $*"

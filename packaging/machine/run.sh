@@ -72,17 +72,18 @@ I
 chmod 755 "$work/initrd/init"
 (cd "$work/initrd" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd.gz"
 
+rm -f "$work/console" "$work/results"
 echo "==> booting (emulated: minutes)"
 timeout 1500 qemu-system-x86_64 -machine pc,accel=tcg -cpu max -m 2048 -smp 2 -nic none -display none -no-user-config \
 	-kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initrd.gz" \
 	-append "console=ttyS0 quiet systemd.show_status=no net.ifnames=0" \
-	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -serial "file:$work/console" &
+	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" -serial "file:$work/console" -serial "file:$work/results" &
 emulator=$!
 trap 'kill $emulator 2>/dev/null; [[ -n ${NOMADISH_MACHINE_DIR:-} ]] || rm -rf "$work"' EXIT
-tail --pid=$emulator -F "$work/console" 2>/dev/null | sed -un 's/\r$//; s/^.*guest: //p'
+tail --pid=$emulator -F "$work/results" 2>/dev/null | sed -un 's/\r$//; s/^guest: //p'
 wait $emulator || true
-if ! grep -q 'guest: passed' "$work/console"; then
-	tail -50 "$work/console" >&2
+if ! grep -q 'guest: passed' "$work/results"; then
+	tail -50 "$work/console" "$work/results" >&2
 	echo "the machine did not pass" >&2
 	exit 1
 fi
