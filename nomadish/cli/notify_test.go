@@ -16,7 +16,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
+	t.Cleanup(func() { _ = socket.Close() }) // nothing is written to it
 	named := func(value string) func(string) (string, bool) {
 		return func(name string) (string, bool) { return value, name == "NOTIFY_SOCKET" && value != "" }
 	}
