@@ -45,9 +45,11 @@ if ! running; then
 	setsid "$nomadish" agent -dev -config "$dir/agent.hcl" >"$dir/agent.log" 2>&1 </dev/null &
 	echo $! >"$pidfile"
 fi
+# The agent's own word that it listens comes first: another's may answer at the same address.
 for _ in $(seq 100); do
-	[[ $("$nomadish" node status -t '{{range .}}{{.Status}}{{end}}' 2>/dev/null) == ready ]] && break
 	running || { echo "the agent ended:" >&2; tail "$dir/agent.log" >&2; exit 1; }
+	grep -q '^==> nomadish' "$dir/agent.log" &&
+		[[ $("$nomadish" node status -t '{{range .}}{{.Status}}{{end}}' 2>/dev/null) == ready ]] && break
 	sleep 0.1
 done
 
