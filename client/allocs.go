@@ -289,6 +289,7 @@ func (c *Client) relist() bool {
 // it, unless it is the first one.
 func (c *Client) apply(wanted []*nomadish.Allocation, index uint64, first bool) {
 	listed := make(map[string]bool, len(wanted))
+	jobs := map[*nomadish.Job]*nomadish.Job{}
 	for _, a := range wanted {
 		listed[a.ID] = true
 		c.mu.Lock()
@@ -297,13 +298,23 @@ func (c *Client) apply(wanted []*nomadish.Allocation, index uint64, first bool) 
 			e.unwanted = false
 		}
 		c.mu.Unlock()
-		if e == nil {
-			c.add(a)
+		if e == nil && a.ClientTerminal() {
 			continue
 		}
-		known := e.runner.Alloc()
-		changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
-		if changed && (a.ServerTerminal() || !known.ServerTerminal()) {
+		if e != nil {
+			known := e.runner.Alloc()
+			changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
+			if !changed || known.ServerTerminal() && !a.ServerTerminal() {
+				continue
+			}
+		}
+		a, err := detached(a, jobs)
+		switch {
+		case err != nil:
+			c.log.Error("take over an allocation", "err", err)
+		case e == nil:
+			c.add(a)
+		default:
 			e.runner.Update(a)
 		}
 	}
@@ -326,11 +337,24 @@ func (c *Client) apply(wanted []*nomadish.Allocation, index uint64, first bool) 
 	notify(c.garbage)
 }
 
+// detached returns a copy of an allocation that can be kept without the whole answer that it
+// came with. jobs are the copies that were made of the answer's jobs.
+func detached(a *nomadish.Allocation, jobs map[*nomadish.Job]*nomadish.Job) (*nomadish.Allocation, error) {
+	own, err := a.Detached()
+	if err != nil || a.Job == nil {
+		return own, err
+	}
+	if jobs[a.Job] == nil {
+		if jobs[a.Job], err = a.Job.Detached(); err != nil {
+			return nil, err
+		}
+	}
+	own.Job = jobs[a.Job]
+	return own, nil
+}
+
 // add takes over a new allocation. One that is not to run any more is only reported as ended.
 func (c *Client) add(a *nomadish.Allocation) {
-	if a.ClientTerminal() {
-		return
-	}
 	if a.ServerTerminal() {
 		c.refuse(a, nomadish.AllocClientComplete, "The allocation was stopped before it began")
 		return

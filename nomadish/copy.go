@@ -1,6 +1,10 @@
 package nomadish
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/nomadish/nomadish/nomadish/codec"
+)
 
 // Copy returns a copy that shares nothing with j. Admitted jobs in state are shared and
 // never changed, so whoever wants another one copies it first.
@@ -11,6 +15,20 @@ func (g *TaskGroup) Copy() *TaskGroup { return deepCopy(g) }
 
 // Copy returns a copy that shares nothing with t.
 func (t *Task) Copy() *Task { return deepCopy(t) }
+
+// Detached returns a copy of a, without its Job, that stands alone in memory. The strings of
+// all that was read from one message share the message's bytes: who keeps one allocation of a
+// long list keeps all of the list, unless it keeps a copy.
+func (a *Allocation) Detached() (*Allocation, error) {
+	out := &Allocation{}
+	return out, codec.UnmarshalTrusted(codec.Marshal(a), out)
+}
+
+// Detached is like that of Allocation.
+func (j *Job) Detached() (*Job, error) {
+	out := &Job{}
+	return out, codec.UnmarshalTrusted(codec.Marshal(j), out)
+}
 
 // SpecChanged says whether other asks for something else than j does. Both are admitted.
 // What the server keeps about a job, such as indexes, status, version and time, does not

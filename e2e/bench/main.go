@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -30,13 +31,14 @@ type figure struct {
 	Value  float64
 	Target float64 // the value has to be below it; 0: none
 	Unit   string
+	Above  bool // the value has to be above Target instead
 }
 
 func (f figure) verdict() string {
 	switch {
 	case f.Target == 0:
 		return ""
-	case f.Value < f.Target:
+	case f.Above == (f.Value > f.Target):
 		return "ok"
 	}
 	return "MISSED"
@@ -46,23 +48,34 @@ func (f figure) verdict() string {
 type bench struct {
 	binary  string
 	dir     string
+	only    *regexp.Regexp
 	idle    time.Duration // how long to watch an idle agent
 	figures []figure
 }
 
 func (b *bench) add(name string, value, target float64, unit string) {
-	b.figures = append(b.figures, figure{name, value, target, unit})
+	b.figures = append(b.figures, figure{Name: name, Value: value, Target: target, Unit: unit})
+}
+
+func (b *bench) atLeast(name string, value, target float64, unit string) {
+	b.figures = append(b.figures, figure{Name: name, Value: value, Target: target, Unit: unit, Above: true})
 }
 
 func main() {
 	b := &bench{}
 	flag.StringVar(&b.binary, "binary", "", "the program; default: bin/nomadish of this module")
 	flag.DurationVar(&b.idle, "idle", 20*time.Second, "how long to watch what is idle")
+	only := flag.String("only", "", "a regular expression: measure only starts, idle, raw_exec, exec, containers, pulls or flood")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
+	var err error
+	if b.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -only:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := b.run(ctx)
+	err = b.run(ctx)
 	if printErr := b.print(os.Stdout, *asJSON); err == nil {
 		err = printErr
 	}
@@ -82,9 +95,18 @@ func (b *bench) run(ctx context.Context) (err error) {
 			err = e
 		}
 	}()
-	for _, measure := range []func(context.Context) error{b.starts, b.idles, b.processes, b.containers} {
-		if err := measure(ctx); err != nil {
-			return err
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"starts", b.starts}, {"idle", b.idles}, {"raw_exec", b.processes}, {"exec", b.isolated},
+		{"containers", b.containers}, {"pulls", b.pulls}, {"flood", b.flood},
+	} {
+		if !b.only.MatchString(part.name) {
+			continue
+		}
+		if err := part.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return nil
@@ -101,7 +123,8 @@ func (b *bench) print(w io.Writer, asJSON bool) error {
 	for _, f := range b.figures {
 		target := ""
 		if f.Target != 0 {
-			target = fmt.Sprintf("< %g %s", f.Target, f.Unit)
+			sign := map[bool]string{false: "<", true: ">"}[f.Above]
+			target = fmt.Sprintf("%s %.4g %s", sign, f.Target, f.Unit)
 		}
 		fmt.Fprintf(table, "%s\t%.4g %s\t%s\t%s\n", f.Name, f.Value, f.Unit, target, f.verdict())
 	}

@@ -234,17 +234,23 @@ func runs(ctx context.Context, n *machine.Node, jobID string) error {
 	}
 }
 
-// containers measures containers whose image is there already.
-func (b *bench) containers(ctx context.Context) error {
-	images := filepath.Join(b.dir, "images")
-	if err := os.MkdirAll(images, 0o755); err != nil {
-		return err
+// counter builds the program that counts and its image's archive.
+func (b *bench) counter(ctx context.Context) (dir, archive string, err error) {
+	dir = filepath.Join(b.dir, "images")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", "", err
 	}
 	program, err := machine.Build(ctx, b.dir, "./e2e/faults/counter")
 	if err != nil {
-		return err
+		return "", "", err
 	}
-	archive, err := machine.Image(ctx, images, "nomadish.dev/counter:1", program)
+	archive, err = machine.Image(ctx, dir, "nomadish.dev/counter:1", program)
+	return dir, archive, err
+}
+
+// containers measures containers whose image is there already.
+func (b *bench) containers(ctx context.Context) error {
+	images, archive, err := b.counter(ctx)
 	if err != nil {
 		return err
 	}
@@ -267,15 +273,32 @@ func (b *bench) containers(ctx context.Context) error {
 		b.add(fmt.Sprintf("container, image present, submit to running, %d jobs: p50", starts), ms(percentile(took, 50)), 400, "ms")
 		b.add("  longest", ms(percentile(took, 100)), 0, "ms")
 		b.add("  the first one, with containerd's start and the image's import", ms(first[0]), 0, "ms")
-		return b.shims(n)
+		alone, err := b.shims(n)
+		if err != nil {
+			return err
+		}
+		if err := b.together(ctx, n, container("together"), alone); err != nil {
+			return err
+		}
+		bridged, err := submit(ctx, n, starts, func(id string) *nomadish.Job {
+			job := container("bridged-" + id)
+			job.TaskGroups[0].Networks = []*nomadish.NetworkResource{{Mode: "bridge", DynamicPorts: []nomadish.Port{{Label: "http", To: 8080}}}}
+			return job
+		})
+		if err != nil {
+			return err
+		}
+		b.add(fmt.Sprintf("  with a bridge network and a port, %d jobs: p50", starts), ms(percentile(bridged, 50)), 400, "ms")
+		return b.atOnce(ctx, n, container("at-once"))
 	})
 }
 
-// shims measures what runs beside containers.
-func (b *bench) shims(n *machine.Node) error {
+// shims measures what runs beside containers of one task each, and returns the mean of what
+// one of them has of memory.
+func (b *bench) shims(n *machine.Node) (mean int64, err error) {
 	all, err := n.Processes()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	count, sum := 0, int64(0)
 	for _, p := range all {
@@ -284,11 +307,11 @@ func (b *bench) shims(n *machine.Node) error {
 		}
 		private, err := machine.PrivateMemory(p.PID)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		count, sum = count+1, sum+private
 	}
 	b.add("  helper processes per container", float64(count)/(starts+1), 1.001, "")
 	b.add("  private memory of a helper, mean", float64(sum)/(1<<20)/float64(max(count, 1)), 8.001, "MiB")
-	return nil
+	return sum / int64(max(count, 1)), nil
 }

@@ -96,7 +96,7 @@ func newWorkload(t *testing.T, seed uint64) *workload {
 	w.must(err)
 	w.archive, err = machine.Image(w.context(), images, "nomadish.dev/counter:1", w.counter)
 	w.must(err)
-	w.node, err = machine.New(machine.Config{Dir: filepath.Join(dir, "node"), Archives: images, Client: map[string]any{"gc_max_allocs": 1000}})
+	w.node, err = machine.New(machine.Config{Dir: filepath.Join(dir, "node"), Archives: images, Client: map[string]any{"gc_max_allocs": 1000}, Agent: map[string]any{"enable_debug": true}})
 	w.must(err)
 	t.Cleanup(func() {
 		if err := w.node.Close(); err != nil {

@@ -23,8 +23,9 @@ func main() {
 	every := flag.Duration("every", 10*time.Millisecond, "time between two lines")
 	last := flag.Duration("for", 0, "time to run; 0: until a signal comes")
 	code := flag.Int("exit", 0, "code to end with when the time is over")
+	name := flag.String("record", "record", "name of the record")
 	flag.Parse()
-	overtime, err := run(*every, *last)
+	overtime, err := run(*every, *last, *name)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "counter:", err)
 		os.Exit(1)
@@ -35,17 +36,17 @@ func main() {
 }
 
 // run counts until the time is over or a signal comes, and says which.
-func run(every, last time.Duration) (overtime bool, err error) {
+func run(every, last time.Duration, name string) (overtime bool, err error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	dir := filepath.Join(os.Getenv("NOMAD_ALLOC_DIR"), "data")
-	record, err := os.OpenFile(filepath.Join(dir, "record"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	record, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
 	if err != nil {
 		return false, err
 	}
 	defer record.Close()
 	fmt.Fprintln(record, "start", os.Getpid())
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	lock, err := os.OpenFile(filepath.Join(dir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return false, err
 	}
