@@ -71,10 +71,12 @@ type Runtime struct {
 	groups *cgroup.System
 	tasks  Turns // one start or removal per container at a time
 	reaps  reaps
+	ranges ranges
 	quiet  *log.Entry
 
 	mu          sync.Mutex
 	snapshotter string // once known
+	remaps      bool   // known that containers can have users of their own
 }
 
 // New returns a runtime that uses the engine. It starts nothing.

@@ -14,6 +14,9 @@ import (
 // writeFiles makes the container's own /etc/hosts, /etc/resolv.conf and /etc/hostname: copies,
 // so that what the task writes stays with the task.
 func (b *builder) writeFiles() error {
+	if err := os.MkdirAll(filepath.Dir(b.files), 0o700); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(b.files, 0o755); err != nil {
 		return err
 	}

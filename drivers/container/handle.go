@@ -17,6 +17,7 @@ const (
 	labelCgroup    = "nomadish.dev/cgroup"
 	labelSignal    = "nomadish.dev/stop-signal"
 	labelAlloc     = "nomadish.dev/alloc"
+	labelUsers     = "nomadish.dev/users" // the user of the host that its root is; none: root
 )
 
 // state is the runtime's part of a handle.

@@ -43,6 +43,7 @@ type Plan struct {
 	Masked       []string // paths that it finds empty, beside the usual ones
 	Unconfined   bool     // no system call filter
 	Privileged   bool     // no confinement at all
+	Remap        *Pool    // users of its own, which are some of these on the host; nil: the host's
 	MemoryHard   int64    // bytes; a limit above the task's memory, which is then only reserved
 	CPUHard      bool     // no more CPU time than the share, also on an idle node
 	CPUPeriod    uint64   // of the hard limit in microseconds; default 100000

@@ -21,6 +21,7 @@ type Runc struct {
 	Path    string
 	Version string
 	Seccomp bool // whether it can filter system calls
+	Mapped  bool // whether it can map the owners of what it mounts
 }
 
 // ErrVulnerable says that a runc has published holes by which a task gets the host.
@@ -51,13 +52,14 @@ func ProbeRunc(ctx context.Context, path string) (Runc, error) {
 	if features, err := exec.CommandContext(ctx, path, "features").Output(); err == nil { // older ones can't say
 		var f struct {
 			Linux struct {
-				Seccomp struct{ Enabled bool }
+				Seccomp         struct{ Enabled bool }
+				MountExtensions struct{ IDMap struct{ Enabled bool } }
 			}
 		}
 		if err := json.Unmarshal(features, &f); err != nil {
 			return r, fmt.Errorf("runc: %s features: %w", path, err)
 		}
-		r.Seccomp = f.Linux.Seccomp.Enabled
+		r.Seccomp, r.Mapped = f.Linux.Seccomp.Enabled, f.Linux.MountExtensions.IDMap.Enabled
 	}
 	return r, CheckRunc(r.Version)
 }

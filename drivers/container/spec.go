@@ -32,6 +32,7 @@ type builder struct {
 	files  string // directory of hosts, resolv.conf and hostname
 	cgroup string
 	filter bool // system calls, unless the plan says otherwise
+	users  *remapping
 }
 
 // spec builds the OCI runtime specification.
@@ -40,7 +41,7 @@ func (b *builder) spec(ctx context.Context) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.plan.Root.Dir != "" {
+	if b.plan.Root.Dir != "" && b.users == nil { // else the shim mounts it
 		s.Root.Path = b.plan.Root.Dir
 	}
 	s.Root.Readonly = b.plan.Root.ReadOnly
@@ -60,6 +61,9 @@ func (b *builder) spec(ctx context.Context) (*specs.Spec, error) {
 	}
 	if err == nil && b.plan.Edit != nil {
 		err = b.plan.Edit(s)
+	}
+	if err == nil && b.users != nil {
+		err = b.users.apply(s)
 	}
 	return s, err
 }

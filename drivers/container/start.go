@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,6 +201,13 @@ func (s *start) anew(ctx context.Context) (*drivers.Handle, error) {
 	if err := b.writeFiles(); err != nil {
 		return nil, err
 	}
+	if p.Remap != nil {
+		done, err := s.remap(ctx, b)
+		if err != nil {
+			return nil, fmt.Errorf("userns: %w", err)
+		}
+		defer done()
+	}
 	pid, err := s.run(ctx, b, st)
 	if err != nil {
 		return nil, err
@@ -213,7 +221,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if b.plan.Stdin {
 		stdin = filepath.Join(b.files, "stdin")
 	}
-	output, err := spool(s.task, b.plan.TTY, stdin)
+	output, err := spool(s.task, b.plan.TTY, stdin, b.owner())
 	if err != nil {
 		return 0, err
 	}
@@ -224,10 +232,14 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	labels := st.labels(s.task, b.plan.Labels)
+	if b.users != nil {
+		labels[labelUsers] = strconv.FormatUint(uint64(b.users.first), 10)
+	}
 	opts := []client.NewContainerOpts{
 		client.WithSpec(spec),
 		client.WithRuntime(s.l.Shim(), &runc.Options{BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot}),
-		client.WithContainerLabels(st.labels(s.task, b.plan.Labels)),
+		client.WithContainerLabels(labels),
 	}
 	if root := b.plan.Root; root.Image != nil {
 		snapshotter, err := s.Snapshotter(ctx, s.c)
@@ -235,7 +247,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 			return 0, err
 		}
 		opts = append(opts, client.WithImageName(root.Image.Name()), client.WithSnapshotter(snapshotter),
-			client.WithNewSnapshot(st.Container, root.Image, root.Snapshot...))
+			client.WithNewSnapshot(st.Container, root.Image, b.snapshot()...))
 	} else if root.Dir == "" {
 		return 0, errors.New("the plan has no root")
 	}
@@ -243,7 +255,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("create the container: %w", err)
 	}
-	task, err := ct.NewTask(ctx, output)
+	task, err := ct.NewTask(ctx, output, b.rootMounts()...)
 	if err != nil {
 		return 0, fmt.Errorf("create the process: %w", err)
 	}

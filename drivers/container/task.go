@@ -370,7 +370,11 @@ func (r *Runtime) removeFiles(ctx context.Context, st state) error {
 	if err == nil && r.groups != nil && st.Cgroup != "" {
 		err = errors.Join(r.groups.Group(st.Cgroup).Remove(), trees.PruneBare(st.Cgroup))
 	}
-	if err := errors.Join(err, os.RemoveAll(filepath.Join(r.l.Files(), st.Container))); err != nil {
+	files := filepath.Join(r.l.Files(), st.Container)
+	if err = errors.Join(err, unmountSys(filepath.Join(files, sysName))); err == nil {
+		err = os.RemoveAll(files)
+	}
+	if err != nil {
 		return err
 	}
 	return journal.Remove(r.l.Exits(), st.Container)

@@ -52,6 +52,7 @@ type settings struct {
 	appArmor     string
 	allPaths     bool // no masked and no read-only paths
 	noShm        bool
+	users        *container.Pool // of the host, that its own are; nil: they are the same
 	devices      []device
 	volumes      []volume
 
@@ -101,6 +102,7 @@ func (c *Config) settingsOf(name string, spec *drivers.TaskSpec) (*settings, err
 		s.readImage(o, c),
 		s.readNetwork(o, spec),
 		s.readNamespaces(o, c.AllowPrivileged),
+		s.readUsers(o, c),
 		s.readSecurity(o, c, spec),
 		s.readLimits(o, c, spec),
 		s.readSysctl(o, spec),

@@ -72,7 +72,7 @@ func TestSettingsRefuse(t *testing.T) {
 			cfg:    Config{AllowDevices: []string{"/dev/null"}},
 			want:   []string{`devices[0]: host_path: "/etc/passwd" is not below /dev`, "devices[1]: host_path", `devices[2]: cgroup_permissions: "rx"`, `devices[3]: container_path: "x"`, "devices[4]: host_path: this node does not allow /dev/kvm"},
 		},
-		{name: "users of the host", config: map[string]any{"userns_mode": "private"}, want: []string{`userns_mode: "private" is refused`}},
+		{name: "users of the host", config: map[string]any{"userns_mode": "private"}, want: []string{"userns_mode: private is refused: this node gives tasks no users of their own"}},
 		{name: "log drivers", config: map[string]any{"logging": map[string]any{"driver": "syslog"}}, want: []string{`no log driver "syslog" here`}},
 		{name: "log drivers by what users see", config: map[string]any{"logging": map[string]any{"type": "journald"}}},
 		{name: "words", config: map[string]any{"hostname": "a\nb", "work_dir": "/proc/self/fd/7", "group_add": []any{"-1"}}, change: func(s *drivers.TaskSpec) { s.User = "4294967296" }, want: []string{"hostname:", "work_dir: /proc/self/fd/7 is refused", `group_add: "-1"`, `user: "4294967296"`}},

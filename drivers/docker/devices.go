@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 )
 
 // maxDevices bounds the devices of one task, those in directories counted.
@@ -79,9 +80,15 @@ func (d device) check(allowed []string) error {
 	return fmt.Errorf("host_path: this node does not allow %s (allow_devices)", host)
 }
 
+// found is a device that a task gets.
+type found struct {
+	specs.LinuxDevice
+	host string // its path there
+}
+
 // devicesOf finds the devices: of a directory, all in it.
-func devicesOf(wanted []device) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup, error) {
-	var found []specs.LinuxDevice
+func devicesOf(wanted []device) ([]found, []specs.LinuxDeviceCgroup, error) {
+	var all []found
 	var rules []specs.LinuxDeviceCgroup
 	for _, w := range wanted {
 		err := filepath.WalkDir(resolved(w.host), func(at string, e fs.DirEntry, err error) error {
@@ -103,10 +110,10 @@ func devicesOf(wanted []device) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup,
 				}
 				return err
 			}
-			if len(found) == maxDevices {
+			if len(all) == maxDevices {
 				return fmt.Errorf("devices: more than the limit of %d", maxDevices)
 			}
-			found = append(found, *dev)
+			all = append(all, found{*dev, at})
 			rules = append(rules, specs.LinuxDeviceCgroup{
 				Allow: true, Type: dev.Type, Major: &dev.Major, Minor: &dev.Minor, Access: w.access,
 			})
@@ -116,7 +123,7 @@ func devicesOf(wanted []device) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup,
 			return nil, nil, err
 		}
 	}
-	return found, rules, nil
+	return all, rules, nil
 }
 
 // resolved follows a link such as /dev/cdrom; what leads out of /dev is no device of it.
@@ -146,11 +153,30 @@ func deviceAt(host, inside string) (*specs.LinuxDevice, error) {
 	}, nil
 }
 
-// addDevices puts devices into a specification in place of others at the same paths.
-func addDevices(s *specs.Spec, found []specs.LinuxDevice, rules []specs.LinuxDeviceCgroup) {
+// addDevices puts devices into a specification in place of others at the same paths. A task
+// with users of its own can make none: it gets those of the host, as mounts, and they belong to
+// nobody there.
+func addDevices(s *specs.Spec, all []found, rules []specs.LinuxDeviceCgroup, mounted bool) {
 	s.Linux.Devices = slices.DeleteFunc(s.Linux.Devices, func(d specs.LinuxDevice) bool {
-		return slices.ContainsFunc(found, func(f specs.LinuxDevice) bool { return f.Path == d.Path })
+		return slices.ContainsFunc(all, func(f found) bool { return f.Path == d.Path })
 	})
-	s.Linux.Devices = append(s.Linux.Devices, found...)
+	for _, f := range all {
+		if mounted {
+			s.Mounts = append(s.Mounts, container.Bind(f.host, f.Path, false, "rprivate"))
+		} else {
+			s.Linux.Devices = append(s.Linux.Devices, f.LinuxDevice)
+		}
+	}
 	s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, rules...)
+}
+
+// checkOpen refuses devices that only their owner and group on the host can open: a task with
+// users of its own is neither.
+func checkOpen(all []found) error {
+	for _, f := range all {
+		if *f.FileMode&0o006 == 0 {
+			return fmt.Errorf("devices: a task with users of its own can't open %s, which is its owner's on the host; userns_mode = \"host\" leaves those out", f.host)
+		}
+	}
+	return nil
 }

@@ -51,6 +51,8 @@ type Config struct {
 	PullTimeout time.Duration
 	// NoNewPrivileges keeps all tasks from gaining privileges by set-uid programs; default no.
 	NoNewPrivileges bool
+	// Users are those of the host that the users of tasks are; default the same.
+	Users *container.Pool
 	// DisableLogs discards what tasks print; default no.
 	DisableLogs bool
 	// ExtraLabels are patterns of what of a job becomes labels of its containers: job_id,
@@ -116,7 +118,7 @@ func (d *Driver) fingerprint(ctx context.Context) drivers.Fingerprint {
 	if d.cfg.Disabled {
 		return drivers.Fingerprint{Reason: errDisabled.Error()}
 	}
-	return d.Runtime.Fingerprint(ctx, func(i container.Info) map[string]string {
+	fp := d.Runtime.Fingerprint(ctx, func(i container.Info) map[string]string {
 		return map[string]string{
 			"driver.docker":                    "1",
 			"driver.docker.version":            i.Version,
@@ -127,11 +129,11 @@ func (d *Driver) fingerprint(ctx context.Context) drivers.Fingerprint {
 			"driver.docker.seccomp":            strconv.FormatBool(d.Seccomp()),
 			"driver.docker.apparmor":           strconv.FormatBool(appArmor()),
 			"driver.docker.init":               strconv.FormatBool(d.canInit() == nil),
-			"driver.docker.userns":             "false",
 			"driver.docker.privileged.enabled": strconv.FormatBool(d.cfg.AllowPrivileged),
 			"driver.docker.volumes.enabled":    strconv.FormatBool(d.cfg.HostVolumes),
 		}
 	})
+	return d.Remaps(ctx, Name, d.cfg.Users, fp)
 }
 
 // TaskNetwork asks for a network of the task's own where it has no other; see drivers.Networker.

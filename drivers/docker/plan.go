@@ -57,14 +57,18 @@ func (s *starting) plan(ctx context.Context) (*container.Plan, error) {
 	p.Share, p.Alone, p.Hostname, p.Hosts = set.hostSpaces, set.network == noneMode, set.hostname, set.extraHosts
 	p.Resolver, p.ShmSize, p.Sysctl = set.resolver, set.shmSize, set.sysctl
 	p.Capabilities, p.Unconfined, p.Privileged = capabilities, set.unconfined || set.profile != nil, set.privileged
+	p.Remap = set.users
 	p.MemoryHard, p.CPUHard, p.CPUPeriod, p.PidsLimit = set.memoryHard, set.hardCPU, set.cpuPeriod, set.pidsLimit
 	p.Labels = s.labels()
-	found, rules, err := devicesOf(set.devices)
+	devices, rules, err := devicesOf(set.devices)
+	if err == nil && set.users != nil {
+		err = checkOpen(devices)
+	}
 	if err != nil {
 		return nil, err
 	}
 	p.Edit = func(spec *specs.Spec) error {
-		addDevices(spec, found, rules)
+		addDevices(spec, devices, rules, set.users != nil)
 		return s.edit(spec, capabilities)
 	}
 	return p, nil

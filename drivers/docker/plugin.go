@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -67,8 +68,9 @@ var pluginOptions = map[string]option{
 		"ca": {Type: nomadish.ConfigString, Doc: "Certificate of the authority."}, "cert": {Type: nomadish.ConfigString, Doc: "Certificate."},
 		"key": {Type: nomadish.ConfigString, Doc: "Key."},
 	}),
+	"userns": opt(nomadish.ConfigBlock, "Users of tasks' own: their root is nobody on the host.").of(container.PoolSchema()),
 	"userns_remap": opt(nomadish.ConfigString, "Users that those of containers are mapped to.").
-		refuses("this driver remaps no users yet; the exec driver, or no_new_privileges and cap_drop, confine more"),
+		refuses("ranges of users are not taken from /etc/subuid here; use userns { enabled = true }"),
 	"volumes": opt(nomadish.ConfigBlock, "Paths of the host in tasks.").of(drivers.Schema{
 		"enabled":      {Type: nomadish.ConfigBool, Default: "false", Doc: "Permit binds of any path of the host."},
 		"selinuxlabel": {Type: nomadish.ConfigString, Doc: "SELinux label; none is set here."},
@@ -99,6 +101,7 @@ func ReadPlugin(values map[string]any) (cfg Config, notices []string, err error)
 		NoNewPrivileges: o.Bool("no_new_privileges"),
 		DisableLogs:     o.Bool("disable_log_collection"),
 		ExtraLabels:     o.Strings("extra_labels"),
+		Users:           container.ReadPool(o),
 	}
 	var errs []error
 	for _, b := range o.Blocks("volumes") {
@@ -130,7 +133,7 @@ func ReadPlugin(values map[string]any) (cfg Config, notices []string, err error)
 
 // validate names every fault.
 func (c Config) validate() error {
-	var errs []error
+	errs := []error{c.Users.Validate()}
 	if c.PidsLimit < 0 {
 		errs = append(errs, fmt.Errorf("pids_limit: %d is negative", c.PidsLimit))
 	}

@@ -109,7 +109,7 @@ var options = map[string]option{
 	"sysctl":      opt(nomadish.ConfigStringMap, "Kernel settings of the container's namespaces: net.*, fs.mqueue.* and those of System V IPC."),
 	"tty":         opt(nomadish.ConfigBool, "Give the task a terminal; its output is then one stream.").or("false"),
 	"ulimit":      opt(nomadish.ConfigStringMap, "Limits of the process as NAME = \"SOFT:HARD\"."),
-	"userns_mode": opt(nomadish.ConfigString, "User namespace; host is what there is."),
+	"userns_mode": opt(nomadish.ConfigString, "User namespace: private, or host, which takes allow_privileged where the node gives tasks users of their own; default as the node has it."),
 	"uts_mode":    opt(nomadish.ConfigString, "UTS namespace: private, or host where the node allows privileged tasks."),
 	"volume_driver": opt(nomadish.ConfigString, "Driver of volumes.").
 		refuses("there are no volume drivers here; " + insteadOfDrivers),

@@ -47,10 +47,32 @@ func (s *settings) readNamespaces(o drivers.Options, allowed bool) error {
 	default:
 		errs = append(errs, fmt.Errorf("cgroupns: %q is neither private nor host", s.cgroupns))
 	}
-	if mode := o.String("userns_mode"); mode != "" && mode != "host" {
-		errs = append(errs, fmt.Errorf("userns_mode: %q is refused: this driver remaps no users; leave it out", mode))
-	}
 	return errors.Join(errs...)
+}
+
+// readUsers says whether the task has users of its own: as the node's configuration says, but
+// for privileged tasks, which are the host's root in any case. Where tasks have some, to be
+// without takes as much as being privileged.
+func (s *settings) readUsers(o drivers.Options, c *Config) error {
+	switch mode := o.String("userns_mode"); {
+	case mode == "host" && c.Users != nil && !c.AllowPrivileged:
+		return errors.New("userns_mode: host is refused: " + notPrivileged)
+	case mode == "host":
+		return nil
+	case mode == "private" && c.Users == nil:
+		return errors.New("userns_mode: private is refused: this node gives tasks no users of their own (userns { enabled = true })")
+	case mode == "private" && s.privileged:
+		return errors.New("userns_mode: private is refused: the task is privileged")
+	case mode != "" && mode != "private":
+		return fmt.Errorf("userns_mode: %q is not supported; private and host are", mode)
+	case s.privileged:
+		return nil
+	}
+	s.users = c.Users
+	if i := slices.IndexFunc(s.hostSpaces, func(n specs.LinuxNamespaceType) bool { return n != specs.UTSNamespace }); s.users != nil && i >= 0 {
+		return fmt.Errorf("%s_mode: host can't go with users of its own; userns_mode = \"host\" leaves those out", s.hostSpaces[i])
+	}
+	return nil
 }
 
 // readSecurity takes what adds to a task's confinement, and what takes from it where the node

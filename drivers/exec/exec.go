@@ -21,13 +21,14 @@ const Name = "exec"
 // Driver runs programs of the host, or of the task's directory, in containers.
 type Driver struct {
 	*container.Runtime
-	box *sandbox.Sandbox
+	box   *sandbox.Sandbox
+	users *container.Pool
 }
 
 // New returns a driver on a runtime, which other drivers may share. It starts nothing.
 func New(cfg sandbox.Config, r *container.Runtime) (*Driver, error) {
 	box, err := sandbox.New(cfg)
-	return &Driver{Runtime: r, box: box}, err
+	return &Driver{Runtime: r, box: box, users: cfg.Users}, err
 }
 
 // Schema describes the options of a task's config block.
@@ -47,9 +48,10 @@ func (d *Driver) Capabilities() drivers.Capabilities { return sandbox.Capabiliti
 
 // Fingerprint starts containerd when it does not run yet.
 func (d *Driver) Fingerprint(ctx context.Context) (drivers.Fingerprint, error) {
-	return d.Runtime.Fingerprint(ctx, func(container.Info) map[string]string {
+	fp := d.Runtime.Fingerprint(ctx, func(container.Info) map[string]string {
 		return map[string]string{"driver.exec": "1"}
-	}), nil
+	})
+	return d.Remaps(ctx, Name, d.users, fp), nil
 }
 
 // Start runs a task; see drivers.Driver.

@@ -33,6 +33,7 @@ type Driver struct {
 	*container.Runtime
 	box     *sandbox.Sandbox
 	program string
+	users   *container.Pool
 
 	mu    sync.Mutex
 	known installed // what was found when java was last asked
@@ -41,7 +42,7 @@ type Driver struct {
 // New returns a driver on a runtime, which other drivers may share. It starts nothing.
 func New(cfg Config, r *container.Runtime) (*Driver, error) {
 	box, err := sandbox.New(cfg.Config)
-	return &Driver{Runtime: r, box: box, program: cfg.Program}, err
+	return &Driver{Runtime: r, box: box, program: cfg.Program, users: cfg.Users}, err
 }
 
 // Schema describes the options of a task's config block.
@@ -71,12 +72,13 @@ func (d *Driver) Fingerprint(ctx context.Context) (drivers.Fingerprint, error) {
 	if err != nil { // what is wrong with Java is news for users, and no fault of asking
 		return drivers.Fingerprint{Health: drivers.Unhealthy, Reason: err.Error()}, nil //nolint:nilerr // told as reason
 	}
-	return d.Runtime.Fingerprint(ctx, func(container.Info) map[string]string {
+	fp := d.Runtime.Fingerprint(ctx, func(container.Info) map[string]string {
 		return map[string]string{
 			"driver.java": "1", "driver.java.version": java.version,
 			"driver.java.runtime": java.runtime, "driver.java.vm": java.vm,
 		}
-	}), nil
+	})
+	return d.Remaps(ctx, Name, d.users, fp), nil
 }
 
 // Start runs a task; see drivers.Driver.

@@ -43,6 +43,8 @@ type Config struct {
 	DeniedEnv []string
 	// PidsLimit is the most processes of a task; default 4096, -1 for none.
 	PidsLimit int64
+	// Users are those of the host that the users of tasks are; default the same.
+	Users *container.Pool
 	// NoPivotRoot confines tasks by chroot alone, for hosts whose root is in memory.
 	NoPivotRoot bool
 }
@@ -78,7 +80,10 @@ func New(cfg Config) (*Sandbox, error) {
 			errs = append(errs, fmt.Errorf("chroot_env: %q = %q: want absolute paths, and a directory inside", from, to))
 		}
 	}
-	errs = append(errs, checkPatterns(cfg.DeniedEnv))
+	if cfg.Users != nil && cfg.NoPivotRoot {
+		errs = append(errs, errors.New("userns: can't go with no_pivot_root: the kernel lets nobody out of the host's root by chroot alone"))
+	}
+	errs = append(errs, checkPatterns(cfg.DeniedEnv), cfg.Users.Validate())
 	return &Sandbox{cfg: cfg, host: "/"}, errors.Join(errs...)
 }
 
@@ -99,6 +104,7 @@ func ReadConfig(o drivers.Options, chroot map[string]string) Config {
 		DefaultPIDMode: o.String("default_pid_mode"), DefaultIPCMode: o.String("default_ipc_mode"),
 		AllowHostModes: o.Bool("allow_host_modes"), AllowCaps: o.Strings("allow_caps"),
 		DeniedEnv: o.Strings("denied_envvars"), PidsLimit: o.Int("pids_limit"), NoPivotRoot: o.Bool("no_pivot_root"),
+		Users: container.ReadPool(o),
 	}
 }
 
@@ -143,7 +149,7 @@ func (s *Sandbox) Plan(spec *drivers.TaskSpec, o drivers.Options) (*container.Pl
 		User: user, WorkDir: workDir, NoNewPrivileges: true, Share: share,
 		Capabilities: capabilities, Ambient: ambient,
 		CPUHard: spec.Resources.CPUHardLimit, PidsLimit: max(0, s.cfg.PidsLimit),
-		Masked: []string{"/private"},
+		Masked: []string{"/private"}, Remap: s.cfg.Users,
 	}, nil
 }
 

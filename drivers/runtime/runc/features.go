@@ -10,12 +10,13 @@ import (
 
 // Supported is what this build of the runtime can do.
 func Supported() *features.Features {
-	seccompOn := seccomp.Enabled
+	seccompOn, mapped := seccomp.Enabled, true
 	f := &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
 		Linux: &features.Linux{
-			Seccomp: &features.Seccomp{Enabled: &seccompOn},
+			Seccomp:         &features.Seccomp{Enabled: &seccompOn},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &mapped}},
 		},
 		Annotations: map[string]string{"org.opencontainers.runc.version": Version},
 	}

@@ -25,6 +25,8 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
@@ -53,12 +55,18 @@ func Main() {
 // before it makes a container, and again each time when there was no answer.
 type known struct{ shim.Shim }
 
-// Info says what the shim is.
+// Info says what the shim is. containerd makes no container with mapped mounts unless its runc is
+// said to understand them; of another runc than the one in this program, who chose it has asked.
 func (known) Info(context.Context, io.Reader) (*types.RuntimeInfo, error) {
+	mapped := true
+	features, err := typeurl.MarshalAnyToProto(&features.Features{
+		Linux: &features.Linux{MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &mapped}}},
+	})
 	return &types.RuntimeInfo{
-		Name:    Runtime,
-		Version: &types.RuntimeVersion{Version: version.Version, Revision: version.Revision},
-	}, nil
+		Name:     Runtime,
+		Version:  &types.RuntimeVersion{Version: version.Version, Revision: version.Revision},
+		Features: features,
+	}, err
 }
 
 func newTaskService(ic *plugin.InitContext) (any, error) {
