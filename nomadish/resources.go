@@ -43,7 +43,7 @@ type RequestedDevice struct {
 }
 
 // NetworkResource is a group's network. Mode is host (default), bridge, none, or cni/ and a
-// name. ReservedPorts have a port of the host that the job names; DynamicPorts get one.
+// name. Ports with a number of their own and ports that take any are in two lists.
 type NetworkResource struct {
 	Mode          string     `hcl:"mode,optional" stored:"omitempty"`
 	Device        string     `hcl:"device,optional" stored:"omitempty" diff:",quiet"`
@@ -60,7 +60,7 @@ type NetworkResource struct {
 // HostNetworkDefault is the host network of ports that name none.
 const HostNetworkDefault = "default"
 
-// Port is a port of the host under a name. Value is the host's port; To is the port inside the
+// Port is a port of the host that the group gets, under a name. Value is the host's port; To is the port inside the
 // group's network (0: the same as Value, -1: the same as the dynamic one). IgnoreCollision
 // allows several tasks the same static port.
 type Port struct {

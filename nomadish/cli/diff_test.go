@@ -132,6 +132,8 @@ func testPlan(t *testing.T, c *cluster) {
 		}
 	}
 	check(1, []string{`+   Job: "planned"`, "planned.g[0]  n1", "nomadish job run -check-index 0 " + file}, "job", "plan", file)
+	check(1, []string{"nomadish job run -check-index 0 -hcl2-strict=false -var 'a=b c' " + file},
+		"job", "plan", "-hcl2-strict=false", "-var", "a=b c", file)
 	check(0, nil, "job", "run", file)
 	check(0, []string{`    Job: "planned"`, `Task Group: "g" (1 ignore)`, "All tasks successfully allocated"}, "job", "plan", file)
 	check(ExitPlanFailed, []string{"no such file"}, "job", "plan", file+".none")

@@ -29,6 +29,23 @@ func (f *jobFlags) register(c *call) {
 	c.flags.Var(&f.varFiles, "var-file", "`file` with values of variables; may be repeated")
 }
 
+// words are the flags as one would type them.
+func (f *jobFlags) words() (words []string) {
+	if f.json {
+		words = append(words, "-json")
+	}
+	if !f.strict {
+		words = append(words, "-hcl2-strict=false")
+	}
+	for _, v := range f.vars {
+		words = append(words, "-var", commandLine(v))
+	}
+	for _, name := range f.varFiles {
+		words = append(words, "-var-file", commandLine(name))
+	}
+	return words
+}
+
 // jobFile is a job file that was read.
 type jobFile struct {
 	path       string

@@ -79,7 +79,7 @@ func (c *call) plan(ctx context.Context, flags *jobFlags, req *nomadish.JobPlanR
 	if c.output.template != "" {
 		return code, c.fill(resp)
 	}
-	return code, c.showPlan(resp)
+	return code, c.showPlan(resp, flags)
 }
 
 // planCode is the exit code of a plan.
@@ -92,7 +92,7 @@ func planCode(resp *nomadish.JobPlanResponse) int {
 	return 0
 }
 
-func (c *call) showPlan(resp *nomadish.JobPlanResponse) error {
+func (c *call) showPlan(resp *nomadish.JobPlanResponse, flags *jobFlags) error {
 	if resp.Diff != nil { // written apart, as it has colors
 		if err := write(c.Stdout, c.jobDiff(resp.Diff)+"\n"); err != nil {
 			return err
@@ -104,7 +104,8 @@ func (c *call) showPlan(resp *nomadish.JobPlanResponse) error {
 	c.planPlacements(p, resp)
 	p.title("Job Modify Index: %d", resp.JobModifyIndex)
 	p.line("To submit this job only if nobody changes it in the meantime:")
-	p.title("nomadish job run -check-index %d %s", resp.JobModifyIndex, commandLine(c.args[0]))
+	words := append(flags.words(), commandLine(c.args[0]))
+	p.title("nomadish job run -check-index %d %s", resp.JobModifyIndex, strings.Join(words, " "))
 	return write(c.Stdout, p.String())
 }
 
