@@ -65,6 +65,10 @@ func runExec(ctx context.Context, c *call, byJob bool) error {
 		f.ttyAsked, f.tty = true, s == "true"
 		return nil
 	})
+	c.flags.BoolFunc("it", "short for -i -t", func(s string) error {
+		f.ttyAsked, f.tty, f.stdin = true, s == "true", s == "true"
+		return nil
+	})
 	c.flags.StringVar(&f.escape, "e", "~", "escape `character`, or none")
 	c.flags.BoolVar(&f.byJob, "job", byJob, "take an allocation of the job that is named")
 	if err := c.parseUntil(1, 2, -1); err != nil {
