@@ -111,6 +111,7 @@ func commands() []command {
 		allocRestartCommand(),
 		allocSignalCommand(),
 		allocExecCommand(),
+		allocStatsCommand(),
 		execCommand(),
 		portForwardCommand(),
 		cpCommand(),
