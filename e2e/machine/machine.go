@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -59,7 +60,8 @@ type Node struct {
 	Addr string // host:port of the API
 
 	cfg   Config
-	group string // parent of the tasks' control groups
+	group string     // parent of the tasks' control groups
+	mu    sync.Mutex // guards run
 	run   map[string]bool
 	cmd   *exec.Cmd     // nil: never started
 	ended chan struct{} // closed when cmd has ended

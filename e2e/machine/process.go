@@ -42,6 +42,8 @@ func (n *Node) Processes() ([]Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var found []Process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
