@@ -27,6 +27,10 @@ import (
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
+// movers is how many streams are moved at the same time: giving much of the disk back takes the
+// kernel a while, in which others would grow.
+const movers = 4
+
 // Config is what a collector works with.
 type Config struct {
 	Dir    string        // of the spool files; made when it is missing
@@ -110,14 +114,25 @@ func (c *Collector) pick(names []string, all bool) []*stream {
 // pass moves a bounded piece of each stream, so that a loud task does not hold up the
 // others, and says whether there is more, and whether some could not be moved.
 func (c *Collector) pass(streams []*stream) (more, failed bool) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		turn = make(chan struct{}, movers)
+	)
 	for _, s := range streams {
-		left, err := s.move(maxPiece)
-		if err != nil {
-			s.warn(c.log, err)
-			failed = true
-		}
-		more = more || left
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			left, err := s.move(maxPiece)
+			if err != nil {
+				s.warn(c.log, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			more, failed = more || left, failed || err != nil
+		})
 	}
+	wg.Wait()
 	return more, failed
 }
 

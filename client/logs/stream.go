@@ -18,6 +18,7 @@ import (
 const (
 	positionSuffix = ".position"
 	maxPiece       = 4 << 20 // moved of one stream in one go
+	floodPiece     = 1 << 20 // the same when more is written than can be kept: most would be dropped again
 	punchEvery     = 1 << 20
 	blockSize      = 4096
 )
@@ -40,6 +41,10 @@ func (s *stream) limit() int64 {
 	}
 	return s.cfg.MaxFileSize * int64(s.cfg.MaxFiles)
 }
+
+// tail is how much of what waits is kept when it is more than the limit: a file less, as after
+// a change of files, so that not each byte more means dropping again.
+func (s *stream) tail() int64 { return max(s.limit()-s.cfg.MaxFileSize, s.limit()/2) }
 
 // create makes the spool when it is missing.
 func (s *stream) create() error {
@@ -158,9 +163,14 @@ func (s *stream) move(n int64) (more bool, err error) {
 	if size == s.pos.Offset {
 		return false, nil
 	}
-	if over := size - s.pos.Offset - s.limit(); over > 0 {
+	if waiting := size - s.pos.Offset; waiting > s.limit() {
+		over := waiting - s.tail()
 		s.pos.Offset += over
 		s.pos.Dropped += over
+		n = min(n, floodPiece)
+		if err := errors.Join(s.commit(), s.punch(spool)); err != nil { // before more is taken of the disk
+			return false, err
+		}
 	}
 	newest := s.pos.File
 	err = s.copy(spool, min(n, size-s.pos.Offset))
@@ -174,8 +184,8 @@ func (s *stream) move(n int64) (more bool, err error) {
 	if err := s.commit(); err != nil {
 		return false, err
 	}
-	if s.pos.File != newest {
-		if err := s.dropOld(); err != nil {
+	if waiting := size - s.pos.Offset; s.pos.File != newest || waiting >= s.cfg.MaxFileSize {
+		if err := s.dropOld(waiting); err != nil {
 			return false, err
 		}
 	}
@@ -270,10 +280,11 @@ func (s *stream) numbers(root *os.Root) ([]int64, error) {
 	return Numbers(entries, path.Base(s.cfg.Path)), nil
 }
 
-// dropOld removes the oldest files beyond the limit. The position is stored before, so
-// that a later agent never looks for one that is gone.
-func (s *stream) dropOld() error {
-	oldest := s.pos.File - int64(s.cfg.MaxFiles)
+// dropOld removes the oldest files beyond the limit, and already those that what waits in the
+// spool will push out: both together are bounded. The position is stored before, so that a
+// later agent never looks for one that is gone.
+func (s *stream) dropOld(waiting int64) error {
+	oldest := min(s.pos.File-int64(s.cfg.MaxFiles)+waiting/s.cfg.MaxFileSize, s.pos.File-1)
 	if oldest < 0 {
 		return nil
 	}

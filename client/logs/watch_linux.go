@@ -23,6 +23,10 @@ type watcher struct {
 	buf    []byte
 }
 
+// maxReads bounds how often the queue is read in one go: the kernel's holds 16,384 changes of
+// about 100 bytes, unless it was told to hold more.
+const maxReads = 32
+
 // newWatcher watches a directory. When the system can't, it says why, and polls.
 func newWatcher(dir string, poll time.Duration) (*watcher, error) {
 	w := &watcher{poll: poll}
@@ -61,7 +65,9 @@ func (w *watcher) next(ctx context.Context, retry bool) (names []string, all boo
 	return parseEvents(w.buf[:n])
 }
 
-// pending returns the changes that have gathered since, without waiting.
+// pending returns the changes that have gathered since, without waiting. Tasks that write a lot
+// make more of them than are worth reading one by one, and what lies far behind in the queue is
+// of other tasks, who would wait for it: then all may have changed, and the queue is emptied.
 func (w *watcher) pending() (names []string, all bool) {
 	if w.events == nil {
 		return nil, false
@@ -72,8 +78,18 @@ func (w *watcher) pending() (names []string, all bool) {
 	}
 	w.deadline(time.Time{})
 	err = conn.Read(func(fd uintptr) bool {
-		if n, err := unix.Read(int(fd), w.buf); err == nil && n > 0 {
-			names, all = parseEvents(w.buf[:n])
+		for range maxReads {
+			n, err := unix.Read(int(fd), w.buf)
+			if err != nil || n <= 0 {
+				break
+			}
+			if !all {
+				names, all = parseEvents(w.buf[:n])
+			}
+			if n < len(w.buf)/2 { // that was all
+				break
+			}
+			all = true
 		}
 		return true
 	})

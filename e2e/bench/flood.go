@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +20,7 @@ const (
 	floods     = 4
 	floodFor   = 5 * time.Second
 	floodFiles = 3
-	floodMB    = 5
+	floodMB    = 10
 )
 
 // flood measures tasks that write as fast as they can.
@@ -94,38 +92,38 @@ func (b *bench) watchFlood(ctx context.Context, n *machine.Node, allocs []string
 }
 
 // logged returns how much the allocations' tasks have written, and what the logs of the one
-// with most take of the disk, with what waits in its spool.
+// with most take of the disk, with the spool that its output goes to.
 func logged(n *machine.Node, allocs []string) (written, most int64, err error) {
 	for _, id := range allocs {
-		disk := int64(0)
-		count := func(path string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err != nil || d.IsDir() || !strings.Contains(path, id) {
-				return err
-			}
-			info, err := os.Stat(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				disk += st.Blocks * 512
-			}
-			if filepath.Base(filepath.Dir(path)) == "spool" && !strings.HasSuffix(path, ".position") {
-				written += info.Size()
-			}
-			return nil
+		pids, err := n.TaskPIDs(id)
+		if err != nil || len(pids) != 1 {
+			return 0, 0, errors.Join(err, fmt.Errorf("allocation %s has the processes %v", id, pids))
 		}
-		err := errors.Join(filepath.WalkDir(n.AllocFile(id, "alloc/logs"), count),
-			filepath.WalkDir(filepath.Join(n.DataDir(), "client", "spool"), count))
+		spool, err := os.Stat(fmt.Sprintf("/proc/%d/fd/1", pids[0]))
 		if err != nil {
 			return 0, 0, err
+		}
+		written += spool.Size()
+		disk := blocks(spool)
+		kept, err := filepath.Glob(n.AllocFile(id, "alloc/logs/*"))
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, path := range kept {
+			if info, err := os.Stat(path); err == nil { // else it has just been removed
+				disk += blocks(info)
+			}
 		}
 		most = max(most, disk)
 	}
 	return written, most, nil
+}
+
+// blocks is what a file takes of the disk.
+func blocks(info os.FileInfo) int64 {
+	const size = 512 // of a block, whatever the file system's are
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * size
+	}
+	return 0
 }

@@ -12,12 +12,14 @@ import (
 	"log"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -29,7 +31,7 @@ import (
 // pulls measures containers whose image is in a registry on loopback.
 func (b *bench) pulls(ctx context.Context) error {
 	const size, count = 50_000_000, 5
-	_, archive, err := b.counter(ctx)
+	program, err := machine.Build(ctx, b.dir, "./e2e/faults/counter")
 	if err != nil {
 		return err
 	}
@@ -37,7 +39,7 @@ func (b *bench) pulls(ctx context.Context) error {
 	defer store.Close()
 	host := strings.TrimPrefix(store.URL, "http://")
 	for i := range count {
-		if err := push(ctx, fmt.Sprintf("%s/large:%d", host, i), archive, uint64(i), size); err != nil {
+		if err := push(ctx, fmt.Sprintf("%s/large:%d", host, i), program, byte(i), size); err != nil {
 			return err
 		}
 	}
@@ -64,18 +66,31 @@ func (b *bench) pulls(ctx context.Context) error {
 	})
 }
 
-// push puts an image with a large layer that does not compress into a registry.
-func push(ctx context.Context, ref, archive string, seed uint64, size int) error {
-	img, err := tarball.ImageFromPath(archive, nil)
+// push puts an image of a program and a large layer that does not compress into a registry.
+func push(ctx context.Context, ref, program string, seed byte, size int) error {
+	code, err := os.ReadFile(program)
 	if err != nil {
 		return err
 	}
-	layer, err := noise(seed, size)
+	noise := make([]byte, size)
+	if _, err := rand.NewChaCha8([32]byte{seed}).Read(noise); err != nil {
+		return err
+	}
+	img, err := mutate.Config(empty.Image, v1.Config{Entrypoint: []string{"/program"}})
 	if err != nil {
 		return err
 	}
-	if img, err = mutate.AppendLayers(img, layer); err != nil {
-		return err
+	for _, file := range []struct {
+		name    string
+		content []byte
+	}{{"noise", noise}, {"program", code}} {
+		layer, err := layerOf(file.name, file.content)
+		if err != nil {
+			return err
+		}
+		if img, err = mutate.AppendLayers(img, layer); err != nil {
+			return err
+		}
 	}
 	to, err := name.ParseReference(ref, name.Insecure)
 	if err != nil {
@@ -84,15 +99,11 @@ func push(ctx context.Context, ref, archive string, seed uint64, size int) error
 	return remote.Write(to, img, remote.WithContext(ctx))
 }
 
-// noise is a layer with one file of bytes that do not compress.
-func noise(seed uint64, size int) (v1.Layer, error) {
-	content := make([]byte, size)
-	if _, err := rand.NewChaCha8([32]byte{byte(seed)}).Read(content); err != nil {
-		return nil, err
-	}
+// layerOf returns a layer with one file.
+func layerOf(path string, content []byte) (v1.Layer, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	if err := w.WriteHeader(&tar.Header{Name: "noise", Mode: 0o644, Size: int64(size)}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content))}); err != nil {
 		return nil, err
 	}
 	if _, err := w.Write(content); err != nil {
