@@ -45,6 +45,9 @@ const sysName = "sys"
 // mountSys mounts what the kernel shows of devices, read-only, with the interfaces of the
 // network namespace that the caller is in, and without what the host has mounted below it.
 func mountSys(at string) error {
+	if err := unmountSys(at); err != nil { // of a start that was cut short
+		return err
+	}
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return err
 	}

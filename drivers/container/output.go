@@ -32,21 +32,14 @@ func (p plainIO) Close() error { return nil }
 
 // spool makes sure that the task's output files are there: the shim appends to a file but
 // makes a pipe of what it does not find. stdin, where there is one, is a pipe that nobody ever
-// writes: the shim waits for its first writer, and the task for its input. A task opens its output
-// anew when it writes to /dev/stdout: where the runtime can't give it the files, the owner does
-// that is not negative.
-func spool(spec *drivers.TaskSpec, tty bool, stdin string, owner int) (cio.Creator, error) {
+// writes: the shim waits for its first writer, and the task for its input.
+func spool(spec *drivers.TaskSpec, tty bool, stdin string) (cio.Creator, error) {
 	files := cio.Config{
 		Stdin: stdin, Stdout: cmp.Or(spec.Stdout, os.DevNull), Stderr: cmp.Or(spec.Stderr, os.DevNull), Terminal: tty,
 	}
 	if stdin != "" {
 		if err := unix.Mkfifo(stdin, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
 			return nil, fmt.Errorf("standard input: %w", err)
-		}
-		if owner >= 0 {
-			if err := unix.Lchown(stdin, owner, -1); err != nil {
-				return nil, fmt.Errorf("standard input: %w", err)
-			}
 		}
 	}
 	for _, path := range []string{files.Stdout, files.Stderr} {
@@ -60,9 +53,6 @@ func spool(spec *drivers.TaskSpec, tty bool, stdin string, owner int) (cio.Creat
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {
 			err = fmt.Errorf("output file %s is not a regular file", path)
-		}
-		if err == nil && owner >= 0 {
-			err = f.Chown(owner, -1)
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err

@@ -85,7 +85,8 @@ func (r *Runtime) reap(ctx context.Context, keep map[string]bool) error {
 			errs = append(errs, r.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapViews(), r.reapSockets(ctx))
+	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapSockets(ctx),
+		reapMounts(r.views(), ""), reapMounts(r.l.Mounts(), "ovl-idmapped"))
 	return errors.Join(errs...)
 }
 
@@ -149,16 +150,18 @@ func (r *Runtime) reapFiles(ctx context.Context, kept map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// reapViews unmounts images that an agent looked into when it died.
-func (r *Runtime) reapViews() error {
-	views, err := os.ReadDir(r.views())
+// reapMounts unmounts what is in a directory under names that begin with prefix: images that
+// an agent looked into when it died, and mapped layers of which a shim was making a root.
+func reapMounts(dir, prefix string) error {
+	mounts, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	var errs []error
-	for _, v := range views {
-		path := filepath.Join(r.views(), v.Name())
-		errs = append(errs, mount.UnmountAll(path, 0), os.Remove(path))
+	for _, m := range mounts {
+		if path := filepath.Join(dir, m.Name()); strings.HasPrefix(m.Name(), prefix) {
+			errs = append(errs, mount.UnmountAll(path, 0), os.Remove(path))
+		}
 	}
 	return errors.Join(errs...)
 }

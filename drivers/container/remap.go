@@ -224,7 +224,7 @@ func (s *start) remap(ctx context.Context, b *builder) (done func(), err error) 
 		return nil, err
 	}
 	b.users.first = first
-	if b.plan.Alone { // the network is made with the container, and its own
+	if b.plan.Alone && b.task.Network == nil { // the network is made with the container, and its own
 		return release, nil
 	}
 	b.users.sys = filepath.Join(b.files, sysName)
@@ -262,12 +262,13 @@ func (b *builder) lookInto(at string) error {
 	return inNetwork(path, func() error { return errors.Join(mountSys(at), setNetwork(theirs)) })
 }
 
-// owner is the user of the host that the task's is, where it is not the same; else -1.
-func (b *builder) owner() int {
+// owner is who the pipes of a task's output belong to, so that it can open /dev/stdout anew. To
+// the user of one that is the same on the host runc gives them.
+func (b *builder) owner() (uid, gid uint32) {
 	if b.users == nil {
-		return -1
+		return 0, 0
 	}
-	return int(b.users.first + b.plan.User.UID)
+	return b.users.first + b.plan.User.UID, b.users.first + b.plan.User.GID
 }
 
 // snapshot are the options of the image's layer.

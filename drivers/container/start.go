@@ -52,7 +52,7 @@ func (r *Runtime) Start(ctx context.Context, driver string, spec *drivers.TaskSp
 			return h, nil
 		}
 		// That containerd ended is no fault of the task's, and must not use up its restarts.
-		if (occupied(err) || Down(err)) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
+		if (occupied(err) || Down(err) || left(err)) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
 			continue
 		}
 		if Down(err) {
@@ -105,6 +105,10 @@ func occupied(err error) bool {
 	return errdefs.IsAlreadyExists(err) || errdefs.IsFailedPrecondition(err) ||
 		strings.Contains(err.Error(), "file exists") // of a bundle, which has no kind
 }
+
+// left says whether the allocation's shim ended just as it was to make the container: with the
+// task before this one, the last that it had. The next try finds none and starts one.
+func left(err error) bool { return strings.Contains(err.Error(), "ttrpc: closed") } // which has no kind
 
 // existing returns the handle of a task that was started before. Of one whose start was
 // interrupted before its process ran, nothing is left when it returns none.
@@ -221,7 +225,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if b.plan.Stdin {
 		stdin = filepath.Join(b.files, "stdin")
 	}
-	output, err := spool(s.task, b.plan.TTY, stdin, b.owner())
+	output, err := spool(s.task, b.plan.TTY, stdin)
 	if err != nil {
 		return 0, err
 	}
@@ -236,9 +240,13 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if b.users != nil {
 		labels[labelUsers] = strconv.FormatUint(uint64(b.users.first), 10)
 	}
+	uid, gid := b.owner()
 	opts := []client.NewContainerOpts{
 		client.WithSpec(spec),
-		client.WithRuntime(s.l.Shim(), &runc.Options{BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot}),
+		client.WithRuntime(s.l.Shim(), &runc.Options{
+			BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot,
+			IoUid: uid, IoGid: gid,
+		}),
 		client.WithContainerLabels(labels),
 	}
 	if root := b.plan.Root; root.Image != nil {

@@ -49,7 +49,7 @@ func Serve(ctx context.Context, l layout.Layout) error {
 	if err := server.CreateTopLevelDirectories(cfg); err != nil {
 		return err
 	}
-	if err := mount.SetTempMountLocation(l.Run + "/mounts"); err != nil {
+	if err := mount.SetTempMountLocation(l.Mounts()); err != nil {
 		return fmt.Errorf("temporary mounts: %w", err)
 	}
 	if warnings, err := mount.CleanupTempMounts(0); err != nil || len(warnings) > 0 {
@@ -82,7 +82,7 @@ func serverConfig(l layout.Layout) *config.Config {
 			"io.containerd.gc.v1.scheduler": map[string]any{"deletion_threshold": 1, "schedule_delay": "50ms"},
 			"io.containerd.shim.v1.manager": map[string]any{
 				"socket_dir": l.ShimSockets(),
-				"env":        []string{journal.Env + "=" + l.Exits()},
+				"env":        []string{journal.Env + "=" + l.Exits(), "TMPDIR=" + l.Mounts()},
 			},
 		},
 	}

@@ -63,6 +63,9 @@ func (l Layout) RuncRoot() string { return filepath.Join(l.Run, "runc") }
 // Streams holds the pipes of commands run inside containers.
 func (l Layout) Streams() string { return filepath.Join(l.Run, "io") }
 
+// Mounts holds mounts that containerd and its shims make for a moment.
+func (l Layout) Mounts() string { return filepath.Join(l.Run, "mounts") }
+
 // Files holds the files made for containers, one directory each (hosts, resolv.conf).
 func (l Layout) Files() string { return filepath.Join(l.Run, "files") }
 
