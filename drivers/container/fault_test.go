@@ -201,6 +201,26 @@ func TestOneShimPerAllocation(t *testing.T) {
 	}
 }
 
+// A task starts also while its allocation's shim ends, because the only task before it was
+// removed: as when a prestart task has done its work.
+func TestStartWhileTheShimEnds(t *testing.T) {
+	d := newDriver(t)
+	specs := allocation(t, 8, run("sleep"))
+	h := containertest.Start(t, d, specs[0])
+	for _, spec := range specs[1:] {
+		removed := make(chan error, 1)
+		go func(before *drivers.Handle) { removed <- d.Remove(containertest.Context(t), before) }(h)
+		next, err := d.Start(containertest.Context(t), spec)
+		if err := errors.Join(err, <-removed); err != nil {
+			t.Fatalf("task %s: %v", spec.Task, err)
+		}
+		h = next
+	}
+	if err := d.Remove(containertest.Context(t), h); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a task needed of the machine is given back: mounts, control groups, processes,
 // files.
 func TestNothingIsLeft(t *testing.T) {
