@@ -191,8 +191,9 @@ func addPorts(ctx context.Context, env map[string]string, s *task.Setup) error {
 // view is how a task sees its ports: the node's own, or those inside a namespace.
 type view struct {
 	namespace bool
-	name      string // of the interface; empty: not known
-	address   string // inside; empty: not known
+	name      string         // of the interface; empty: not known
+	address   string         // inside; empty: not known
+	inside    map[string]int // ports inside that the driver maps otherwise than the job's networks say
 }
 
 // viewOf says how the task sees its ports. Whether it gets a namespace of its own its driver
@@ -209,15 +210,22 @@ func viewOf(ctx context.Context, s *task.Setup) (view, error) {
 	spec := *s.Spec
 	spec.Config, asked.Spec = s.Task.Config, &spec
 	own, err := wantedNetwork(&asked)
-	return view{namespace: err == nil && own != nil}, nil // an error is told when the network is made
+	if err != nil || own == nil {
+		return view{}, nil // an error is told when the network is made
+	}
+	inside := map[string]int{}
+	for _, p := range own.Ports {
+		inside[p.Label] = p.To
+	}
+	return view{namespace: true, inside: inside}, nil
 }
 
 func (v view) addPort(env map[string]string, label, ip string, host, to int) {
-	label = cleanName(label)
 	inside := host
-	if v.namespace && to > 0 {
-		inside = to
+	if v.namespace {
+		inside = cmp.Or(max(v.inside[label], 0), max(to, 0), host)
 	}
+	label = cleanName(label)
 	hostPort, insidePort := strconv.Itoa(host), strconv.Itoa(inside)
 	address := cmp.Or(v.address, ip)
 	for name, value := range map[string]string{

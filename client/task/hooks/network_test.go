@@ -164,6 +164,17 @@ func TestOwnNetwork(t *testing.T) {
 	}
 }
 
+// The ports that a task hears of are those that its driver maps, as with port_map, whatever
+// its job's networks say.
+func TestPortsOfOwnNetwork(t *testing.T) {
+	s := newSetup(t)
+	s.Driver = networker{s.Driver, &drivers.NetworkRequest{Mode: "bridge", Ports: []drivers.Port{{Label: "http", Host: 20001, To: 8080}}}}
+	if err := (environment{region: "global"}).Prepare(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	checkEnv(t, s, map[string]string{"NOMAD_PORT_http": "8080", "NOMAD_ALLOC_PORT_http": "8080", "NOMAD_HOST_PORT_http": "20001"})
+}
+
 // Without anything that makes networks, a task that needs one is refused for good; errors
 // that may pass are told as such.
 func TestOwnNetworkRefused(t *testing.T) {
