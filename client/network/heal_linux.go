@@ -127,7 +127,7 @@ func (m *Manager) broken() ([]string, error) {
 	if len(leases) == 0 {
 		return nil, nil
 	}
-	all, err := m.links.host.LinkList()
+	all, err := linkList(m.links.host)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (m *Manager) broken() ([]string, error) {
 			index[link.Attrs().Name] = link.Attrs().Index
 		}
 	}
-	routes, err := m.links.host.RouteList(nil, netlink.FAMILY_ALL)
+	routes, err := routeList(m.links.host)
 	if err != nil {
 		return nil, err
 	}

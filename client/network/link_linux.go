@@ -150,7 +150,7 @@ func (k *links) disconnect(l *lease) error {
 
 // stale returns our links on the host that no lease has.
 func (k *links) stale(keep map[string]bool) ([]netlink.Link, error) {
-	all, err := k.host.LinkList()
+	all, err := linkList(k.host)
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +168,14 @@ func (k *links) stale(keep map[string]bool) ([]netlink.Link, error) {
 // of other agents on this machine, whose pool may be the same.
 func (k *links) routed(into map[netip.Addr]bool) error {
 	ours := map[int]bool{}
-	all, err := k.host.LinkList()
+	all, err := linkList(k.host)
 	if err != nil {
 		return err
 	}
 	for _, link := range all {
 		ours[link.Attrs().Index] = strings.HasPrefix(link.Attrs().Name, k.prefix)
 	}
-	routes, err := k.host.RouteList(nil, netlink.FAMILY_ALL)
+	routes, err := routeList(k.host)
 	if err != nil {
 		return err
 	}
