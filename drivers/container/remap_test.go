@@ -3,11 +3,15 @@
 package container
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
 )
@@ -92,5 +96,34 @@ func TestRemapRefuses(t *testing.T) {
 		if err := new(remapping).check(u); err == nil || !strings.Contains(err.Error(), "65536") {
 			t.Errorf("user %+v: %v", u, err)
 		}
+	}
+}
+
+// The probe says what can't be had. An overlay is a file system whose mounts can't be mapped.
+func TestProbeRemap(t *testing.T) {
+	if err := probeRemap(t.TempDir()); err != nil {
+		t.Errorf("in an ordinary directory: %v", err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"lower", "upper", "work", "all"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := filepath.Join(dir, "all")
+	options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)
+	if err := unix.Mount("overlay", all, "overlay", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(all, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := probeRemap(all); err == nil || !strings.Contains(err.Error(), "mapped mount in "+all) || !errors.Is(err, unix.EINVAL) {
+		t.Errorf("in an overlay: %v", err)
+	}
+	if left, err := os.ReadDir(all); err != nil || len(left) > 0 {
+		t.Errorf("the probe leaves %v, %v", left, err)
 	}
 }

@@ -3,15 +3,21 @@
 package container_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/container/containertest"
+	"github.com/nomadish/nomadish/drivers/runtime/engine"
 )
 
 // A task with users of its own whose root is a directory leaves nothing when it is removed, and
@@ -66,5 +72,78 @@ func TestReapMountsOfAStart(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(root, "task")); err != nil {
 		t.Errorf("what was mounted there: %v", err)
+	}
+}
+
+// A node that can't give tasks users of their own says why, is not healthy for drivers that
+// are to, and refuses their tasks: none runs with the host's in silence.
+func TestRemapNotPossible(t *testing.T) {
+	e, err := engine.New(engine.Config{DataDir: world.Dir, Program: world.Program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := container.New(container.Config{Snapshotter: "native", Seccomp: world.Seccomp}, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	const why = "the snapshotter native can't map owners of files"
+	healthy := drivers.Fingerprint{Health: drivers.Healthy, Attributes: map[string]string{"driver.plain": "1"}}
+	fp := r.Remaps(containertest.Context(t), "plain", &container.Pool{}, healthy)
+	if fp.Health != drivers.Unhealthy || !strings.Contains(fp.Reason, why) || fp.Attributes["driver.plain.userns"] != "false" || !strings.Contains(fp.Attributes["driver.plain.userns.reason"], why) {
+		t.Errorf("fingerprint where users are to be given: %+v", fp)
+	}
+	if fp := r.Remaps(containertest.Context(t), "plain", nil, healthy); fp.Health != drivers.Healthy || fp.Attributes["driver.plain.userns.supported"] != "false" {
+		t.Errorf("fingerprint where they are not: %+v", fp)
+	}
+	d := plain{Runtime: r, change: func(p *container.Plan) { p.Remap = &container.Pool{} }}
+	spec := world.Spec(t, run("sleep"))
+	if h, err := d.Start(containertest.Context(t), spec); err == nil || !strings.Contains(err.Error(), "userns: this node is to give tasks users of their own, and can't: "+why) {
+		t.Errorf("Start: %+v, %v", h, err)
+	}
+}
+
+// Tasks that start at once, each of its own allocation, have no range in common.
+func TestRemapAtOnce(t *testing.T) {
+	const tasks = 8
+	d := newDriver(t)
+	d.change = func(p *container.Plan) { p.Remap = &container.Pool{Base: 1 << 20, Size: tasks << 16} }
+	pids := make([]int, tasks)
+	specs := make([]*drivers.TaskSpec, tasks)
+	for i := range specs {
+		specs[i] = world.Spec(t, run("sleep"))
+	}
+	var starts sync.WaitGroup
+	began := time.Now()
+	for i, spec := range specs {
+		starts.Go(func() {
+			h, err := d.Start(containertest.Context(t), spec)
+			if err != nil {
+				t.Errorf("Start: %v", err)
+				return
+			}
+			pids[i] = h.PID
+		})
+	}
+	starts.Wait()
+	t.Logf("%d tasks in %s", tasks, time.Since(began))
+	seen := map[string]bool{}
+	for i, pid := range pids {
+		users := containertest.Read(t, fmt.Sprintf("/proc/%d/uid_map", pid))
+		if seen[users] || !strings.HasSuffix(users, " 65536\n") {
+			t.Errorf("uid_map of task %d: %q", i, users)
+		}
+		seen[users] = true
+		if err := d.Remove(containertest.Context(t), &drivers.Handle{ID: specs[i].ID}); err != nil {
+			t.Error(err)
+		}
 	}
 }
