@@ -9,12 +9,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/typeurl/v2"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // Exec runs a command inside a task, with the task's user, environment and limits; see
@@ -39,21 +47,17 @@ func (r *Runtime) Exec(ctx context.Context, h *drivers.Handle, req *drivers.Exec
 }
 
 func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (code int, err error) {
-	process, err := r.newExec(ctx, c, st, req)
+	passed := &output{}
+	command, err := r.newExec(ctx, c, st, req, passed)
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
-		defer cancel()
-		_, left := process.Delete(clean, client.WithProcessKill)
-		err = errors.Join(err, ignoreNotFound(left))
-	}()
-	ended, err := process.Wait(ctx) // before Start, or a short command's end is missed
+	defer func() { err = errors.Join(err, endExec(ctx, command, err != nil)) }()
+	ended, err := command.Wait(ctx) // before Start, or a short command's end is missed
 	if err != nil {
 		return 0, err
 	}
-	if err := process.Start(ctx); err != nil {
+	if err := command.Start(ctx); err != nil {
 		return 0, err
 	}
 	var status client.ExitStatus
@@ -64,7 +68,7 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 		case size, ok := <-req.Resize:
 			if !ok {
 				req.Resize = nil
-			} else if err := process.Resize(ctx, uint32(size.Width), uint32(size.Height)); err != nil {
+			} else if err := command.Resize(ctx, uint32(size.Width), uint32(size.Height)); err != nil {
 				r.cfg.Logger.Debug("resize a terminal", "err", err) // the command may have ended
 			}
 		case <-ctx.Done():
@@ -74,15 +78,130 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 	if err := status.Error(); err != nil {
 		return 0, err
 	}
-	if req.TTY {
-		process.IO().Cancel()
+	return int(status.ExitCode()), passed.rest(ctx, command.IO())
+}
+
+// quiet is how long no output after a command's end counts as the output's: what the command
+// left running may hold it open.
+const quiet = 250 * time.Millisecond
+
+// output knows whether there is any.
+type output struct {
+	pieces atomic.Int64 // that came so far
+	passed atomic.Int64 // of them with the caller
+}
+
+// to returns a writer for the caller's; nil: nobody's.
+func (o *output) to(w io.Writer) io.Writer {
+	if w == nil {
+		w = io.Discard
 	}
-	process.IO().Wait() // all output is with the caller
-	return int(status.ExitCode()), nil
+	return &outputWriter{o, w}
+}
+
+type outputWriter struct {
+	*output
+	w io.Writer
+}
+
+func (o *outputWriter) Write(b []byte) (int, error) {
+	o.pieces.Add(1)
+	defer o.passed.Add(1)
+	return o.w.Write(b)
+}
+
+// rest returns when all output is with the caller, however slow it is.
+func (o *output) rest(ctx context.Context, streams cio.IO) error {
+	all := make(chan struct{})
+	go func() { defer close(all); streams.Wait() }()
+	defer func() { streams.Cancel(); <-all }()
+	tick := time.NewTicker(quiet)
+	defer tick.Stop()
+	for seen := int64(-1); ; {
+		select {
+		case <-all:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			now := o.pieces.Load()
+			if now == seen && now == o.passed.Load() {
+				return nil
+			}
+			seen = now
+		}
+	}
+}
+
+// endExec frees a command; whole kills all that it has started too.
+func endExec(ctx context.Context, p client.Process, whole bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	var err error
+	if whole {
+		err = killExec(ctx, int(p.Pid()))
+	}
+	_, left := p.Delete(ctx, client.WithProcessKill)
+	return errors.Join(err, ignoreNotFound(left))
+}
+
+// killExec ends a command by its process, and all that it has started: runc makes each
+// command lead a session.
+func killExec(ctx context.Context, pid int) error {
+	if leader, ok := process.Find(pid); ok {
+		return leader.KillSession(ctx)
+	}
+	return nil
+}
+
+// execPrefix begins the IDs of commands in a container.
+const execPrefix = "exec-"
+
+// endExecs ends the commands in a container that an earlier agent was asked for: their callers
+// have gone with it.
+func (r *Runtime) endExecs(ctx context.Context, task client.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	all, err := task.Pids(ctx)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	var errs []error
+	for _, p := range all {
+		var known options.ProcessDetails
+		if p.Info == nil || typeurl.UnmarshalTo(p.Info, &known) != nil || !strings.HasPrefix(known.ExecID, execPrefix) {
+			continue // not one that runc was asked for
+		}
+		errs = append(errs, endLoaded(ctx, task, known.ExecID, int(p.Pid)))
+		streams, err := filepath.Glob(filepath.Join(r.l.Streams(), "*", known.ExecID+"-*"))
+		errs = append(errs, err)
+		for _, s := range streams {
+			errs = append(errs, os.RemoveAll(filepath.Dir(s)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// endLoaded ends and frees a command that is known by its ID.
+func endLoaded(ctx context.Context, task client.Task, id string, pid int) error {
+	command, err := task.LoadProcess(ctx, id, nil)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	ended, err := command.Wait(ctx)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	if err := killExec(ctx, pid); err != nil {
+		return err
+	}
+	<-ended // or ctx
+	_, err = command.Delete(ctx)
+	return ignoreNotFound(err)
 }
 
 // newExec makes the process, not yet started.
-func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (client.Process, error) {
+func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest, out *output) (client.Process, error) {
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err != nil {
 		return nil, err
@@ -97,30 +216,26 @@ func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *
 	}
 	p := *spec.Process
 	p.Args, p.Terminal = req.Command, req.TTY
+	if named := func(v string) bool { return strings.HasPrefix(v, "TERM=") }; req.TTY && !slices.ContainsFunc(p.Env, named) {
+		p.Env = append(slices.Clone(p.Env), "TERM=xterm")
+	}
 	if err := os.MkdirAll(r.l.Streams(), 0o700); err != nil {
 		return nil, err
 	}
 	in := &stdin{r: req.Stdin}
-	streams := []cio.Opt{cio.WithStreams(in.reader(), orDiscard(req.Stdout), orDiscard(req.Stderr)), cio.WithFIFODir(r.l.Streams())}
+	streams := []cio.Opt{cio.WithStreams(in.reader(), out.to(req.Stdout), out.to(req.Stderr)), cio.WithFIFODir(r.l.Streams())}
 	if req.TTY {
 		streams = append(streams, cio.WithTerminal)
 	}
-	process, err := task.Exec(ctx, "exec-"+rand.Text(), &p, cio.NewCreator(streams...))
+	command, err := task.Exec(ctx, execPrefix+rand.Text(), &p, cio.NewCreator(streams...))
 	if err != nil {
 		return nil, err
 	}
 	in.onEnd(func() {
 		// The command has to see the end of its input; one that is gone need not.
-		_ = process.CloseIO(context.WithoutCancel(ctx), client.WithStdinCloser)
+		_ = command.CloseIO(context.WithoutCancel(ctx), client.WithStdinCloser)
 	})
-	return process, nil
-}
-
-func orDiscard(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
+	return command, nil
 }
 
 // stdin passes a reader on and says once when it is at its end.

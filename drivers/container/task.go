@@ -44,7 +44,11 @@ func (r *Runtime) Recover(ctx context.Context, h *drivers.Handle) error {
 	if err != nil {
 		return drivers.Recoverable(err)
 	}
-	if _, err = r.find(ctx, c, st); !errors.Is(err, drivers.ErrTaskLost) {
+	task, err := r.find(ctx, c, st)
+	if err == nil {
+		return r.endExecs(ctx, task)
+	}
+	if !errors.Is(err, drivers.ErrTaskLost) {
 		return err
 	}
 	if _, ended, err = r.journaled(ctx, st, lostDelay); err != nil || ended {

@@ -317,7 +317,7 @@ func (d *Driver) kill(ctx context.Context, r *supervisor.Record) error {
 	if r.Cgroup != "" && d.cgroups != nil {
 		return d.cgroups.Group(r.Cgroup).Kill(ctx)
 	}
-	return supervisor.KillSession(ctx, r)
+	return r.Process().KillSession(ctx)
 }
 
 // Remove kills what is left of the task and deletes its record.

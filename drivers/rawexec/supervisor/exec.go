@@ -138,7 +138,7 @@ func (e *execution) end() {
 		if e.record.Cgroup != "" {
 			err = e.group.Kill(ctx)
 		} else {
-			err = KillSession(ctx, &e.record)
+			err = e.record.Process().KillSession(ctx)
 		}
 	}
 	if err := errors.Join(err, e.removeGroup()); err != nil {
@@ -266,7 +266,7 @@ func (s *Session) Wait() (*drivers.Exit, error) {
 	if errors.Is(err, drivers.ErrTaskLost) {
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		return nil, errors.Join(err, KillSession(ctx, s.record))
+		return nil, errors.Join(err, s.record.Process().KillSession(ctx))
 	}
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 const recordSuffix = ".task"
@@ -89,6 +90,9 @@ func Forget(dir, id string) error {
 	}
 	return err
 }
+
+// Process is the record's process, which leads a session of its own.
+func (r *Record) Process() process.ID { return process.ID{PID: r.PID, Start: r.Ticks} }
 
 // readLine decodes one line of JSON of bounded length.
 func readLine(r io.Reader, v any) error {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package supervisor
+package process
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// KillSession ends the processes of a task that has no cgroup: those of the session that
-// its first process leads, and their descendants. One that leaves the session while its
-// parents are all gone escapes; a cgroup is what prevents that.
-func KillSession(ctx context.Context, r *Record) error {
+// KillSession ends the processes of the session that the process leads or led, and their
+// descendants, and returns when none is left. One that leaves the session while its parents
+// are all gone escapes; a cgroup is what prevents that.
+func (id ID) KillSession(ctx context.Context) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		pids, err := family(r)
+		pids, err := id.family()
 		if err != nil || len(pids) == 0 {
 			return err
 		}
@@ -32,22 +32,25 @@ func KillSession(ctx context.Context, r *Record) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%d processes of task %s are still there: %w", len(pids), r.ID, ctx.Err())
+			return fmt.Errorf("%d processes of session %d are still there: %w", len(pids), id.PID, ctx.Err())
 		case <-timer.C:
 		}
 	}
 }
 
-// process is what of /proc/PID/stat tells who belongs together.
-type process struct {
+// relative is what of /proc/PID/stat tells who belongs together.
+type relative struct {
 	pid, parent, session int
 	ticks                uint64
 	zombie               bool
 }
 
-// family returns the task's processes that still run.
-func family(r *Record) ([]int, error) {
-	all, err := processes()
+// family returns the processes of the session that still run.
+func (id ID) family() ([]int, error) {
+	if id.PID <= 1 { // nobody's, or that of all
+		return nil, nil
+	}
+	all, err := relatives()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func family(r *Record) ([]int, error) {
 	for _, p := range all {
 		// A session's number is free for others only after its last process has ended, and
 		// the leader's start time tells a new session from ours; without a leader, age does.
-		if p.session == r.PID && p.ticks >= r.Ticks && (p.pid != r.PID || p.ticks == r.Ticks) {
+		if p.session == id.PID && p.ticks >= id.Start && (p.pid != id.PID || p.ticks == id.Start) {
 			member[p.pid] = true
 		}
 	}
@@ -76,12 +79,12 @@ func family(r *Record) ([]int, error) {
 	return pids, nil
 }
 
-func processes() ([]process, error) {
+func relatives() ([]relative, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
 	}
-	var out []process
+	var out []relative
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -96,7 +99,7 @@ func processes() ([]process, error) {
 		if len(fields) < 20 {
 			continue
 		}
-		p := process{pid: pid, zombie: fields[0] == "Z"}
+		p := relative{pid: pid, zombie: fields[0] == "Z"}
 		var errs [3]error
 		p.parent, errs[0] = strconv.Atoi(fields[1])
 		p.session, errs[1] = strconv.Atoi(fields[3])
