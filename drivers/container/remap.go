@@ -280,14 +280,14 @@ func (b *builder) snapshot() []snapshots.Opt {
 }
 
 // rootMounts are the mounts of a root that is a directory of the host, where the runtime can't
-// take it as it is.
+// take it as it is. What is mounted below it comes by mounts of its own.
 func (b *builder) rootMounts() []client.NewTaskOpts {
 	if b.users == nil || b.plan.Root.Dir == "" {
 		return nil
 	}
 	ids := fmt.Sprintf("0:%d:%d", b.users.first, RangeSize)
 	return []client.NewTaskOpts{client.WithRootFS([]mount.Mount{{
-		Type: "bind", Source: b.plan.Root.Dir, Options: []string{"rbind", "rw", "uidmap=" + ids, "gidmap=" + ids},
+		Type: "bind", Source: b.plan.Root.Dir, Options: []string{"bind", "rw", "uidmap=" + ids, "gidmap=" + ids},
 	}})}
 }
 

@@ -46,8 +46,17 @@ func TestRemapped(t *testing.T) {
 	for user, want := range map[string]int{"": 65534, "root": 0} {
 		t.Run("user "+user, func(t *testing.T) {
 			spec := taskSpec(t, run("status", "Uid", "stat", "/usr", "cat", "/proc/self/uid_map",
-				"write", "/alloc/a", "1", "write", "/local/b", "2", "write", "/c", "3", "write", "/usr/d", "4", "print", "ready", "sleep"))
+				"write", "/alloc/a", "1", "write", "/local/b", "2", "write", "/c", "3", "write", "/secrets/e", "5", "write", "/usr/d", "4", "print", "ready", "sleep"))
 			spec.User = user
+			// The agent mounts secrets below the task's directory, which is its root.
+			if err := unix.Mount("tmpfs", spec.Dir.Secrets, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := unix.Unmount(spec.Dir.Secrets, 0); err != nil {
+					t.Error(err)
+				}
+			})
 			own(t, spec)
 			h := containertest.Start(t, d, spec)
 			containertest.Ready(t, spec)
@@ -55,7 +64,7 @@ func TestRemapped(t *testing.T) {
 			if !strings.HasPrefix(said, fmt.Sprintf("Uid: %[1]d %[1]d %[1]d %[1]d\n755 0:0\n", want)) || !strings.Contains(said, "open /usr/d: read-only file system") {
 				t.Errorf("the task sees %q", said)
 			}
-			for _, file := range []string{spec.Dir.Alloc + "/a", spec.Dir.Local + "/b", spec.Dir.Task + "/c"} {
+			for _, file := range []string{spec.Dir.Alloc + "/a", spec.Dir.Local + "/b", spec.Dir.Task + "/c", spec.Dir.Secrets + "/e"} {
 				var st unix.Stat_t
 				if err := unix.Lstat(file, &st); err != nil || int(st.Uid) != want {
 					t.Errorf("%s belongs to %d, %v; want %d", file, st.Uid, err, want)
