@@ -215,11 +215,21 @@ func TestConfig(t *testing.T) {
 }
 
 // BenchmarkStart says how long a task takes to start, alone and as a further one of its
-// allocation, and what processor time its whole life costs the agent and the runtime.
+// allocation, with users of its own and without, and what processor time its whole life costs
+// the agent and the runtime.
 func BenchmarkStart(b *testing.B) {
-	for _, further := range []bool{false, true} {
-		b.Run(fmt.Sprintf("further=%v", further), func(b *testing.B) {
-			d := newDriver(b)
+	for _, bb := range []struct {
+		name    string
+		further bool
+		node    []func(*sandbox.Config)
+	}{
+		{"further=false", false, nil},
+		{"further=true", true, nil},
+		{"further=false/remapped", false, []func(*sandbox.Config){remapping}},
+		{"further=true/remapped", true, []func(*sandbox.Config){remapping}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			d := newDriver(b, bb.node...)
 			first := taskSpec(b, run("sleep"))
 			containertest.Start(b, d, first)
 			before := world.CPU(b)
@@ -227,7 +237,7 @@ func BenchmarkStart(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				b.StopTimer()
 				spec := taskSpec(b, run("sleep"))
-				if further {
+				if bb.further {
 					spec.AllocID, spec.ID = first.AllocID, fmt.Sprintf("%s/further/%d", first.AllocID, i)
 				}
 				b.StartTimer()
