@@ -79,6 +79,13 @@ func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*noma
 	if node.SecretID == "" || node.Name == "" || node.Datacenter == "" || node.NodeResources == nil {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "node %s: SecretID, Name, Datacenter and NodeResources must be set", node.ID)
 	}
+	if node.NodePool == nomadish.NodePoolAll {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "node %s: NodePool: %q holds all nodes, and none alone", node.ID, node.NodePool)
+	} else if node.NodePool != "" {
+		if err := nomadish.CheckNodePoolName(node.NodePool); err != nil {
+			return nil, nomadish.Errorf(nomadish.KindInvalid, "node %s: %w", node.ID, err)
+		}
+	}
 	registered := *node
 	registered.Status = nomadish.NodeStatusReady
 	before, err := e.store.Reader().Node(nil, node.ID)

@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,13 @@ func TestRegisterNode(t *testing.T) {
 	}
 	bad := newNode(1)
 	bad.ID = "1"
+	for _, pool := range []string{nomadish.NodePoolAll, "${pool}", "a/b", strings.Repeat("x", 129)} {
+		n := newNode(3)
+		n.NodePool = pool
+		if _, err := w.RegisterNode(t.Context(), n); nomadish.KindOf(err) != nomadish.KindInvalid {
+			t.Errorf("pool %s: error %v, want that it is invalid", pool, err)
+		}
+	}
 	if _, err := w.RegisterNode(t.Context(), bad); nomadish.KindOf(err) != nomadish.KindInvalid {
 		t.Errorf("bad ID: %v", err)
 	}

@@ -2,6 +2,8 @@ package fsm_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +57,22 @@ func TestRegisterJob(t *testing.T) {
 	}
 	if g := job.TaskGroups[0]; *g.Count != 1 || *g.Tasks[0].Resources.CPU != 10 || *job.Priority != 90 || *job.Version != 1 {
 		t.Errorf("count %d, cpu %d, priority %d, version %d; want 1, 10, 90, 1", *g.Count, *g.Tasks[0].Resources.CPU, *job.Priority, *job.Version)
+	}
+}
+
+// The first node of a pool makes it, later ones leave it as it is, and the pools that always
+// are need no row.
+func TestRegisterNodeMakesItsPool(t *testing.T) {
+	f := newFSM(t)
+	for i, pool := range []string{"storage", "storage", "", nomadish.NodePoolDefault} {
+		mustApply(t, f, uint64(1+i), &fsm.RegisterNode{Node: &nomadish.Node{ID: id('n', 1+i), SecretID: "s", NodePool: pool}})
+	}
+	var got []string
+	for p := range f.Store().Reader().NodePools(nil) {
+		got = append(got, fmt.Sprintf("%s %d %d", p.Name, p.CreateIndex, p.ModifyIndex))
+	}
+	if want := []string{"all 1 1", "default 1 1", "storage 1 1"}; !slices.Equal(got, want) {
+		t.Errorf("pools with indexes: got %v, want %v", got, want)
 	}
 }
 

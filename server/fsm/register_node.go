@@ -10,8 +10,8 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-// RegisterNode stores a node as it describes itself. What operators and servers decided
-// about it (drain, eligibility, events) stays.
+// RegisterNode stores a node as it describes itself, and the pool that it is in if it is the
+// first there. What operators and servers decided about it (drain, eligibility, events) stays.
 type RegisterNode struct{ Node *nomadish.Node }
 
 // Kind implements Command.
@@ -30,7 +30,7 @@ func (c *RegisterNode) Apply(w *state.Writer) (any, error) {
 	if err != nil {
 		n.Events = []*nomadish.NodeEvent{clusterEvent(w, "Node registered")}
 		n.StatusUpdatedAt = seconds(w)
-		return nil, w.PutNode(&n)
+		return nil, putNodeInPool(w, &n)
 	}
 	if subtle.ConstantTimeCompare([]byte(old.SecretID), []byte(n.SecretID)) != 1 {
 		return nil, nomadish.Errorf(nomadish.KindDenied, "node secret ID does not match. Not registering node.")
@@ -44,16 +44,26 @@ func (c *RegisterNode) Apply(w *state.Writer) (any, error) {
 	if old.Status != n.Status {
 		n.StatusUpdatedAt = seconds(w)
 	}
-	return nil, w.PutNode(&n)
+	return nil, putNodeInPool(w, &n)
 }
 
-// clusterEvent is a node's event that the servers make.
+// putNodeInPool stores a node, and its pool if there is none of that name.
+func putNodeInPool(w *state.Writer, n *nomadish.Node) error {
+	if _, err := w.NodePool(nil, n.NodePool); err != nil {
+		if err := w.PutNodePool(&nomadish.NodePool{Name: n.NodePool}); err != nil {
+			return err
+		}
+	}
+	return w.PutNode(n)
+}
+
 // seconds is the log's time in seconds since 1970, rounded up: what was true before a change
 // has an earlier time than the change, also within a second.
 func seconds(w *state.Writer) int64 {
 	return (w.Now() + int64(time.Second) - 1) / int64(time.Second)
 }
 
+// clusterEvent is a node's event that the servers make.
 func clusterEvent(w *state.Writer, message string) *nomadish.NodeEvent {
 	return &nomadish.NodeEvent{Message: message, Subsystem: "Cluster", Timestamp: time.Unix(0, w.Now()).UTC(), CreateIndex: w.Index()}
 }

@@ -36,6 +36,17 @@ func (r Reader) NodePool(ws memdb.WatchSet, name string) (*nomadish.NodePool, er
 	return nil, missing("node pool", name)
 }
 
+// PutNodePool stores a node pool, whole, in place of the one with its name.
+func (w *Writer) PutNodePool(pool *nomadish.NodePool) error {
+	p := *pool
+	var created uint64
+	if old, err := w.NodePool(nil, p.Name); err == nil {
+		created = old.CreateIndex
+	}
+	w.stamp(&p.CreateIndex, &p.ModifyIndex, created)
+	return put(w.txn, nodePools, &p)
+}
+
 // NodePools lists all node pools by name.
 func (r Reader) NodePools(ws memdb.WatchSet) iter.Seq[*nomadish.NodePool] {
 	return r.NodePoolsByPrefix(ws, "")
