@@ -58,7 +58,7 @@ func TestExecOnATerminal(t *testing.T) {
 			s.enter("sleep 1000; echo code $? is told\n")
 			s.sees("sleep 1000; echo code")
 			must(t, machine.Until(testContext(t), "the command sleeps", func(context.Context) error {
-				return child(s, "sleep\x001000")
+				return child("sleep\x001000")
 			}))
 			s.enter("\x03")
 			s.enter("echo still here, $((40 + 2))\n")
@@ -84,7 +84,7 @@ func TestLastOutput(t *testing.T) {
 }
 
 // child says whether a process with these arguments runs that is no part of the test.
-func child(_ *session, args string) error {
+func child(args string) error {
 	if pids := running(args); len(pids) == 0 {
 		return errors.New("no such process")
 	}
@@ -126,14 +126,14 @@ func TestSessionEnds(t *testing.T) {
 	for i, job := range drivers {
 		for name, end := range map[string]func(*session){
 			"escape": func(s *session) { s.enter("\n~.") },
-			"hangup": func(s *session) { _ = s.person.Close() },
-			"killed": func(s *session) { _ = s.cmd.Process.Signal(syscall.SIGKILL) },
+			"terminal": func(s *session) { _ = s.person.Close() },
+			"kill": func(s *session) { _ = s.cmd.Process.Signal(syscall.SIGKILL) },
 		} {
 			t.Run(job+" "+name, func(t *testing.T) {
-				nap := strconv.Itoa(4000 + 10*i + len(name))
+				nap := fmt.Sprintf("40%d%d.%d", i, len(name), os.Getpid())
 				s := onTerminal(t, server, 80, 24, "exec", job, "sh", "-c", "trap '' HUP; echo go; sleep "+nap+"; echo never")
 				s.sees("go\r\n")
-				must(t, machine.Until(testContext(t), "the command sleeps", func(context.Context) error { return child(s, "sleep\x00"+nap) }))
+				must(t, machine.Until(testContext(t), "the command sleeps", func(context.Context) error { return child("sleep\x00"+nap) }))
 				end(s)
 				if code := s.code(); code != 130 && name == "escape" {
 					t.Errorf("code %d, want 130\n%s", code, s.text())
@@ -150,7 +150,7 @@ func TestAgentKilledDuringExec(t *testing.T) {
 	ctx := testContext(t)
 	var sessions []*session
 	for i, job := range drivers {
-		s := onTerminal(t, ask, 80, 24, "exec", job, "sh", "-c", fmt.Sprintf("echo go; sleep 500%d; echo never", i))
+		s := onTerminal(t, ask, 80, 24, "exec", job, "sh", "-c", fmt.Sprintf("echo go; sleep 50%d.%d; echo never", i, os.Getpid()))
 		s.sees("go\r\n")
 		sessions = append(sessions, s)
 	}
@@ -160,10 +160,10 @@ func TestAgentKilledDuringExec(t *testing.T) {
 			t.Errorf("code %d, the terminal shows\n%s", code, s.text())
 		}
 	}
-	gone(t, "sleep\x005000") // the supervisor sees to it
+	gone(t, fmt.Sprintf("sleep\x00500.%d", os.Getpid())) // the supervisor sees to it
 	must(t, work.Start())
 	must(t, ready(ctx, 2))
-	gone(t, "sleep\x005001")
+	gone(t, fmt.Sprintf("sleep\x00501.%d", os.Getpid()))
 	for _, job := range drivers {
 		must(t, machine.Until(ctx, "commands run again", func(context.Context) error {
 			if r := cli(t, ask, nil, "exec", job, "cat", "/proc/self/comm"); r.code != 0 || r.stdout != "cat\n" {
