@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/runtime/journal"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // reaps lets callers that want the same at the same time share one pass.
@@ -164,6 +166,67 @@ func reapMounts(dir, prefix string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// reapShims ends shims that containerd does not know: it was killed while it started them. No
+// start is on its way yet, and what runs a task has children.
+func (r *Runtime) reapShims(known []client.Container) error {
+	ids := map[string]bool{}
+	for _, ct := range known {
+		ids[ct.ID()] = true
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has just ended
+		}
+		args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+		id, address := after(args, "-id"), after(args, "-address")
+		if address != r.l.Socket() || ids[id] {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			continue
+		}
+		if shim, ok := process.Find(pid); ok && childless(pid) {
+			r.cfg.Logger.Info("end a shim that containerd does not know", "pid", pid, "container", id)
+			errs = append(errs, shim.Kill(unix.SIGKILL, killTimeout))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// after returns the argument that follows a flag.
+func after(args []string, flag string) string {
+	if i := slices.Index(args, flag); i >= 0 && i+1 < len(args) {
+		return args[i+1]
+	}
+	return ""
+}
+
+// childless says that no process has this one for its parent.
+func childless(pid int) bool {
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(files) == 0 {
+		return false
+	}
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has just ended
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ") // behind its name: state, parent
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(pid) {
+			return false
+		}
+	}
+	return true
 }
 
 // reapSockets removes those of shims that were killed: nobody listens there any more.

@@ -26,8 +26,9 @@ const cleanTimeout = 30 * time.Second
 // How long a start waits for the end of one that was interrupted, or tries again over the ends
 // of containerd, and how often it looks.
 const (
-	settleTimeout = 30 * time.Second
-	settlePause   = 20 * time.Millisecond
+	settleTimeout  = 2 * time.Minute
+	settlePause    = 20 * time.Millisecond // doubled each time
+	maxSettlePause = 500 * time.Millisecond
 )
 
 // Start runs a task of a driver; see drivers.Driver. plan is asked when there is no such task
@@ -38,28 +39,39 @@ func (r *Runtime) Start(ctx context.Context, driver string, spec *drivers.TaskSp
 		return nil, err
 	}
 	defer unlock()
-	for until := time.Now().Add(settleTimeout); ; {
-		c, ctx, err := r.Client(ctx)
-		if err != nil {
-			return nil, drivers.Recoverable(err)
-		}
-		s := &start{Runtime: r, c: c, driver: driver, task: spec, plan: plan}
-		h, err := s.existing(ctx)
-		if h == nil && err == nil {
-			h, err = s.clean(ctx)
-		}
+	wait := settlePause
+	for until := time.Now().Add(settleTimeout); ; wait = min(2*wait, maxSettlePause) {
+		h, err := r.try(ctx, driver, spec, plan)
 		if err == nil {
 			return h, nil
 		}
 		// That containerd ended is no fault of the task's, and must not use up its restarts.
-		if (occupied(err) || Down(err) || left(err)) && time.Now().Before(until) && pause(ctx, settlePause) == nil {
+		passing := occupied(err) || Down(err) || left(err) || errors.Is(err, errEngine)
+		if passing && time.Now().Before(until) && pause(ctx, wait) == nil {
 			continue
 		}
-		if Down(err) {
+		if passing {
 			err = drivers.Recoverable(err)
 		}
 		return nil, fmt.Errorf("task %s: %w", spec.Task, err)
 	}
+}
+
+// errEngine says that containerd could not be started.
+var errEngine = errors.New("no containerd")
+
+// try makes one attempt at a start.
+func (r *Runtime) try(ctx context.Context, driver string, spec *drivers.TaskSpec, plan Planner) (*drivers.Handle, error) {
+	c, ctx, err := r.Client(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errEngine, err)
+	}
+	s := &start{Runtime: r, c: c, driver: driver, task: spec, plan: plan}
+	h, err := s.existing(ctx)
+	if h != nil || err != nil {
+		return h, err
+	}
+	return s.clean(ctx)
 }
 
 // start is one task on its way.

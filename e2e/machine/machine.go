@@ -60,6 +60,7 @@ type Node struct {
 	Addr string // host:port of the API
 
 	cfg   Config
+	ports []int      // of API and peers
 	group string     // parent of the tasks' control groups
 	mu    sync.Mutex // guards run
 	run   map[string]bool
@@ -127,20 +128,31 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
+		cfg: cfg, ports: ports, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
 		group: fmt.Sprintf("nomadish-e2e-%d-%d", os.Getpid(), nodes.Add(1)), run: map[string]bool{},
 	}
 	if n.API, err = api.New(api.Config{Address: "http://" + n.Addr}); err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(n.configuration(ports), "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return n, os.WriteFile(n.configFile(), text, 0o600)
+	return n, n.writeConfig()
 }
 
-func (n *Node) configuration(ports []int) map[string]any {
+// Reconfigure changes the keys of the configuration that Config.Agent has set. The next start
+// reads them.
+func (n *Node) Reconfigure(agent map[string]any) error {
+	n.cfg.Agent = agent
+	return n.writeConfig()
+}
+
+func (n *Node) writeConfig() error {
+	text, err := json.MarshalIndent(n.configuration(), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(n.configFile(), text, 0o600)
+}
+
+func (n *Node) configuration() map[string]any {
 	client := map[string]any{
 		"enabled": true, "cgroup_parent": n.group, "network_interface": "lo",
 		"cpu_total_compute": 100_000, "disk_free_mb": 100_000, "disk_total_mb": 100_000,
@@ -153,7 +165,7 @@ func (n *Node) configuration(ports []int) map[string]any {
 	}
 	all := map[string]any{
 		"name": "n1", "data_dir": n.DataDir(), "bind_addr": "127.0.0.1", "log_level": cmp.Or(n.cfg.LogLevel, "debug"),
-		"ports":  map[string]any{"http": ports[0], "rpc": ports[1]},
+		"ports":  map[string]any{"http": n.ports[0], "rpc": n.ports[1]},
 		"server": map[string]any{"enabled": true, "bootstrap_expect": 1},
 		"client": client,
 		"plugin": map[string]any{
