@@ -208,10 +208,14 @@ func digest(path string) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// reap waits for a containerd of ours that has ended, so that no zombie stays.
+// reap waits for the containerd that this process started, so that no zombie stays. One that
+// still runs is not the one that was found, or did not answer: it is ended.
 func (e *Engine) reap() error {
 	if e.cmd == nil {
 		return nil
+	}
+	if err := e.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
 	}
 	err := e.cmd.Wait()
 	e.cmd = nil
