@@ -125,15 +125,15 @@ func gone(t *testing.T, args string) {
 func TestSessionEnds(t *testing.T) {
 	for i, job := range drivers {
 		for name, end := range map[string]func(*session){
-			"escape": func(s *session) { s.enter("\n~.") },
+			"escape":   func(s *session) { s.enter("\n~.") },
 			"terminal": func(s *session) { _ = s.person.Close() },
-			"kill": func(s *session) { _ = s.cmd.Process.Signal(syscall.SIGKILL) },
+			"kill":     func(s *session) { _ = s.cmd.Process.Signal(syscall.SIGKILL) },
 		} {
 			t.Run(job+" "+name, func(t *testing.T) {
 				nap := fmt.Sprintf("40%d%d.%d", i, len(name), os.Getpid())
 				s := onTerminal(t, server, 80, 24, "exec", job, "sh", "-c", "trap '' HUP; echo go; sleep "+nap+"; echo never")
 				s.sees("go\r\n")
-				must(t, machine.Until(testContext(t), "the command sleeps", func(context.Context) error { return child("sleep\x00"+nap) }))
+				must(t, machine.Until(testContext(t), "the command sleeps", func(context.Context) error { return child("sleep\x00" + nap) }))
 				end(s)
 				if code := s.code(); code != 130 && name == "escape" {
 					t.Errorf("code %d, want 130\n%s", code, s.text())

@@ -1,0 +1,3 @@
+// Package browser tests from a real browser what pages can do: make browser runs it, with
+// Chromium.
+package browser
