@@ -76,7 +76,7 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
-	registries, env := mirror(ctx, t, program, images), origins(t, program, plain)
+	registries, env := mirror(ctx, t, program, images), append(origins(t, program, plain), programs(t)...)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, sitesAtOnce)
 	for i, s := range sites(jobs) {
@@ -91,7 +91,7 @@ func TestCorpus(t *testing.T) {
 	all.Wait()
 	for _, e := range jobs {
 		if e.err != nil {
-			t.Errorf("job %s: %v", e.id, e.err)
+			t.Errorf("job %s should run: %v", e.id, e.err)
 		}
 	}
 	if *only == "" {

@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -114,4 +115,17 @@ func certificate(t *testing.T, hosts []string) (cert tls.Certificate, file strin
 	file = filepath.Join(t.TempDir(), "ca.pem")
 	must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// programs returns the environment in which an agent finds the programs that drivers need of
+// the machine: its own, or a stand-in for java where there is none.
+func programs(t *testing.T) []string {
+	t.Helper()
+	if _, err := exec.LookPath("java"); err == nil {
+		return nil
+	}
+	dir := t.TempDir()
+	const java = "#!/bin/sh\necho 'openjdk version \"21.0.1\" 2023-10-17' >&2\necho 'OpenJDK Runtime Environment (build 21.0.1)' >&2\necho 'OpenJDK 64-Bit Server VM (build 21.0.1)' >&2\n"
+	must(t, os.WriteFile(filepath.Join(dir, "java"), []byte(java), 0o755))
+	return []string{"PATH=" + os.Getenv("PATH") + ":" + dir}
 }

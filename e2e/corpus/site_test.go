@@ -160,6 +160,9 @@ func (s *site) start(ctx context.Context, dir, registries string, env []string) 
 	if err := n.Ready(ctx); err != nil {
 		return n, err
 	}
+	if err := drivers(ctx, n); err != nil {
+		return n, err
+	}
 	config, _, err := n.API.Operator().SchedulerConfig(ctx, nil)
 	if err != nil {
 		return n, err
@@ -167,4 +170,25 @@ func (s *site) start(ctx context.Context, dir, registries string, env []string) 
 	config.MemoryOversubscriptionEnabled = true // for jobs with memory_max
 	_, err = n.API.Operator().SetSchedulerConfig(ctx, config, nil)
 	return n, err
+}
+
+// drivers waits until the node has the drivers that run containers: containerd starts while
+// the node is ready already.
+func drivers(ctx context.Context, n *machine.Node) error {
+	id, err := n.NodeID(ctx)
+	if err != nil {
+		return err
+	}
+	return machine.Until(ctx, "containers can be run", func(ctx context.Context) error {
+		node, _, err := n.API.Nodes().Node(ctx, id, nil)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"docker", "containerd-driver", "exec"} {
+			if info := node.Drivers[name]; info == nil || !info.Healthy {
+				return fmt.Errorf("driver %s: %+v", name, info)
+			}
+		}
+		return nil
+	})
 }
