@@ -87,7 +87,7 @@ func (r *Runtime) reap(ctx context.Context, keep map[string]bool) error {
 			errs = append(errs, r.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapSockets(ctx),
+	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapShims(containers), r.reapSockets(ctx),
 		reapMounts(r.views(), ""), reapMounts(r.l.Mounts(), "ovl-idmapped"))
 	return errors.Join(errs...)
 }

@@ -90,6 +90,9 @@ func (n *Node) LoseNetworks() error {
 		if err == nil {
 			err = netlink.LinkDel(found)
 		}
+		if !slices.Contains(n.links(), link) {
+			continue // the kernel takes it away with its namespace
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, os.RemoveAll(n.networks()))...)
