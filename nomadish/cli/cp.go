@@ -143,7 +143,7 @@ func (x *copier) fetch(ctx context.Context, from string, info *nomadish.AllocFil
 	case strings.Count(from, "/") > maxDepth:
 		return fmt.Errorf("%s: directories are nested deeper than %d", from, maxDepth)
 	case info.IsDir:
-		if err := root.Mkdir(to, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := root.Mkdir(to, permissions(info.FileMode)|0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 		files, err := x.client.Files().List(ctx, x.alloc.ID, from)
@@ -166,11 +166,20 @@ func (x *copier) fetch(ctx context.Context, from string, info *nomadish.AllocFil
 	}
 	defer body.Close()
 	x.progress.file(from)
-	mode := os.FileMode(0o666)
-	if strings.Contains(info.FileMode, "x") {
-		mode = 0o777
+	return x.save(root, to, body, permissions(info.FileMode))
+}
+
+// permissions reads who may do what from a mode's text (-rw-r-----), so that a copy is no
+// more open than the file.
+func permissions(text string) (mode os.FileMode) {
+	const all = "rwxrwxrwx"
+	for i, letter := range []byte(text[max(0, len(text)-len(all)):]) {
+		mode <<= 1
+		if letter == all[i] {
+			mode |= 1
+		}
 	}
-	return x.save(root, to, body, mode)
+	return mode
 }
 
 // save writes a file, and says so.

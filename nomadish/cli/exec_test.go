@@ -94,6 +94,17 @@ func testExec(t *testing.T, c *cluster) {
 	}
 }
 
+// TestPermissions: a copy has the modes that the file's text says, and none without one.
+func TestPermissions(t *testing.T) {
+	for text, want := range map[string]os.FileMode{
+		"-rw-r-----": 0o640, "-rwxr-xr-x": 0o755, "drwx------": 0o700, "dtrwxrwxrwx": 0o777, "----------": 0, "": 0,
+	} {
+		if got := permissions(text); got != want {
+			t.Errorf("%q: got %o, want %o", text, got, want)
+		}
+	}
+}
+
 // testCopy: files and directories go into a task and come back the same.
 func testCopy(t *testing.T, c *cluster) {
 	here := t.TempDir()
