@@ -46,7 +46,7 @@ var layers = map[string][]string{
 	"drivers/drivertest/probe": {},
 	"drivers/mock":             {"drivers", "nomadish", "nomadish/lifecycle"},
 	"drivers/function":         {"drivers"},
-	"drivers/rawexec/...":      {"drivers", "drivers/cgroup", "drivers/rawexec/...", "drivers/runtime/trees", "nomadish"},
+	"drivers/rawexec/...":      {"drivers", "drivers/cgroup", "drivers/rawexec/...", "drivers/runtime/process", "drivers/runtime/trees", "nomadish"},
 	"drivers/container/...":    {"drivers", "drivers/cgroup", "drivers/drivertest", "drivers/runtime/...", "drivers/container/...", "nomadish"},
 	"drivers/exec":             {"drivers", "drivers/container/...", "nomadish"},
 	"drivers/java":             {"drivers", "drivers/container/...", "nomadish"},

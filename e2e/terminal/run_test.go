@@ -59,12 +59,12 @@ func TestJobRunTells(t *testing.T) {
 		want                       []string
 	}{
 		{"pulls", "docker", "64", `image = "` + hub + `/big:1"
-        command = "/data"`, []string{"MiB", "big:1"}},
+        command = "/data"`, []string{"big:1: ", " of 50.0 MiB"}},
 		{"fails", "raw_exec", "64", `command = "/bin/sh"
-        args = ["-c", "echo out of cheese; exit 3"]`, []string{"| out of cheese", "Exit Code: 3", "Job \"fails\" has failed: "}},
+        args = ["-c", "echo out of cheese; exit 3"]`, []string{"| out of cheese", "Exit Code: 3", "Job \"fails\" has failed: ", "See more with: nomadish job status fails"}},
 		{"wants", "docker", "32", `image = "` + hub + `/tools:1"
         command = "/bin/sh"
-        args = ["-c", "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo $x"]`, []string{"32 MiB", "OOM", "peak"}},
+        args = ["-c", "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo $x"]`, []string{"memory limit 32 MiB, peak 32", "raise memory in its resources"}},
 	} {
 		t.Run(tt.id, func(t *testing.T) {
 			s := onTerminal(t, ask, 120, 30, "job", "run", jobFile(t, tt.id, tt.driver, tt.memory, tt.config))
