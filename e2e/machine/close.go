@@ -119,18 +119,32 @@ func (n *Node) Close() error {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", path, err))
 		}
 	}
-	groups, err := n.groups()
-	errs = append(errs, err)
-	for _, dir := range slices.Backward(groups) {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, n.removeGroups())
 	for dir := range n.run {
 		errs = append(errs, os.RemoveAll(dir))
 	}
 	errs = append(errs, os.RemoveAll(n.networks()), n.FlushRules())
 	return errors.Join(errs...)
+}
+
+// removeGroups removes the node's control groups, once the kernel has done with the processes
+// that were in them.
+func (n *Node) removeGroups() error {
+	for end := time.Now().Add(stopTimeout); ; time.Sleep(pause) {
+		groups, err := n.groups()
+		if err != nil {
+			return err
+		}
+		busy := error(nil)
+		for _, dir := range slices.Backward(groups) {
+			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				busy = err
+			}
+		}
+		if busy == nil || time.Now().After(end) {
+			return busy
+		}
+	}
 }
 
 // killAll kills the node's processes until none is left.

@@ -78,11 +78,7 @@ func (n *Node) LosePower() error {
 	for _, path := range slices.Backward(mounts) {
 		errs = append(errs, syscall.Unmount(path, syscall.MNT_DETACH))
 	}
-	groups, err := n.groups()
-	errs = append(errs, err)
-	for _, dir := range slices.Backward(groups) {
-		errs = append(errs, os.Remove(dir))
-	}
+	errs = append(errs, n.removeGroups())
 	for run := range n.run {
 		if filepath.Dir(run) != "/run/nomadish" {
 			return errors.Join(append(errs, fmt.Errorf("%s is no directory of the runtime", run))...)

@@ -144,6 +144,12 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	id, _ := process.Find(e.cmd.Process.Pid)
 	if err := e.connect(ctx, id.Alive); err != nil {
+		// The one that an agent before this one was just starting when it died was faster.
+		if other := process.Read(e.l.Process()); other != id && other.Alive() {
+			if adopted, err := e.adopt(ctx, other); adopted || err != nil {
+				return err
+			}
+		}
 		return fmt.Errorf("%w%s", err, e.logTail())
 	}
 	e.cfg.Logger.Debug("started containerd", "pid", id.PID)
