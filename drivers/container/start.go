@@ -252,13 +252,9 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if b.users != nil {
 		labels[labelUsers] = strconv.FormatUint(uint64(b.users.first), 10)
 	}
-	uid, gid := b.owner()
 	opts := []client.NewContainerOpts{
 		client.WithSpec(spec),
-		client.WithRuntime(s.l.Shim(), &runc.Options{
-			BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot,
-			IoUid: uid, IoGid: gid,
-		}),
+		s.runtime(b),
 		client.WithContainerLabels(labels),
 	}
 	if root := b.plan.Root; root.Image != nil {
@@ -283,4 +279,13 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 		return 0, fmt.Errorf("start the process: %w", err)
 	}
 	return int(task.Pid()), nil
+}
+
+// runtime says what makes the container, and how.
+func (s *start) runtime(b *builder) client.NewContainerOpts {
+	uid, gid := b.owner()
+	return client.WithRuntime(s.l.Shim(), &runc.Options{
+		BinaryName: cmp.Or(s.cfg.Runc, s.l.Runc()), Root: s.l.RuncRoot(), NoPivotRoot: b.plan.Root.NoPivot,
+		IoUid: uid, IoGid: gid,
+	})
 }

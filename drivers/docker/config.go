@@ -101,8 +101,7 @@ func (c *Config) settingsOf(name string, spec *drivers.TaskSpec) (*settings, err
 	faults := []error{
 		s.readImage(o, c),
 		s.readNetwork(o, spec),
-		s.readNamespaces(o, c.AllowPrivileged),
-		s.readUsers(o, c),
+		s.readNamespaces(o, c.AllowPrivileged), s.readUsers(o, c),
 		s.readSecurity(o, c, spec),
 		s.readLimits(o, c, spec),
 		s.readSysctl(o, spec),
