@@ -92,7 +92,8 @@ func (d *Driver) exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecR
 		case <-done:
 			done = nil
 			if err := session.HangUp(); err != nil {
-				return 0, errors.Join(ctx.Err(), err, session.Close())
+				session.Close() // Wait has to return
+				return 0, errors.Join(ctx.Err(), err)
 			}
 		}
 	}

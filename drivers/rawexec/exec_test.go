@@ -115,7 +115,7 @@ func TestExecOnATerminal(t *testing.T) {
 	sizes := make(chan drivers.Size, 1)
 	sizes <- drivers.Size{Width: 123, Height: 45}
 	stdin, typed := io.Pipe()
-	defer stdin.Close()
+	defer func() { _ = stdin.Close() }() // never fails
 	var out noise
 	ended := make(chan error, 1)
 	go func() {

@@ -65,7 +65,7 @@ type seen struct {
 func TestExecFromAPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	n := agent(t, ctx)
+	n := agent(ctx, t)
 	job := machine.Shell("web", nomadish.JobTypeService, "exec sleep 1000")
 	if _, err := n.Register(ctx, job); err != nil {
 		t.Fatal(err)
@@ -79,22 +79,22 @@ func TestExecFromAPage(t *testing.T) {
 		_, _ = io.WriteString(w, "<title>another site</title>") // a browser that leaves is no matter
 	}))
 	defer foreign.Close()
-	devtools := chromium(t, ctx)
+	devtools := chromium(ctx, t)
 	script := fmt.Sprintf(session, n.Addr, a.ID)
 
 	var own, other seen
-	open(t, ctx, devtools, "http://"+n.Addr+"/v1/agent/health").evaluate(ctx, script, &own)
+	open(ctx, t, devtools, "http://"+n.Addr+"/v1/agent/health").evaluate(ctx, script, &own)
 	if own.Code == nil || *own.Code != 42 || own.Closed != 1000 || !strings.Contains(own.Out, "44 123\r\ngot typed in a browser\r\n") {
 		t.Errorf("the agent's own page: %+v", own)
 	}
-	open(t, ctx, devtools, foreign.URL+"/").evaluate(ctx, script, &other)
+	open(ctx, t, devtools, foreign.URL+"/").evaluate(ctx, script, &other)
 	if other.Opened || other.Code != nil || other.Out != "" || other.Closed != 1006 {
 		t.Errorf("a page of another site: %+v, want no connection", other)
 	}
 }
 
 // agent starts an agent with a node.
-func agent(t *testing.T, ctx context.Context) *machine.Node {
+func agent(ctx context.Context, t *testing.T) *machine.Node {
 	t.Helper()
 	n, err := machine.New(machine.Config{Dir: t.TempDir(), Dev: true})
 	if err != nil {
@@ -115,14 +115,14 @@ func agent(t *testing.T, ctx context.Context) *machine.Node {
 }
 
 // chromium starts a browser that nobody sees, and returns where it takes commands.
-func chromium(t *testing.T, ctx context.Context) (addr string) {
+func chromium(ctx context.Context, t *testing.T) (addr string) {
 	t.Helper()
 	profile, err := os.MkdirTemp("", "nomadish-browser")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", //nolint:noctx // its whole group is ended below
+	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--remote-debugging-port=0", "--user-data-dir="+profile, "about:blank")
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -165,7 +165,7 @@ type page struct {
 }
 
 // open opens a page and returns when it has been loaded.
-func open(t *testing.T, ctx context.Context, devtools, address string) *page {
+func open(ctx context.Context, t *testing.T, devtools, address string) *page {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+devtools+"/json/new?"+url.QueryEscape(address), http.NoBody)
 	if err != nil {
@@ -180,7 +180,7 @@ func open(t *testing.T, ctx context.Context, devtools, address string) *page {
 	if err := json.NewDecoder(resp.Body).Decode(&target); err != nil {
 		t.Fatal(err)
 	}
-	conn, _, err := websocket.Dial(ctx, target.WebSocketDebuggerURL, nil) //nolint:bodyclose // the library does
+	conn, _, err := websocket.Dial(ctx, target.WebSocketDebuggerURL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type session struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	person *os.File
-	ended  chan error
+	ended  chan struct{} // closed when the command has, and all that it wrote is seen
 
 	mu   sync.Mutex
 	seen bytes.Buffer
@@ -35,7 +35,7 @@ func onTerminal(t *testing.T, n *machine.Node, width, height uint16, args ...str
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	must(t, err)
-	s := &session{t: t, cmd: program(t, n, args...), person: person, ended: make(chan error, 1)}
+	s := &session{t: t, cmd: program(t, n, args...), person: person, ended: make(chan struct{})}
 	number := 0
 	s.control(func(fd int) error { return unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0) })
 	s.control(func(fd int) error {
@@ -52,9 +52,9 @@ func onTerminal(t *testing.T, n *machine.Node, width, height uint16, args ...str
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(s, person) }) // a terminal ends with EIO
 	go func() {
-		err := s.cmd.Wait()
+		_ = s.cmd.Wait() // how it ended is in its state
 		reading.Wait()
-		s.ended <- err
+		close(s.ended)
 	}()
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); _ = person.Close() })
 	return s
