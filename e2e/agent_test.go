@@ -70,7 +70,7 @@ func TestProgramRefusesWrongUse(t *testing.T) {
 		code       int
 	}{
 		{"unknown command", `unknown command "jbo`, []string{"jbo", "run"}, 64},
-		{"unknown flag", "not defined: -no-such", []string{"agent", "-no-such"}, 64},
+		{"unknown flag", "has no flag -no-such", []string{"agent", "-no-such"}, 64},
 		{"unknown key", file + ":3", []string{"agent", "-config", file}, 1},
 		{"no such file", "no such file", []string{"agent", "-config", file + ".not"}, 1},
 		{"no data_dir", "data_dir: must be set", []string{"agent", "-server"}, 1},
