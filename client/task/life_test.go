@@ -17,8 +17,12 @@ func TestNotices(t *testing.T) {
 	}
 	record := NewRecord(t0)
 	for i, in := range []Input{
-		notice("image", "too early"), Begin{}, notice("image", "1"), notice("", "a"), notice("image", "2"), notice("", "b"), notice("other", "3"),
-		StartFailed{Err: drivers.Recoverable(fmt.Errorf("no"))}, DelayOver{}, notice("image", "4"), notice("image", "5"),
+		notice("image", "too early"),
+		Begin{},
+		notice("image", "1"), notice("", "a"), notice("image", "2"), notice("", "b"), notice("other", "3"),
+		StartFailed{Err: drivers.Recoverable(fmt.Errorf("no"))},
+		DelayOver{},
+		notice("image", "4"), notice("image", "5"),
 	} {
 		old := record
 		shown := len(old.State.Events)

@@ -99,8 +99,13 @@ func (b *bench) run(ctx context.Context) (err error) {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"starts", b.starts}, {"idle", b.idles}, {"raw_exec", b.processes}, {"exec", b.isolated},
-		{"containers", b.containers}, {"pulls", b.pulls}, {"flood", b.flood},
+		{"starts", b.starts},
+		{"idle", b.idles},
+		{"raw_exec", b.processes},
+		{"exec", b.isolated},
+		{"containers", b.containers},
+		{"pulls", b.pulls},
+		{"flood", b.flood},
 	} {
 		if !b.only.MatchString(part.name) {
 			continue

@@ -121,8 +121,11 @@ func checkPull(t *testing.T, images api.Images) {
 func TestNoImages(t *testing.T) {
 	a := newCluster().api(t)
 	for _, r := range [][2]string{
-		{http.MethodGet, "/v1/client/images"}, {http.MethodPut, "/v1/client/images"}, {http.MethodPut, "/v1/client/image/a/pull"},
-		{http.MethodGet, "/v1/client/image/a/export"}, {http.MethodDelete, "/v1/client/image/a"},
+		{http.MethodGet, "/v1/client/images"},
+		{http.MethodPut, "/v1/client/images"},
+		{http.MethodPut, "/v1/client/image/a/pull"},
+		{http.MethodGet, "/v1/client/image/a/export"},
+		{http.MethodDelete, "/v1/client/image/a"},
 	} {
 		if got := ask(t, a, r[0], r[1], ""); got.status != http.StatusBadRequest || !strings.Contains(got.body, "no driver that keeps images") {
 			t.Errorf("%s %s: %d %s", r[0], r[1], got.status, got.body)

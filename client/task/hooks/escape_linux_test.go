@@ -193,7 +193,8 @@ func preparing(h task.Hook) func(context.Context, *victim) string {
 func preparingAndReleasing(h interface {
 	task.Hook
 	task.Releaser
-}) func(context.Context, *victim) string {
+},
+) func(context.Context, *victim) string {
 	return func(ctx context.Context, v *victim) string {
 		_ = h.Prepare(ctx, v.s)
 		_ = h.Release(ctx, v.s)
