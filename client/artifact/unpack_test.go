@@ -212,7 +212,7 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(outer)
+		defer os.RemoveAll(outer) //nolint:errcheck // what stays is in the temporary directory
 		if err := os.WriteFile(filepath.Join(outer, "canary"), []byte("canary"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func (a Allocations) Exec(ctx context.Context, allocID string, req *nomadish.Exe
 	if err != nil {
 		return 0, err
 	}
-	defer conn.CloseNow()
+	defer conn.CloseNow() //nolint:errcheck // regularly it is closed by then
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -79,7 +79,7 @@ func runExec(whole context.Context, c *websocket.Conn, req *nomadish.ExecRequest
 // receive passes on what the caller sends until it goes. A command that takes no input
 // holds the caller up.
 func receive(ctx context.Context, c *websocket.Conn, input *io.PipeWriter, sizes chan nomadish.TerminalSize) error {
-	defer input.Close()
+	defer input.Close() //nolint:errcheck // a pipe in memory does not fail
 	for {
 		_, data, err := c.Read(ctx)
 		if err != nil {

@@ -125,7 +125,7 @@ func TestExecFrames(t *testing.T) {
 
 func dial(t *testing.T, url string, header http.Header) *websocket.Conn {
 	t.Helper()
-	c, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // the library does
+	c, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestPortForwardPasses(t *testing.T) {
 	if _, got, err := c.Read(t.Context()); err != nil || string(got) != "HELLO" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	_, resp, err := websocket.Dial(t.Context(), base+"db", nil) //nolint:bodyclose // the library does
+	_, resp, err := websocket.Dial(t.Context(), base+"db", nil)
 	if err == nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("unknown port: %v, want status 400", err)
 	}

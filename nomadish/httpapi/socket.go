@@ -77,7 +77,7 @@ func (a *API) upgrade(w http.ResponseWriter, r *Request, v Upgraded) (err error)
 	if err != nil {
 		return nil // Accept has answered
 	}
-	defer c.CloseNow() // regularly it is closed by then
+	defer c.CloseNow() //nolint:errcheck // regularly it is closed by then
 	ctx, cancel := context.WithCancel(r.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
