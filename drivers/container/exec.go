@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/runtime/process"
@@ -218,6 +219,9 @@ func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *
 	p.Args, p.Terminal = req.Command, req.TTY
 	if named := func(v string) bool { return strings.HasPrefix(v, "TERM=") }; req.TTY && !slices.ContainsFunc(p.Env, named) {
 		p.Env = append(slices.Clone(p.Env), "TERM=xterm")
+	}
+	if size, ok := drivers.FirstSize(ctx, req); ok {
+		p.ConsoleSize = &specs.Box{Width: uint(size.Width), Height: uint(size.Height)}
 	}
 	if err := os.MkdirAll(r.l.Streams(), 0o700); err != nil {
 		return nil, err

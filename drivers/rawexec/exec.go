@@ -48,10 +48,8 @@ func (d *Driver) Exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecR
 }
 
 func (d *Driver) exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecRequest, s *streams) (int, error) {
-	select {
-	case size := <-req.Resize: // the first size is there before the command asks for it
+	if size, ok := drivers.FirstSize(ctx, req); ok {
 		s.resize(size)
-	default:
 	}
 	x := &supervisor.Exec{Task: h.ID, Args: req.Command, TTY: req.TTY}
 	session, err := d.supervisors.Exec(ctx, d.allocDir(h.ID), x, s.theirs...)

@@ -1,0 +1,32 @@
+package drivers_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
+)
+
+// The first size is taken when it comes soon; nobody waits for long for one that doesn't come.
+func TestFirstSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sizes := make(chan nomadish.TerminalSize)
+		go func() { sizes <- nomadish.TerminalSize{Width: 80, Height: 24} }()
+		req := &drivers.ExecRequest{TTY: true, Resize: sizes}
+		if size, ok := drivers.FirstSize(t.Context(), req); !ok || size.Width != 80 || size.Height != 24 {
+			t.Errorf("got %+v, %t", size, ok)
+		}
+		if size, ok := drivers.FirstSize(t.Context(), req); ok {
+			t.Errorf("nobody sent a size, and it is %+v", size)
+		}
+		close(sizes)
+		for name, req := range map[string]*drivers.ExecRequest{
+			"no more sizes": {TTY: true, Resize: sizes}, "no terminal": {Resize: sizes}, "no sizes": {TTY: true},
+		} {
+			if size, ok := drivers.FirstSize(t.Context(), req); ok {
+				t.Errorf("%s: %+v", name, size)
+			}
+		}
+	})
+}
