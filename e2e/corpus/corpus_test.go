@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && corpus
 
 // Package corpus runs job files of public repositories on agents of the real program, as they
 // are: only what is in their images is not theirs, but a stand-in that is run in the same
@@ -215,7 +215,7 @@ files are taken as they are. Only what is in the images is not theirs: a registr
 all others serves stand-ins, which are called as the real programs are, and listen on the
 ports that they are given. *Runs* means that all allocations run or have done their work,
 that ports answer, and that each option of the driver, variable, argument, mount and artifact
-is found in the task. ` + "`make e2e`" + ` compares this table; ` + "`go test ./e2e/corpus -update`" + ` writes it.
+is found in the task. ` + "`make e2e`" + ` compares this table; ` + "`go test -tags corpus ./e2e/corpus -update`" + ` writes it.
 
 Of %d jobs %d run as they are, %d run but for something, and %d do not run.
 
