@@ -31,7 +31,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	starting map[string]*sync.Mutex // by directory: one starts its supervisor at a time
-	children []*os.Process          // supervisors that this process started
+	children []int                  // processes of supervisors that this one started
 }
 
 // Start starts a task, and first the directory's supervisor where none runs.
@@ -122,8 +122,12 @@ func (c *Client) spawn(ctx context.Context, dir string) error {
 		return err
 	}
 	c.mu.Lock()
-	c.children = append(c.children, cmd.Process)
+	c.children = append(c.children, cmd.Process.Pid)
 	c.mu.Unlock()
+	// reap waits for it by its number. The handle would stay open until memory is collected.
+	if err := cmd.Process.Release(); err != nil {
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { ready.Close() })
 	defer stop()
 	if _, err := ready.Read(make([]byte, 1)); err != nil && ctx.Err() == nil {
@@ -137,10 +141,10 @@ func (c *Client) reap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	alive := c.children[:0]
-	for _, p := range c.children {
-		pid, err := syscall.Wait4(p.Pid, nil, syscall.WNOHANG, nil)
+	for _, child := range c.children {
+		pid, err := syscall.Wait4(child, nil, syscall.WNOHANG, nil)
 		if pid == 0 && err == nil || errors.Is(err, syscall.EINTR) {
-			alive = append(alive, p)
+			alive = append(alive, child)
 		}
 	}
 	c.children = alive
