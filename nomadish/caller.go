@@ -1,16 +1,21 @@
 package nomadish
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // CallerKind says what sort of party makes a request.
 type CallerKind uint8
 
-// The kinds of callers. Tokens and workloads join when there are policies.
+// The kinds of callers.
 const (
 	CallerAnonymous  CallerKind = iota // no credentials
 	CallerManagement                   // may do everything; everybody is while ACLs are off
 	CallerNode                         // a client node, proven by its secret or certificate
 	CallerServer                       // another server of the cluster
+	CallerToken                        // somebody with a token that is not a management token
+	CallerWorkload                     // a task, proven by its identity
 )
 
 func (k CallerKind) String() string {
@@ -23,15 +28,38 @@ func (k CallerKind) String() string {
 		return "node"
 	case CallerServer:
 		return "server"
+	case CallerToken:
+		return "token"
+	case CallerWorkload:
+		return "workload"
 	}
 	return "unknown"
 }
 
 // Caller is who makes a request. It travels in the request's context.
 type Caller struct {
-	Kind CallerKind
-	ID   string // of the node or server
-	Addr string // where the request entered the cluster
+	Kind    CallerKind
+	ID      string    // of the node or server, the accessor ID of the token, or the workload's allocation
+	Name    string    // of the token, if it has one
+	Addr    string    // where the request entered the cluster
+	Expires time.Time // of the token or identity; zero: it does not by itself
+	Rights  Rights    // nil: all for management and servers, none for others
+}
+
+// Allows says whether the caller has a permission; see [Rights].
+func (c Caller) Allows(p Permission, namespace, name string) bool {
+	if c.Rights == nil {
+		return c.Kind == CallerManagement || c.Kind == CallerServer
+	}
+	return c.Rights.Allows(p, namespace, name)
+}
+
+// Management says whether the caller may do everything.
+func (c Caller) Management() bool {
+	if c.Rights == nil {
+		return c.Kind == CallerManagement || c.Kind == CallerServer
+	}
+	return c.Rights.Management()
 }
 
 // Credentials are what a request brings to prove who makes it.
