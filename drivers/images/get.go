@@ -79,29 +79,34 @@ func (s *Store) Get(ctx context.Context, req Request) (client.Image, func(), err
 }
 
 // find returns the image, held.
-func (s *Store) find(ctx context.Context, c *session, req Request) (_ client.Image, release func(), err error) {
+func (s *Store) find(ctx context.Context, c *session, req Request) (client.Image, func(), error) {
 	if req.Load != "" {
 		return s.fromArchive(ctx, c, req)
 	}
-	release, err = s.hold(ctx, req.Ref)
+	release, err := s.hold(ctx, req.Ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			release()
-		}
-	}()
-	img, err := c.GetImage(ctx, req.Ref)
-	if err != nil && !errdefs.IsNotFound(err) {
+	img, err := s.present(ctx, c, req)
+	if err != nil {
+		release()
 		return nil, nil, err
 	}
+	return img, release, nil
+}
+
+// present returns the image that is here or, where that won't do, the registry's. The caller
+// holds it.
+func (s *Store) present(ctx context.Context, c *session, req Request) (client.Image, error) {
+	img, err := c.GetImage(ctx, req.Ref)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return nil, err
+	}
 	if err == nil && !req.Force && (!moves(req.Ref) || kept(img.Labels())) {
-		return img, release, nil
+		return img, nil
 	}
 	req.keep = req.keep || err == nil && kept(img.Labels())
-	img, err = s.pull(ctx, req)
-	return img, release, err
+	return s.pull(ctx, req)
 }
 
 // prepare unpacks an image that is not, and takes off it the mark of being unused.

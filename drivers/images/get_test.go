@@ -3,6 +3,8 @@
 package images_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/nomadish/nomadish/drivers"
@@ -42,6 +45,38 @@ func TestGet(t *testing.T) {
 	}
 	check(images.Request{Ref: newest}, two)
 	check(images.Request{Ref: tagged, Force: true}, two)
+}
+
+// stopping is an engine whose user gives up as soon as it has been found.
+type stopping struct {
+	images.Engine
+	stop context.CancelFunc
+}
+
+func (e stopping) Snapshotter(ctx context.Context, c *client.Client) (string, error) {
+	defer e.stop()
+	return e.Engine.Snapshotter(ctx, c)
+}
+
+// A start that is given up while its image is looked for ends with an error that says so, and
+// no longer holds the image.
+func TestGetGivenUp(t *testing.T) {
+	h := newPlainHub(t)
+	ref := h.push(t, "app:1", build(t, "given up", 10))
+	for _, req := range []images.Request{{Ref: ref}, {Ref: ref, Force: true}} {
+		get(t, newStore(t, images.Config{}), req)
+		ctx, cancel := context.WithCancel(containertest.Context(t))
+		s, err := images.New(images.Config{}, stopping{world.Runtime(t), cancel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Get(ctx, req); !errors.Is(err, context.Canceled) {
+			t.Errorf("force %t: error %v", req.Force, err)
+		}
+		if err := s.Remove(containertest.Context(t), ref, false); err != nil {
+			t.Errorf("force %t: remove: %v", req.Force, err)
+		}
+	}
 }
 
 // An image without a variant for this machine is refused in words.
