@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"nomadish/api":             {"nomadish", "nomadish/codec", "nomadish/socket"},
 	"nomadish/socket":          {},
 	"jobspec":                  {"nomadish"},
+	"jobspec/hcl1":             {},
 	"drivers":                  {"nomadish"},
 	"drivers/cgroup":           {"drivers"},
 	"drivers/drivertest":       {"drivers", "nomadish"},
@@ -81,7 +82,7 @@ var layers = map[string][]string{
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
-	"nomadish/agent":        {"nomadish", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
+	"nomadish/agent":        {"nomadish", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
 	"nomadish/cli":          {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},

@@ -138,8 +138,10 @@ func (f *File) listeners(c *Config) {
 	for _, addr := range strings.Fields(httpBind) {
 		c.HTTP = append(c.HTTP, net.JoinHostPort(addr, strconv.Itoa(httpPort)))
 	}
-	c.RPC = net.JoinHostPort(strings.Fields(rpcBind)[0], strconv.Itoa(rpcPort))
-	if f.Advertise != nil && f.Advertise.HTTP != nil {
+	if addrs := strings.Fields(rpcBind); len(addrs) > 0 {
+		c.RPC = net.JoinHostPort(addrs[0], strconv.Itoa(rpcPort))
+	}
+	if f.Advertise != nil && nomadish.Val(f.Advertise.HTTP) != "" {
 		c.Advertise = withPort(*f.Advertise.HTTP, httpPort)
 	}
 }

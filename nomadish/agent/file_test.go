@@ -93,3 +93,49 @@ func TestProtectionIsNotIgnored(t *testing.T) {
 		}
 	}
 }
+
+// Files as people have them are taken, in all the ways that Nomad's HCL lets them be written.
+func TestFilesOfTheField(t *testing.T) {
+	files, err := filepath.Glob("testdata/field/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			file, _, err := agent.Load([]string{name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := file.Config(); err != nil {
+				t.Error(err)
+			}
+			for _, p := range file.Plugins {
+				if _, err := p.Values(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// One-line blocks, and blocks written as values, say what they say on many lines.
+func TestBlocksOnOneLine(t *testing.T) {
+	file, warnings, err := load(t, `
+server { enabled = true, bootstrap_expect = 1 }
+client { enabled = true options = { "a" = "b" } meta { rack = 1 } }
+ports { http = 5646 rpc = 5647 }
+plugin "docker" { config { gc { image = false } volumes { enabled = true } } }`)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load: %v, warnings %v", err, warnings)
+	}
+	cfg, err := file.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Server == nil || cfg.Client == nil || cfg.HTTP[0] != "0.0.0.0:5646" || cfg.RPC != "0.0.0.0:5647" {
+		t.Errorf("got %+v, want a server and a client on ports 5646 and 5647", cfg)
+	}
+	if diff := cmp.Diff(map[string]string{"rack": "1"}, cfg.Client.Meta); diff != "" {
+		t.Errorf("meta (-want +got):\n%s", diff)
+	}
+}

@@ -7,14 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/hashicorp/hcl/v2/json"
-	"github.com/zclconf/go-cty/cty"
+
+	"github.com/nomadish/nomadish/jobspec/hcl1"
 )
 
 // maxConfigFile bounds a configuration file's bytes.
@@ -81,44 +78,17 @@ func read(name string) (*File, error) {
 	return ParseFile(name, src)
 }
 
-// ParseFile reads one configuration file: JSON when it starts with a brace, else HCL.
+// ParseFile reads one configuration file, in the HCL that Nomad takes, or JSON.
 func ParseFile(name string, src []byte) (*File, error) {
-	var parsed *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasPrefix(strings.TrimSpace(string(src)), "{") {
-		parsed, diags = json.Parse(src, name)
-	} else {
-		parsed, diags = hclsyntax.ParseConfig(mapsAsAttributes(src), name, hcl.InitialPos)
-	}
-	if diags.HasErrors() {
-		return nil, diags
+	body, err := hcl1.Parse(name, src)
+	if err != nil {
+		return nil, err
 	}
 	file := &File{}
-	if diags := gohcl.DecodeBody(parsed.Body, nil, file); diags.HasErrors() {
+	if diags := gohcl.DecodeBody(body, nil, file); diags.HasErrors() {
 		return nil, diags
 	}
 	return file, nil
-}
-
-// mapKeys are attributes that hold maps. HCL 1, in which Nomad's configuration is written,
-// lets people write them as blocks with quoted keys.
-var mapKeys = []string{"meta", "options", "chroot_env", "http_api_response_headers", "labels"}
-
-// mapsAsAttributes writes "meta {" as "meta = {" so that any key may stand inside.
-func mapsAsAttributes(src []byte) []byte {
-	tokens, _ := hclsyntax.LexConfig(src, "", hcl.InitialPos)
-	var out []byte
-	last := 0
-	for i := 0; i+1 < len(tokens); i++ {
-		t, next := tokens[i], tokens[i+1]
-		starts := i == 0 || tokens[i-1].Type == hclsyntax.TokenNewline || tokens[i-1].Type == hclsyntax.TokenOBrace ||
-			tokens[i-1].Type == hclsyntax.TokenComment
-		if starts && t.Type == hclsyntax.TokenIdent && next.Type == hclsyntax.TokenOBrace && slices.Contains(mapKeys, string(t.Bytes)) {
-			out = append(append(out, src[last:t.Range.End.Byte]...), " ="...)
-			last = t.Range.End.Byte
-		}
-	}
-	return append(out, src[last:]...)
 }
 
 // withoutEffect names the keys that are set and have no effect.
@@ -166,93 +136,14 @@ func merge(into, from reflect.Value) {
 	}
 }
 
-// Values turns a plugin's configuration into values: blocks become maps, or lists of maps
-// where one stands several times.
+// Values turns a plugin's configuration into values: blocks become lists of maps.
 func (p *PluginFile) Values() (map[string]any, error) {
 	if p.Config == nil {
 		return nil, nil
 	}
-	return bodyValues(p.Config.Body)
-}
-
-func bodyValues(body hcl.Body) (map[string]any, error) {
-	out := map[string]any{}
-	native, ok := body.(*hclsyntax.Body)
+	body, ok := p.Config.Body.(*hcl1.Body)
 	if !ok {
-		attrs, diags := body.JustAttributes()
-		if diags.HasErrors() {
-			return nil, diags
-		}
-		return out, attributeValues(attrs, out)
+		return nil, fmt.Errorf("plugin %q: its config was read by somebody else: %T", p.Name, p.Config.Body)
 	}
-	attrs := hcl.Attributes{}
-	for name, a := range native.Attributes {
-		attrs[name] = a.AsHCLAttribute()
-	}
-	if err := attributeValues(attrs, out); err != nil {
-		return nil, err
-	}
-	for _, b := range native.Blocks {
-		inner, err := bodyValues(b.Body)
-		if err != nil {
-			return nil, err
-		}
-		if earlier, ok := out[b.Type].([]any); ok {
-			out[b.Type] = append(earlier, inner)
-		} else {
-			out[b.Type] = []any{inner}
-		}
-	}
-	return out, nil
-}
-
-func attributeValues(attrs hcl.Attributes, out map[string]any) error {
-	for name, a := range attrs {
-		v, diags := a.Expr.Value(nil)
-		if diags.HasErrors() {
-			return diags
-		}
-		goValue, err := plain(v)
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", a.Range, name, err)
-		}
-		out[name] = goValue
-	}
-	return nil
-}
-
-// plain turns a value of HCL into strings, numbers, bools, lists and maps.
-func plain(v cty.Value) (any, error) {
-	switch {
-	case v.IsNull():
-		return nil, nil
-	case !v.IsWhollyKnown():
-		return nil, fmt.Errorf("the value is not known")
-	case v.Type() == cty.String:
-		return v.AsString(), nil
-	case v.Type() == cty.Bool:
-		return v.True(), nil
-	case v.Type() == cty.Number:
-		f, _ := v.AsBigFloat().Float64()
-		return f, nil
-	case v.Type().IsObjectType() || v.Type().IsMapType():
-		out := map[string]any{}
-		for key, inner := range v.AsValueMap() {
-			value, err := plain(inner)
-			if err != nil {
-				return nil, err
-			}
-			out[key] = value
-		}
-		return out, nil
-	}
-	out := []any{}
-	for _, inner := range v.AsValueSlice() {
-		value, err := plain(inner)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, value)
-	}
-	return out, nil
+	return body.Values(), nil
 }
