@@ -5,6 +5,74 @@ package nomadish
 // are asked together with its name.
 type Permission string
 
+// Permissions that are not given by rules.
+const (
+	PermNone       Permission = "none"    // nobody needs it: everybody has it
+	PermByItem     Permission = "by-item" // whoever is known may ask, and gets what it may see
+	PermManagement Permission = "management"
+	PermNode       Permission = "node"   // the client node that the path names
+	PermServer     Permission = "server" // another server of the cluster
+)
+
+// Permissions on things that belong to no namespace.
+const (
+	PermAgentRead      Permission = "agent:read"
+	PermAgentWrite     Permission = "agent:write"
+	PermNodeRead       Permission = "node:read"
+	PermNodeWrite      Permission = "node:write"
+	PermOperatorRead   Permission = "operator:read"
+	PermOperatorWrite  Permission = "operator:write"
+	PermQuotaRead      Permission = "quota:read"
+	PermQuotaWrite     Permission = "quota:write"
+	PermPluginList     Permission = "plugin:list"
+	PermPluginRead     Permission = "plugin:read"
+	PermNodePoolRead   Permission = "node_pool:read"   // with the pool's name
+	PermNodePoolWrite  Permission = "node_pool:write"  // with the pool's name
+	PermNodePoolDelete Permission = "node_pool:delete" // with the pool's name
+	PermMountReadOnly  Permission = "host_volume:mount-readonly"
+	PermMountReadWrite Permission = "host_volume:mount-readwrite"
+)
+
+// Permissions in a namespace.
+const (
+	PermNamespaceAny      Permission = "namespace:*" // any at all of these
+	PermListJobs          Permission = "namespace:list-jobs"
+	PermParseJob          Permission = "namespace:parse-job"
+	PermReadJob           Permission = "namespace:read-job"
+	PermSubmitJob         Permission = "namespace:submit-job"
+	PermDispatchJob       Permission = "namespace:dispatch-job"
+	PermReadLogs          Permission = "namespace:read-logs"
+	PermReadFS            Permission = "namespace:read-fs"
+	PermAllocExec         Permission = "namespace:alloc-exec"
+	PermAllocNodeExec     Permission = "namespace:alloc-node-exec" // in tasks that no file system of their own isolates
+	PermAllocPortForward  Permission = "namespace:alloc-port-forward"
+	PermAllocLifecycle    Permission = "namespace:alloc-lifecycle"
+	PermCSIRegisterPlugin Permission = "namespace:csi-register-plugin"
+	PermCSIWriteVolume    Permission = "namespace:csi-write-volume"
+	PermCSIReadVolume     Permission = "namespace:csi-read-volume"
+	PermCSIListVolume     Permission = "namespace:csi-list-volume"
+	PermCSIMountVolume    Permission = "namespace:csi-mount-volume"
+	PermHostVolumeCreate  Permission = "namespace:host-volume-create"
+	PermHostVolumeReg     Permission = "namespace:host-volume-register"
+	PermHostVolumeRead    Permission = "namespace:host-volume-read"
+	PermHostVolumeWrite   Permission = "namespace:host-volume-write"
+	PermHostVolumeDelete  Permission = "namespace:host-volume-delete"
+	PermListScaling       Permission = "namespace:list-scaling-policies"
+	PermReadScaling       Permission = "namespace:read-scaling-policy"
+	PermReadJobScaling    Permission = "namespace:read-job-scaling"
+	PermScaleJob          Permission = "namespace:scale-job"
+	PermSubmitRecommend   Permission = "namespace:submit-recommendation"
+	PermSentinelOverride  Permission = "namespace:sentinel-override"
+)
+
+// Permissions on variables, asked with their namespace and path.
+const (
+	PermVariablesList    Permission = "variables:list"
+	PermVariablesRead    Permission = "variables:read"
+	PermVariablesWrite   Permission = "variables:write"
+	PermVariablesDestroy Permission = "variables:destroy"
+)
+
 // Rights answer what a caller may do. They are fixed when the caller is recognised, and safe
 // for concurrent use.
 type Rights interface {
@@ -12,6 +80,7 @@ type Rights interface {
 	Management() bool
 	// Allows says whether a permission is given. The namespace counts for permissions of
 	// namespaces and variables, where "*" asks for any namespace at all; name is the node
-	// pool, host volume, plugin or path of a variable that the permission is about.
+	// pool, host volume, plugin or path of a variable that the permission is about, where ""
+	// asks for any at all.
 	Allows(p Permission, namespace, name string) bool
 }

@@ -121,10 +121,10 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 
 // authorize checks the route's permission.
 func (a *API) authorize(r *Request, caller nomadish.Caller) error {
-	if r.route.Permission == PermNone {
+	if r.route.Permission == nomadish.PermNone {
 		return nil
 	}
-	if r.route.Permission == PermNode && caller.ID != r.Param("node") {
+	if r.route.Permission == nomadish.PermNode && caller.ID != r.Param("node") {
 		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
 	}
 	return a.back.Authority.Authorize(r.Context(), caller, string(r.route.Permission), r.Query.Namespace)

@@ -75,15 +75,15 @@ func (a *API) maySee(ctx context.Context, caller nomadish.Caller, topic, namespa
 	case nomadish.TopicAll:
 		return nil
 	case nomadish.TopicJob, nomadish.TopicAllocation, nomadish.TopicEvaluation, nomadish.TopicDeployment:
-		if permission = PermReadJob; namespace == "*" {
+		if permission = nomadish.PermReadJob; namespace == "*" {
 			return nil // each event is checked in its own namespace
 		}
 	case nomadish.TopicNode:
-		permission = PermNodeRead
+		permission = nomadish.PermNodeRead
 	case nomadish.TopicNodePool:
-		permission = PermNodePoolRead
+		permission = nomadish.PermNodePoolRead
 	default:
-		permission = PermManagement
+		permission = nomadish.PermManagement
 	}
 	return a.back.Authority.Authorize(ctx, caller, string(permission), namespace)
 }

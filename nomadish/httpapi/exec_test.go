@@ -181,7 +181,7 @@ func (r refuser) Authenticate(_ context.Context, c nomadish.Credentials) (nomadi
 }
 
 func (r refuser) Authorize(_ context.Context, c nomadish.Caller, permission, _ string) error {
-	if c.Kind != nomadish.CallerManagement && permission == string(PermAllocExec) {
+	if c.Kind != nomadish.CallerManagement && permission == string(nomadish.PermAllocExec) {
 		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
 	}
 	return nil

@@ -122,8 +122,8 @@ func (c *cluster) Authorize(_ context.Context, caller nomadish.Caller, permissio
 	c.asked = append(c.asked, permission+" "+namespace)
 	switch {
 	case permission == c.denied,
-		permission == string(PermServer) && caller.Kind != nomadish.CallerServer,
-		permission == string(PermNode) && caller.Kind != nomadish.CallerNode:
+		permission == string(nomadish.PermServer) && caller.Kind != nomadish.CallerServer,
+		permission == string(nomadish.PermNode) && caller.Kind != nomadish.CallerNode:
 		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
 	}
 	return nil

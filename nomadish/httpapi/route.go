@@ -6,42 +6,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
-// Permission is what a caller needs for a route.
-type Permission string
-
-// The permissions that routes ask for. Those with a namespace are asked of the request's
-// namespace; the backends check what only they can know.
-const (
-	PermNone             Permission = "none"
-	PermByItem           Permission = "by-item" // who is known may ask, and gets what it may see
-	PermManagement       Permission = "management"
-	PermAgentRead        Permission = "agent:read"
-	PermAgentWrite       Permission = "agent:write"
-	PermNodeRead         Permission = "node:read"
-	PermNodeWrite        Permission = "node:write"
-	PermNodePoolRead     Permission = "node_pool:read"
-	PermOperatorRead     Permission = "operator:read"
-	PermOperatorWrite    Permission = "operator:write"
-	PermNamespaceAny     Permission = "namespace:*"
-	PermListJobs         Permission = "namespace:list-jobs"
-	PermReadJob          Permission = "namespace:read-job"
-	PermSubmitJob        Permission = "namespace:submit-job"
-	PermParseJob         Permission = "namespace:parse-job"
-	PermReadJobScaling   Permission = "namespace:read-job-scaling"
-	PermListScaling      Permission = "namespace:list-scaling-policies"
-	PermReadScaling      Permission = "namespace:read-scaling-policy"
-	PermDispatchJob      Permission = "namespace:dispatch-job"
-	PermScaleJob         Permission = "namespace:scale-job"
-	PermAllocLifecycle   Permission = "namespace:alloc-lifecycle"
-	PermAllocExec        Permission = "namespace:alloc-exec"
-	PermAllocPortForward Permission = "namespace:alloc-port-forward"
-	PermReadFS           Permission = "namespace:read-fs"
-	PermReadLogs         Permission = "namespace:read-logs"
-	PermNode             Permission = "node"   // the client node that the path names
-	PermServer           Permission = "server" // another server of the cluster
-)
+// Permission is what a caller needs for a route. Those with a namespace are asked of the
+// request's namespace; the backends check what only they can know.
+type Permission = nomadish.Permission
 
 // Where says which agent has to run a request.
 type Where uint8

@@ -168,7 +168,7 @@ func TestCORS(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	c := newCluster()
 	a := c.api(t)
-	c.denied = string(PermListJobs)
+	c.denied = string(nomadish.PermListJobs)
 	for _, header := range [][]string{{"X-Nomad-Token", "bad"}, {"Authorization", "bEaReR bad"}, {}} {
 		if got := ask(t, a, "GET", "/v1/jobs", "", header...); got.status != 403 || got.body != "Permission denied" {
 			t.Errorf("%v: got %d %q", header, got.status, got.body)
