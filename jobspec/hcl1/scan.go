@@ -93,7 +93,9 @@ func (s *scanner) scan() token {
 		})
 		return s.take(identifier, n, string(rest[:n]))
 	case r == '-' || r >= '0' && r <= '9':
-		n := run(rest, func(r rune) bool { return strings.ContainsRune("+-._xX", r) || unicode.IsDigit(r) || unicode.IsLetter(r) })
+		n := run(rest, func(r rune) bool {
+			return strings.ContainsRune("+-._xX", r) || unicode.IsDigit(r) || unicode.IsLetter(r)
+		})
 		return s.take(number, n, string(rest[:n]))
 	}
 	return s.take(invalid, size, fmt.Sprintf("%q is not expected here", r))
