@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"nomadish/transport":       {"nomadish"},
 	"nomadish/api":             {"nomadish", "nomadish/codec", "nomadish/socket"},
 	"nomadish/socket":          {},
+	"nomadish/audit":           {"nomadish"},
 	"jobspec":                  {"nomadish"},
 	"jobspec/hcl1":             {},
 	"drivers":                  {"nomadish"},
@@ -81,9 +82,9 @@ var layers = map[string][]string{
 	"client/fingerprint": {"nomadish", "drivers", "drivers/cgroup"},
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
-	"nomadish/httpapi":      {"nomadish", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
-	"nomadish/agent":        {"nomadish", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "drivers"},
+	"nomadish/httpapi":      {"nomadish", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
+	"nomadish/agent":        {"nomadish", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
+	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 
