@@ -3,6 +3,7 @@ package transport
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -11,12 +12,14 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // ServerConfig says where and how a Server listens.
 type ServerConfig struct {
 	Addrs  []string // host:port; port 0 takes a free one
+	TLS    *TLS     // encrypts connections; nil: they are not
 	Limits Limits
 	Grace  time.Duration // for requests in flight when it is told to stop; default 3s
 	Logger *slog.Logger  // default: discard
@@ -31,6 +34,9 @@ type Server struct {
 
 // Listen binds the addresses; Run serves them.
 func Listen(cfg ServerConfig, h http.Handler) (*Server, error) {
+	if cfg.TLS != nil {
+		h = cfg.TLS.guard(h)
+	}
 	s := &Server{
 		http:  newHTTPServer(cfg.Limits.withDefaults(), h, cfg.Logger),
 		grace: cmp.Or(cfg.Grace, 3*time.Second),
@@ -44,9 +50,18 @@ func Listen(cfg ServerConfig, h http.Handler) (*Server, error) {
 			}
 			return nil, fmt.Errorf("listen for HTTP: %w", err)
 		}
-		s.listeners = append(s.listeners, limitListener(l, lim, refuseHTTP))
+		s.listeners = append(s.listeners, encrypted(limitListener(l, lim, refuseHTTP), cfg.TLS))
 	}
 	return s, nil
+}
+
+// encrypted encrypts what l accepts. Who is turned away can't be told why before a handshake.
+func encrypted(l *limitedListener, t *TLS) net.Listener {
+	if t == nil {
+		return l
+	}
+	l.refuse = nil
+	return t.listener(l)
 }
 
 // Addrs returns what the server is bound to, in the order of the configuration.
@@ -96,8 +111,11 @@ func newHTTPServer(l Limits, h http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    l.MaxHeaderBytes,
 		ErrorLog:          log.New(logWriter{logger}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if pc, ok := c.(*peerConn); ok {
-				return WithOrigin(ctx, Origin{Peer: pc.peer})
+			switch c := c.(type) {
+			case *peerConn:
+				return WithOrigin(ctx, Origin{Peer: c.peer})
+			case *tls.Conn:
+				return context.WithValue(ctx, seenKey{}, new(atomic.Pointer[trust]))
 			}
 			return ctx
 		},
