@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/nomadish/nomadish/e2e/machine"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -76,5 +78,45 @@ func TestJobRunTells(t *testing.T) {
 			}
 			must(t, server.Stopped(context.WithoutCancel(ctx), tt.id, true))
 		})
+	}
+}
+
+// run -it gives a command a task of its own and this terminal, or what is piped in. Its exit
+// code is the command's, and afterwards there is no job, or one that has ended.
+func TestRunAttached(t *testing.T) {
+	for driver, program := range map[string][]string{"docker": {hub + "/tools:1", "sh"}, "raw_exec": {"sh", "--"}} {
+		t.Run(driver, func(t *testing.T) {
+			id := "attached-" + driver
+			run := append([]string{"run", "-it", "-rm", "-driver", driver, "-name", id}, program...)
+			s := onTerminal(t, ask, 91, 33, run...)
+			s.sees("its task is up")
+			s.enter("stty size; echo $((40 + 2)) is told\n")
+			s.sees("33 91\r\n")
+			s.sees("42 is told")
+			s.enter("exit 7\n")
+			if code := s.code(); code != 7 {
+				t.Errorf("code %d, want 7\n%s", code, s.text())
+			}
+			r := cli(t, ask, nil, "job", "status", id)
+			if r.code == 0 || !strings.Contains(r.stderr, "no job") {
+				t.Errorf("the job is still there: %+v", r)
+			}
+			keep := append([]string{"run", "-it", "-driver", driver, "-name", id}, program...)
+			r = cli(t, ask, strings.NewReader("x"), append(keep, "-c", "cat; exit 3")...)
+			if r.code != 3 || r.stdout != "x" {
+				t.Errorf("piped: %+v, want code 3 and x", r)
+			}
+			must(t, machine.Until(testContext(t), "the kept job is dead", func(context.Context) error {
+				if out := ok(t, ask, "job", "status", "-t", "{{.Job.Status}}", id); !strings.Contains(out, "dead") {
+					return fmt.Errorf("it is %s", out)
+				}
+				return nil
+			}))
+			must(t, server.Stopped(context.WithoutCancel(testContext(t)), id, true))
+		})
+	}
+	r := cli(t, ask, nil, "run", "-it", "-rm", "-name", "no-shell", hub+"/nothing:1", "sh")
+	if r.code != 1 || !strings.Contains(r.stderr, "nothing:1") {
+		t.Errorf("without its image: %+v, want code 1 and the cause", r)
 	}
 }

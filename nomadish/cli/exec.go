@@ -90,12 +90,17 @@ func runExec(ctx context.Context, c *call, byJob bool) error {
 	if err != nil {
 		return err
 	}
-	code, err := f.session(ctx, c, client, a, &nomadish.ExecRequest{Task: task, Command: c.args[1:]})
+	return f.exec(ctx, c, client, a, &nomadish.ExecRequest{Task: task, Command: c.args[1:]})
+}
+
+// exec runs the command; its exit code is the error, unless it is 0.
+func (f *execFlags) exec(ctx context.Context, c *call, client *api.Client, a *nomadish.Allocation, req *nomadish.ExecRequest) error {
+	code, err := f.session(ctx, c, client, a, req)
 	switch {
 	case errors.Is(err, errEscaped), err != nil && ctx.Err() != nil:
 		return &exit{code: ExitDetached}
 	case err != nil:
-		return fmt.Errorf("exec in task %q of allocation %s (%s): %w", task, short(a.ID), a.Name, err)
+		return fmt.Errorf("exec in task %q of allocation %s (%s): %w", req.Task, short(a.ID), a.Name, err)
 	case code != 0:
 		return &exit{code: code}
 	}

@@ -25,6 +25,7 @@ type follower struct {
 	from   uint64 // index of the submission
 	began  time.Time
 	screen *screen // of a terminal, with the live table; nil: lines alone
+	goal   func(*view) verdict
 
 	view
 	first bool // the first view was taken
@@ -130,7 +131,7 @@ func (f *follower) until(ctx context.Context, timeout time.Duration) (verdict, e
 		if f.screen != nil {
 			f.screen.draw(f.table())
 		}
-		next := f.judge()
+		next := f.goal(&f.view)
 		if seen := f.fingerprint(); next != last || seen != lastSeen {
 			last, lastSeen, lastChange = next, seen, now
 		}

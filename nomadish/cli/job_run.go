@@ -166,10 +166,8 @@ func (f *runFlags) watch(ctx context.Context, c *call, client *api.Client, submi
 		JobID: nomadish.Val(submitted.ID), Namespace: nomadish.Val(submitted.Namespace), EvalID: resp.EvalID,
 		JobModifyIndex: resp.JobModifyIndex, Warnings: resp.Warnings,
 	}
-	w := &follower{
-		call: c, client: client, out: progress, began: c.Now(), from: resp.EvalCreateIndex, evalID: resp.EvalID,
-		jobID: result.JobID, query: api.Query{Region: nomadish.Val(submitted.Region), Namespace: nomadish.Val(submitted.Namespace)},
-	}
+	w := newFollower(c, client, submitted, resp)
+	w.out = progress
 	var code int
 	switch {
 	case resp.EvalID == "":

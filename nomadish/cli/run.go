@@ -20,13 +20,20 @@ func runCommand() command {
   printed instead, to be kept and changed.
 
   What follows the image, from the first word that is no flag or from "--", is the command
-  that runs in the container. ${…} in it is filled in on the node (quote it from the shell).`,
+  that runs in the container. ${…} in it is filled in on the node (quote it from the shell).
+
+  With -it the container only waits, and the command (default: sh) runs in it as one of exec,
+  with this terminal, or with what is piped in: the image's entrypoint does not run, and the
+  image must have sh and sleep. The exit code is the command's; then the job is stopped, and
+  with -rm forgotten.`,
 		example: `  nomadish run nginx:1.27 -port 8080:80
   nomadish run -rm alpine:3 -- echo hello
+  nomadish run -it -rm alpine:3 sh
   nomadish run -hcl -name api -port http=8080 -env LOG=debug registry.local/api:2 > api.nomad.hcl
   nomadish run web.nomad.hcl`,
-		exits: jobRunCommand().exits,
-		run:   runRun,
+		exits: jobRunCommand().exits + `
+       with -it: the command's own code; 1 and 2 also where its task does not come up`,
+		run: runRun,
 	}
 }
 
@@ -42,6 +49,9 @@ func runRun(ctx context.Context, c *call) error {
 			return c.misused("a job file takes no command: %q", strings.Join(c.args[1:], " "))
 		}
 		return flags.run(ctx, c)
+	}
+	if image.attach && image.name == "" && !image.asHCL {
+		image.name = jobName(c.args[0]) + "-" + short(nomadish.NewID()) // so that several can run at a time
 	}
 	text, err := image.jobText(c.args[0], c.args[1:])
 	if err != nil {
@@ -62,10 +72,13 @@ func runRun(ctx context.Context, c *call) error {
 		path: "job", text: formatted, job: spec.Job, positions: spec.Positions,
 		submission: &nomadish.JobSubmission{Source: string(formatted), Format: "hcl2"},
 	}
-	if !image.remove {
-		return flags.submit(ctx, c, file)
+	switch {
+	case image.attach:
+		return flags.attached(ctx, c, file, image, image.command(c.args[0], c.args[1:]))
+	case image.remove:
+		return flags.once(ctx, c, file)
 	}
-	return flags.once(ctx, c, file)
+	return flags.submit(ctx, c, file)
 }
 
 // forgetTimeout bounds the printing and forgetting of a job that has run.
@@ -83,8 +96,8 @@ func (f *runFlags) once(ctx context.Context, c *call, file *jobFile) error {
 	}
 	defer client.Close()
 	jobID := nomadish.Val(file.job.ID)
-	if _, _, err := client.Jobs().Job(ctx, jobID, nil); err == nil {
-		return fmt.Errorf("job %q is there already, and -rm would forget it: choose another name with -name", jobID)
+	if err := unknownJob(ctx, client, jobID, "-rm"); err != nil {
+		return err
 	}
 	quiet := *c
 	quiet.Stdout = c.Stderr // standard output is the job's

@@ -19,6 +19,7 @@ type imageFlags struct {
 	ports, env, volumes  many
 	count, cpu, memory   int
 	batch, remove, asHCL bool
+	attach               bool
 }
 
 func (f *imageFlags) register(c *call) {
@@ -31,6 +32,7 @@ func (f *imageFlags) register(c *call) {
 	c.flags.IntVar(&f.memory, "memory", 0, "with an image: `MiB` of memory; default 300")
 	c.flags.BoolVar(&f.batch, "batch", false, "with an image: it is to run to its end, once")
 	c.flags.BoolVar(&f.remove, "rm", false, "with an image: like -batch; print its output at the end and forget the job")
+	c.flags.BoolVar(&f.attach, "it", false, "with an image: run the command with this terminal, and stop the job when it ends; with -rm forget it too")
 	c.flags.StringVar(&f.driver, "driver", "docker", "with an image: the task `driver`; raw_exec and exec take a program in place of an image")
 	c.flags.BoolVar(&f.asHCL, "hcl", false, "with an image: print the job file instead of running it, to be kept")
 }
@@ -115,22 +117,26 @@ func (f *imageFlags) jobText(image string, command []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if f.attach {
+		command = nil
+	}
 	config, err := f.config(image, command, ports)
 	if err != nil {
 		return "", err
 	}
 	w := &hclWriter{}
 	w.block("job "+quoted(name), func() {
-		w.attributeIf(f.batch || f.remove, "type", quoted(nomadish.JobTypeBatch))
+		w.attributeIf(f.toItsEnd(), "type", quoted(nomadish.JobTypeBatch))
 		w.block("group "+quoted(name), func() {
 			w.attributeIf(f.count != 1, "count", strconv.Itoa(f.count))
-			if f.batch || f.remove {
+			if f.toItsEnd() {
 				w.block("restart", func() { w.attribute("attempts", "0") })
 				w.block("reschedule", func() { w.attribute("attempts", "0"); w.attribute("unlimited", "false") })
 			}
 			writeNetwork(w, ports)
 			w.block("task "+quoted(name), func() {
 				w.attribute("driver", quoted(f.driver))
+				w.attributeIf(f.attach, "kill_timeout", quoted(waitingKill.String()))
 				w.block("config", func() {
 					for _, c := range config {
 						w.attribute(c[0], c[1])
@@ -153,6 +159,21 @@ func (f *imageFlags) jobText(image string, command []string) (string, error) {
 		})
 	})
 	return w.b.String(), nil
+}
+
+// toItsEnd says that the job ends with its task.
+func (f *imageFlags) toItsEnd() bool { return f.batch || f.remove || f.attach }
+
+// command is what -it runs: what follows the image, or a shell; a program where the driver
+// runs programs.
+func (f *imageFlags) command(image string, words []string) []string {
+	switch {
+	case f.driver == "raw_exec" || f.driver == "exec":
+		return append([]string{image}, words...)
+	case len(words) == 0:
+		return []string{"sh"}
+	}
+	return words
 }
 
 func (f *imageFlags) readPorts() ([]port, error) {
@@ -189,6 +210,9 @@ func (f *imageFlags) config(image string, command []string, ports []port) ([][2]
 		if len(f.volumes) > 0 {
 			return nil, fmt.Errorf("-volume: driver %q has no volumes", f.driver)
 		}
+		if f.attach {
+			return [][2]string{{"command", quoted("/bin/sh")}, {"args", quotedList([]string{"-c", waiting})}}, nil
+		}
 		config := [][2]string{{"command", quoted(image)}}
 		if len(command) > 0 {
 			config = append(config, [2]string{"args", quotedList(command)})
@@ -198,6 +222,9 @@ func (f *imageFlags) config(image string, command []string, ports []port) ([][2]
 		return nil, fmt.Errorf("-driver: run can't write the config of driver %q; it knows docker, exec and raw_exec", f.driver)
 	}
 	config := [][2]string{{"image", quoted(image)}}
+	if f.attach {
+		config = append(config, [2]string{"entrypoint", quotedList([]string{"sh", "-c", waiting})})
+	}
 	if len(command) > 0 {
 		config = append(config, [2]string{"command", quoted(command[0])})
 	}

@@ -88,6 +88,27 @@ func TestRunImageText(t *testing.T) {
   }
 }
 `},
+		{"with a terminal", []string{"-it", "-rm", "alpine:3", "python"}, `job "alpine" {
+  type = "batch"
+  group "alpine" {
+    restart {
+      attempts = 0
+    }
+    reschedule {
+      attempts  = 0
+      unlimited = false
+    }
+    task "alpine" {
+      driver       = "docker"
+      kill_timeout = "2s"
+      config {
+        image      = "alpine:3"
+        entrypoint = ["sh", "-c", "trap 'exit 0' INT TERM; while :; do sleep 60 & wait $!; done"]
+      }
+    }
+  }
+}
+`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.name == "to its end, without a container" { // a program that is there is not taken for a job file
@@ -116,6 +137,9 @@ func TestRunImageMisused(t *testing.T) {
 		"x -driver java":               "can't write the config",
 		"x -rm -detach":                "exclude each other",
 		"x.hcl what":                   "takes no command",
+		"x -it -detach":                "exclude each other",
+		"x -it -count 2":               "one allocation",
+		"x -it -t {{.JobID}}":          "standard output",
 	} {
 		got := runs(t, "", nil, append([]string{"run"}, strings.Fields(args)...)...)
 		if got.code != ExitUsage || !strings.Contains(got.stderr, want) {
