@@ -120,7 +120,18 @@ func occupied(err error) bool {
 
 // left says whether the allocation's shim ended just as it was to make the container: with the
 // task before this one, the last that it had. The next try finds none and starts one.
-func left(err error) bool { return strings.Contains(err.Error(), "ttrpc: closed") } // which has no kind
+func left(err error) bool {
+	for _, text := range []string{ // which have no kind
+		"ttrpc: closed",
+		"failed to create TTRPC connection: dial unix", // it was there a moment ago
+		"remove pre-existing socket",                   // it did so itself
+	} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
 
 // existing returns the handle of a task that was started before. Of one whose start was
 // interrupted before its process ran, nothing is left when it returns none.
@@ -237,7 +248,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if b.plan.Stdin {
 		stdin = filepath.Join(b.files, "stdin")
 	}
-	output, err := spool(s.task, b.plan.TTY, stdin)
+	to, err := streams(s.task, b.plan.TTY, stdin)
 	if err != nil {
 		return 0, err
 	}
@@ -271,7 +282,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("create the container: %w", err)
 	}
-	task, err := ct.NewTask(ctx, output, b.rootMounts()...)
+	task, err := ct.NewTask(ctx, to, b.rootMounts()...)
 	if err != nil {
 		return 0, fmt.Errorf("create the process: %w", err)
 	}

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package shim is the process that containerd starts for an allocation: it is the parent of
-// the allocation's containers, opens their output files, and outlives agent and containerd.
+// the allocation's containers, writes their logs, and outlives agent and containerd.
 // It is containerd's own runc shim that also keeps a journal of exits.
 package shim
 
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -83,7 +84,7 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 		return nil, err
 	}
 	stop.(shutdown.Service).RegisterCallback(remove)
-	out := &outputs{files: map[string][]string{}}
+	out := &outputs{ended: map[string]<-chan struct{}{}}
 	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env), out: out}
 	tasks, err := task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
 	if err != nil {
@@ -96,7 +97,8 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 const socketFD = 3
 
 // removeSocket returns what removes the shim's socket at its end. containerd's own clean-up
-// looks for one named after the container, and a group's is named after the group.
+// looks for one named after the container, and a group's is named after the group. Another
+// shim's socket may be there by then: one that was started while this one ended.
 func removeSocket() (func(context.Context) error, error) {
 	addr, err := unix.Getsockname(socketFD) // later the descriptor is another one
 	if err != nil {
@@ -106,7 +108,23 @@ func removeSocket() (func(context.Context) error, error) {
 	if !ok || !filepath.IsAbs(a.Name) {
 		return nil, errors.New("the shim's socket has no path")
 	}
-	return func(context.Context) error { return os.Remove(a.Name) }, nil
+	own, err := os.Lstat(a.Name)
+	if err != nil {
+		return nil, fmt.Errorf("the shim's socket: %w", err)
+	}
+	return func(context.Context) error {
+		if there, err := os.Lstat(a.Name); err != nil || !os.SameFile(own, there) {
+			return ignoreNotExist(err)
+		}
+		return os.Remove(a.Name)
+	}, nil
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // journaled writes each end of a container down before it tells containerd, and not before
