@@ -78,5 +78,8 @@ func jobHash(namespace, id string) []byte {
 	return h[:16]
 }
 
+// nameHash stands for a name in indexes, where keys have a fixed length.
+func nameHash(name string) []byte { return jobHash(name, "") }
+
 // timeKey orders rows by a time in nanoseconds since 1970.
 func timeKey(t int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t)^1<<63) }

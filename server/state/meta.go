@@ -2,7 +2,7 @@ package state
 
 import "github.com/nomadish/nomadish/nomadish"
 
-//go:generate go run ../../nomadish/codec/codecgen meta jobRef request submission
+//go:generate go run ../../nomadish/codec/codecgen meta jobRef request submission aclBootstrap
 
 // meta is what the store knows of itself; one row.
 type meta struct {

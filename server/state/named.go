@@ -62,5 +62,50 @@ func find[T any](r Reader, ws memdb.WatchSet, t *table[T], id string) *T {
 	return v
 }
 
+// byName returns the row whose key is a name.
+func byName[T any](r Reader, ws memdb.WatchSet, t *table[T], noun, name string) (*T, error) {
+	key, err := nameKey(name)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := first(r, ws, t, key); ok {
+		return v, nil
+	}
+	return nil, missing(noun, name)
+}
+
+// listByName lists rows whose key is a name that starts with prefix.
+func listByName[T any](r Reader, ws memdb.WatchSet, t *table[T], prefix string) iter.Seq[*T] {
+	key, err := namePrefix(prefix)
+	if err != nil { // a name that no row can have
+		return empty[*T]
+	}
+	return list(r, ws, t, indexID+withPrefix, key)
+}
+
+// removeNamed removes the row whose key is a name, which must be there.
+func removeNamed[T any](w *Writer, t *table[T], noun, name string) error {
+	if _, err := byName(w.Reader, nil, t, noun, name); err != nil {
+		return err
+	}
+	key, err := nameKey(name)
+	if err != nil {
+		return err
+	}
+	return remove(w.txn, t, key)
+}
+
+// removeByID removes the row whose key is a UUID, which must be there.
+func removeByID[T any](w *Writer, t *table[T], noun, id string) error {
+	if find(w.Reader, nil, t, id) == nil {
+		return missing(noun, id)
+	}
+	key, err := idKey(id)
+	if err != nil {
+		return err
+	}
+	return remove(w.txn, t, key)
+}
+
 // collect takes a list out of an iterator, so that the table may be changed meanwhile.
 func collect[T any](seq iter.Seq[T]) []T { return slices.Collect(seq) }

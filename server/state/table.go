@@ -23,6 +23,16 @@ const (
 	TableSchedulerConfig = "scheduler_config"
 	TableIdentityKeys    = "identity_keys"
 	TableScalingEvents   = "scaling_events"
+	TableRootKeys        = "root_keys"
+	TableACLPolicies     = "acl_policies"
+	TableACLRoles        = "acl_roles"
+	TableACLTokens       = "acl_tokens"
+	TableOneTimeTokens   = "acl_one_time_tokens"
+	TableACLAuthMethods  = "acl_auth_methods"
+	TableACLBindingRules = "acl_binding_rules"
+	TableACLBootstrap    = "acl_bootstrap"
+	TableQuotas          = "quotas"
+	TableVariables       = "variables"
 	TableRequests        = "requests"
 	TableMeta            = "meta"
 
@@ -35,6 +45,8 @@ const (
 	indexJob   = "job"
 	indexNode  = "node"
 	indexTime  = "time"
+	indexName  = "name"
+	indexHash  = "hash"
 	withPrefix = "_prefix" // memdb's suffix for "keys that start with"
 )
 
@@ -69,6 +81,15 @@ func newTable[T any, P record[T]](number byte, name string, key func(v *T) ([]by
 			return v, codec.UnmarshalTrusted(b, P(v))
 		},
 	}
+}
+
+// by gives the table another index. Its keys have a fixed length; a row without one is not in it.
+func (t *table[T]) by(index string, key func(v *T) ([]byte, error)) *table[T] {
+	if t.indexes == nil {
+		t.indexes = map[string]func(*T) ([]byte, error){}
+	}
+	t.indexes[index] = key
+	return t
 }
 
 // row is what memdb holds: a value, and its part of the state hash.
@@ -179,7 +200,8 @@ func tables() []anyTable {
 	return []anyTable{
 		jobVersions, jobs, jobSummaries, jobSubmissions, nodes, allocations, evaluations,
 		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable,
-		identityKeys, scalingEvents,
+		identityKeys, scalingEvents, rootKeys, variables,
+		aclPolicies, aclRoles, aclTokens, oneTimeTokens, aclAuthMethods, aclBindingRules, aclBootstraps, quotas,
 	}
 }
 
