@@ -24,6 +24,7 @@ func roots() []codectest.Value {
 		new(nomadish.Evaluation), new(nomadish.Plan), new(nomadish.PlanResult), new(nomadish.Deployment),
 		new(nomadish.JobSummary), new(nomadish.NodePool), new(nomadish.Namespace), new(nomadish.SchedulerConfiguration),
 		new(nomadish.NodeAllocations), new(nomadish.NodeLease), new(nomadish.JobScalingEvents),
+		new(nomadish.SealedVariable), new(nomadish.VariableContent),
 	}
 }
 
