@@ -42,6 +42,10 @@ type Config struct {
 	Events    events.Config
 	Schemas   map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 
+	// Keyring says how root keys are kept. Without Wrappers the wrapping key is in the file
+	// keyring/wrap.key in Dir.
+	Keyring secrets.Config
+
 	// AskLeader asks the leader, where that is another server, for its CommitIndex. Without it
 	// only the leader answers consistent reads.
 	AskLeader func(ctx context.Context) (uint64, error)
@@ -60,6 +64,7 @@ type Server struct {
 	reaper    *gc.Reaper
 	evals     *evals.Evals
 	events    *events.Buffer
+	keyring   *secrets.Keyring
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
@@ -85,6 +90,13 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	cfg.Evals.Now, cfg.Evals.Logger = cfg.Now, cfg.Logger
 	s.evals = evals.New(cfg.Evals, s.store, raft)
 	s.events = events.New(cfg.Events, s.store)
+	cfg.Keyring.Now, cfg.Keyring.Logger = cfg.Now, cfg.Logger
+	if len(cfg.Keyring.Wrappers) == 0 {
+		cfg.Keyring.Wrappers = []secrets.Wrapper{secrets.NewFile(filepath.Join(cfg.Dir, "keyring", "wrap.key"))}
+	}
+	if s.keyring, err = secrets.New(cfg.Keyring, s.store, raft); err != nil {
+		return nil, errors.Join(err, s.consensus.Close())
+	}
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals)
@@ -96,7 +108,7 @@ func (s *Server) Close() error { return s.consensus.Close() }
 
 // Run serves until ctx ends or the server can't go on.
 func (s *Server) Run(ctx context.Context) error {
-	return lifecycle.Run(ctx, s.consensus.Run, s.events.Run, func(ctx context.Context) error {
+	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, func(ctx context.Context) error {
 		return s.consensus.Lead(ctx, s.lead)
 	})
 }
@@ -104,47 +116,45 @@ func (s *Server) Run(ctx context.Context) error {
 // lead runs what only the leader does, for one term.
 func (s *Server) lead(ctx context.Context, term uint64) error {
 	s.cfg.Logger.Info("this server leads", "term", term)
-	key, err := secrets.New(filepath.Join(s.cfg.Dir, "keyring")).Active(s.cfg.Now().UnixNano())
-	if err != nil {
-		return err
+	if !s.unlock(ctx) {
+		return nil
 	}
 	return lifecycle.Run(ctx,
 		s.evals.Run,
 		s.reaper.Run,
 		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
-		func(ctx context.Context) error { return s.publish(ctx, key) },
+		s.keyring.Lead,
 	)
 }
 
-// publishAgain is the time after which a server tries again to publish its key.
-const publishAgain = time.Second
+// Times of a leader that can't use the keyring.
+const (
+	unlockAgain = time.Second     // after which it tries again
+	handOver    = 3 * time.Second // after which it leaves the lead to another server
+)
 
-// publish puts the public half of this server's signing key into the state, and runs on as
-// long as the term.
-func (s *Server) publish(ctx context.Context, key *nomadish.IdentityKey) error {
-	for !s.published(key.ID) {
-		_, err := s.consensus.Propose(ctx, &fsm.PutIdentityKey{Key: key})
-		if err == nil {
-			break
+// unlock returns once the keyring can be used, or false when the term has ended. A leader that
+// can't hands over: secrets would be unreadable to the parts that lead.
+func (s *Server) unlock(ctx context.Context) bool {
+	since := time.Now()
+	for {
+		err := s.keyring.Ready(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err == nil
 		}
-		s.cfg.Logger.Warn("publish the signing key", "err", err)
+		s.cfg.Logger.Error("this server can't lead without the keyring", "err", err)
+		if time.Since(since) >= handOver {
+			since = time.Now()
+			if err := s.consensus.TransferLeadership(ctx, ""); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Warn("no other server takes the lead", "err", err)
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(publishAgain):
+			return false
+		case <-time.After(unlockAgain):
 		}
 	}
-	<-ctx.Done()
-	return nil
-}
-
-func (s *Server) published(id string) bool {
-	for known := range s.store.Reader().IdentityKeys(nil) {
-		if known.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Server) upNodes() []string {
@@ -168,6 +178,9 @@ func (s *Server) Events() *events.Buffer { return s.events }
 
 // Store returns the server's state.
 func (s *Server) Store() *state.Store { return s.store }
+
+// Keyring returns the keys of what the state does not show.
+func (s *Server) Keyring() *secrets.Keyring { return s.keyring }
 
 // proposer gives the parts the form of Propose that they know, without knowing consensus.
 type proposer struct{ c *consensus.Consensus }

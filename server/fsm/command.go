@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -35,6 +35,16 @@ const (
 	KindPutIdentityKey        Kind = 19
 	KindTagJobVersion         Kind = 20
 	KindScaleJob              Kind = 21
+
+	KindSetVariable     Kind = 50
+	KindDeleteVariable  Kind = 51
+	KindAcquireLock     Kind = 52
+	KindReleaseLock     Kind = 53
+	KindExpireLocks     Kind = 54
+	KindResealVariables Kind = 55
+	KindAddRootKey      Kind = 45
+	KindChangeRootKey   Kind = 46
+	KindDeleteRootKey   Kind = 47
 )
 
 // Command is one change of the state.
@@ -90,6 +100,16 @@ var kinds = map[Kind]kindInfo{
 	KindPutIdentityKey:        {"PutIdentityKey", 1, func() command { return new(PutIdentityKey) }, nil},
 	KindTagJobVersion:         {"TagJobVersion", 1, func() command { return new(TagJobVersion) }, nil},
 	KindScaleJob:              {"ScaleJob", 1, func() command { return new(ScaleJob) }, func() value { return new(RegisterJobResult) }},
+	KindAddRootKey:            {"AddRootKey", 1, func() command { return new(AddRootKey) }, nil},
+	KindChangeRootKey:         {"ChangeRootKey", 1, func() command { return new(ChangeRootKey) }, nil},
+	KindDeleteRootKey:         {"DeleteRootKey", 1, func() command { return new(DeleteRootKey) }, nil},
+
+	KindSetVariable:     {"SetVariable", 1, func() command { return new(SetVariable) }, func() value { return new(VariableResult) }},
+	KindDeleteVariable:  {"DeleteVariable", 1, func() command { return new(DeleteVariable) }, func() value { return new(VariableResult) }},
+	KindAcquireLock:     {"AcquireLock", 1, func() command { return new(AcquireLock) }, func() value { return new(VariableResult) }},
+	KindReleaseLock:     {"ReleaseLock", 1, func() command { return new(ReleaseLock) }, func() value { return new(VariableResult) }},
+	KindExpireLocks:     {"ExpireLocks", 1, func() command { return new(ExpireLocks) }, nil},
+	KindResealVariables: {"ResealVariables", 1, func() command { return new(ResealVariables) }, nil},
 }
 
 // String returns the name of the command.

@@ -52,6 +52,12 @@ func TestKinds(t *testing.T) {
 			t.Errorf("kind %d is %s, want %s", i+1, got, name)
 		}
 	}
+	variables := []string{"SetVariable", "DeleteVariable", "AcquireLock", "ReleaseLock", "ExpireLocks", "ResealVariables"}
+	for i, name := range variables {
+		if got := Kind(i + 50).String(); got != name {
+			t.Errorf("kind %d is %s, want %s", i+50, got, name)
+		}
+	}
 }
 
 // A whole entry stays as it is, small or compressed, and can be read again.
