@@ -222,13 +222,14 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 		return nil
 	case <-c.registered: // of a node that they don't know the servers list no allocations
 	}
-	var index uint64
+	known := &nomadish.NodeAllocations{} // the newest answer
+	first := true
 	pause := backoff{first: c.cfg.RetryInterval}
 	for ctx.Err() == nil {
-		next, allocs, err := c.ask(ctx, index)
+		next, err := c.ask(ctx, known)
 		if err != nil {
 			if c.relist() {
-				index = 0
+				known, first = &nomadish.NodeAllocations{}, true
 				continue
 			}
 			if ctx.Err() != nil {
@@ -241,19 +242,23 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 			continue
 		}
 		pause.reset()
-		c.apply(allocs, next, index == 0)
-		if next == index { // the wait was over without a change, or the server does not wait
+		c.apply(next, first)
+		first = false
+		if next.Index == known.Index { // the wait was over without a change, or the server does not wait
 			if lifecycle.Sleep(ctx, min(c.cfg.RetryInterval, time.Second)/10) != nil {
 				break
 			}
 		}
-		index = max(next, 1)
+		if next.Index < known.Index { // of a server that knows less: changes since then say too little
+			next = &nomadish.NodeAllocations{}
+		}
+		known = next
 	}
 	return nil
 }
 
-// ask asks for the node's allocations, until the servers turn out not to know the node.
-func (c *Client) ask(ctx context.Context, index uint64) (uint64, []*nomadish.Allocation, error) {
+// ask asks what has changed since an answer, until the servers turn out not to know the node.
+func (c *Client) ask(ctx context.Context, known *nomadish.NodeAllocations) (*nomadish.NodeAllocations, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.mu.Lock()
@@ -262,7 +267,7 @@ func (c *Client) ask(ctx context.Context, index uint64) (uint64, []*nomadish.All
 	}
 	c.cancelAsk = cancel
 	c.mu.Unlock()
-	return c.server.Allocations(ctx, c.id, index)
+	return c.server.Allocations(ctx, c.id, known.Index, known.Count)
 }
 
 // forget notes that the servers don't know the node: what they knew before counts no more.
@@ -287,54 +292,70 @@ func (c *Client) relist() bool {
 // apply makes the table of allocations what the servers want it to be at an index. An
 // answer may be older than the one before: it can't tell of the end of what is newer than
 // it, unless it is the first one.
-func (c *Client) apply(wanted []*nomadish.Allocation, index uint64, first bool) {
-	listed := make(map[string]bool, len(wanted))
+func (c *Client) apply(answer *nomadish.NodeAllocations, first bool) {
 	jobs := map[*nomadish.Job]*nomadish.Job{}
-	for _, a := range wanted {
-		listed[a.ID] = true
-		c.mu.Lock()
-		e := c.allocs[a.ID]
-		if e != nil {
-			e.unwanted = false
-		}
-		c.mu.Unlock()
-		if e == nil && a.ClientTerminal() {
-			continue
-		}
-		if e != nil {
-			known := e.runner.Alloc()
-			changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
-			if !changed || known.ServerTerminal() && !a.ServerTerminal() {
-				continue
-			}
-		}
-		a, err := detached(a, jobs)
-		switch {
-		case err != nil:
-			c.log.Error("take over an allocation", "err", err)
-		case e == nil:
-			c.add(a)
-		default:
-			e.runner.Update(a)
-		}
+	for _, a := range answer.Allocs {
+		c.want(a, jobs)
 	}
-	for id, e := range c.entries() {
-		if !listed[id] && (first || e.runner.Alloc().AllocModifyIndex <= index) {
-			c.mu.Lock()
-			e.unwanted = true
-			c.mu.Unlock()
+	entries := c.entries()
+	for _, id := range answer.Ended {
+		// What still runs here they have given up, as after a long silence of this node.
+		if e := entries[id]; e != nil && !e.runner.Report().ClientTerminal() {
 			e.runner.Stop()
 		}
 	}
-	c.mu.Lock()
-	for id := range c.refused {
-		if !listed[id] {
-			delete(c.refused, id)
+	if listed := listing(answer); listed != nil {
+		for id, e := range entries {
+			gone := !listed[id] && (first || e.runner.Alloc().AllocModifyIndex <= answer.Index)
+			c.mu.Lock()
+			e.unwanted = gone || e.unwanted && !listed[id]
+			c.mu.Unlock()
+			if gone {
+				e.runner.Stop()
+			}
 		}
 	}
-	c.mu.Unlock()
 	notify(c.allocDirty)
 	notify(c.garbage)
+}
+
+// listing returns the IDs of all allocations that the servers have of this node, or nil where
+// the answer does not tell.
+func listing(answer *nomadish.NodeAllocations) map[string]bool {
+	if answer.Since > 0 && answer.Listed == nil {
+		return nil
+	}
+	listed := make(map[string]bool, answer.Count)
+	for _, id := range slices.Concat(answer.Listed, answer.Ended) {
+		listed[id] = true
+	}
+	for _, a := range answer.Allocs {
+		listed[a.ID] = true
+	}
+	return listed
+}
+
+// want takes over what the servers want of one allocation.
+func (c *Client) want(a *nomadish.Allocation, jobs map[*nomadish.Job]*nomadish.Job) {
+	c.mu.Lock()
+	e := c.allocs[a.ID]
+	c.mu.Unlock()
+	if e != nil {
+		known := e.runner.Alloc()
+		changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
+		if !changed || known.ServerTerminal() && !a.ServerTerminal() {
+			return
+		}
+	}
+	a, err := detached(a, jobs)
+	switch {
+	case err != nil:
+		c.log.Error("take over an allocation", "err", err)
+	case e == nil:
+		c.add(a)
+	default:
+		e.runner.Update(a)
+	}
 }
 
 // detached returns a copy of an allocation that can be kept without the whole answer that it

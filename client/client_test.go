@@ -284,7 +284,8 @@ func TestOlderAnswerEndsNothing(t *testing.T) {
 	server.place(a)
 	eventually(t, "the allocation runs", statusIs(server, a.ID, nomadish.AllocClientRunning))
 	index := c.entries()[a.ID].runner.Alloc().AllocModifyIndex
-	c.apply(nil, index-1, false)
+	c.apply(&nomadish.NodeAllocations{Index: index - 1, Since: index - 1, Listed: []string{}}, false)
+	c.apply(&nomadish.NodeAllocations{Index: index - 1}, false)
 	if c.entries()[a.ID].unwanted {
 		t.Error("an older answer ended the allocation")
 	}
@@ -294,6 +295,47 @@ func TestOlderAnswerEndsNothing(t *testing.T) {
 		server.index = 0
 	})
 	eventually(t, "the allocation is gone", func() bool { return !c.Has(a.ID) && len(w.running()) == 0 })
+}
+
+// What the servers have given up as ended, while the node was silent, does not go on here. Its
+// end is still told, and what has ended here anyway is left alone.
+func TestGivenUpAllocationEnds(t *testing.T) {
+	w, server := newWorld(), newFakeServer()
+	start(t, testConfig(t.TempDir(), w), server, nil)
+	a := newAlloc(newJob("service", newTask("t", nil)))
+	server.place(a)
+	eventually(t, "the allocation runs", statusIs(server, a.ID, nomadish.AllocClientRunning))
+	server.change(func() {
+		lost := *server.allocs[a.ID]
+		lost.AllocModifyIndex = server.index + 1
+		server.allocs[a.ID], server.reports[a.ID] = &lost, &nomadish.Allocation{ID: a.ID, ClientStatus: nomadish.AllocClientLost}
+	})
+	eventually(t, "it has ended", statusIs(server, a.ID, nomadish.AllocClientComplete))
+	if got := w.running(); len(got) != 0 {
+		t.Errorf("still running: %q", got)
+	}
+}
+
+// Changes alone tell a node which allocations go on: others that run stay as they are, and
+// one that the servers have forgotten goes, with whatever change they tell next.
+func TestChangesLeaveOthersAlone(t *testing.T) {
+	w, server := newWorld(), newFakeServer()
+	c := start(t, testConfig(t.TempDir(), w), server, nil)
+	stays, goes, new := newAlloc(newJob("service", newTask("t", nil))), newAlloc(newJob("batch", newTask("t", map[string]any{"exits": 0.0}))), newAlloc(newJob("service", newTask("t", nil)))
+	server.place(stays)
+	server.place(goes)
+	eventually(t, "one runs", statusIs(server, stays.ID, nomadish.AllocClientRunning))
+	eventually(t, "one has ended", statusIs(server, goes.ID, nomadish.AllocClientComplete))
+	server.place(new)
+	eventually(t, "another runs", statusIs(server, new.ID, nomadish.AllocClientRunning))
+	if !c.Has(goes.ID) {
+		t.Error("what has ended and is known to the servers is gone")
+	}
+	server.forget(goes.ID)
+	eventually(t, "what they have forgotten is gone", func() bool { return !c.Has(goes.ID) })
+	if got := w.running(); len(got) != 2 {
+		t.Errorf("running: %q, want two", got)
+	}
 }
 
 func (s *fakeServer) node() bool {

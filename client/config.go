@@ -31,9 +31,10 @@ type Server interface {
 	// Heartbeat keeps the node's lease. An error that is nomadish.ErrNotFound says that the
 	// servers don't know the node, which registers anew then.
 	Heartbeat(ctx context.Context, nodeID, status string) (*nomadish.NodeLease, error)
-	// Allocations returns the node's allocations, each with its Job, once their index is
-	// past minIndex or a few minutes have gone by.
-	Allocations(ctx context.Context, nodeID string, minIndex uint64) (index uint64, allocs []*nomadish.Allocation, err error)
+	// Allocations returns what the servers have changed of the node's allocations, each with
+	// its Job, since the answer of that index and count, once they have or a few minutes have
+	// gone by. With index 0 it returns all at once.
+	Allocations(ctx context.Context, nodeID string, index uint64, count int) (*nomadish.NodeAllocations, error)
 	// UpdateAllocations reports the client's fields of allocations.
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) error
 }

@@ -97,8 +97,8 @@ func (c *Client) changes() (batch []*nomadish.Allocation, urgent bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.refused {
-		if r.ModifyTime == 0 || len(batch) == maxReportBatch {
-			continue
+		if len(batch) == maxReportBatch {
+			break
 		}
 		batch = append(batch, r)
 		urgent = true
@@ -120,11 +120,7 @@ func (c *Client) acknowledge(batch []*nomadish.Allocation) {
 			e.acked = report
 			ended = ended || report.ClientTerminal()
 		}
-		if r := c.refused[report.ID]; r != nil {
-			done := *r
-			done.ModifyTime = 0 // told; kept so that it is not told again while it is listed
-			c.refused[report.ID] = &done
-		}
+		delete(c.refused, report.ID)
 	}
 	c.mu.Unlock()
 	if ended {

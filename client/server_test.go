@@ -50,7 +50,7 @@ func (s *fakeServer) change(do func()) {
 func (s *fakeServer) place(a *nomadish.Allocation) {
 	s.change(func() {
 		placed := *a
-		placed.AllocModifyIndex = s.index + 1
+		placed.CreateIndex, placed.AllocModifyIndex = s.index+1, s.index+1
 		s.allocs[a.ID] = &placed
 	})
 }
@@ -89,31 +89,50 @@ func (s *fakeServer) Heartbeat(_ context.Context, id, _ string) (*nomadish.NodeL
 	return &nomadish.NodeLease{HeartbeatTTL: time.Second}, nil
 }
 
-func (s *fakeServer) Allocations(ctx context.Context, _ string, minIndex uint64) (uint64, []*nomadish.Allocation, error) {
+func (s *fakeServer) Allocations(ctx context.Context, _ string, since uint64, count int) (*nomadish.NodeAllocations, error) {
 	for {
 		s.mu.Lock()
-		index, changed, down := s.index, s.changed, s.down
-		var out []*nomadish.Allocation
-		for _, id := range slices.Sorted(maps.Keys(s.allocs)) {
-			a := *s.allocs[id]
-			if r := s.reports[id]; r != nil {
-				a.ClientStatus = r.ClientStatus
-			}
-			out = append(out, &a)
-		}
+		answer, changed, down := s.answer(since, count), s.changed, s.down
 		s.mu.Unlock()
 		if down {
-			return 0, nil, errDown
+			return nil, errDown
 		}
-		if index > minIndex {
-			return index, out, nil
+		if answer.Index > since {
+			return answer, nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, nil, ctx.Err()
+			return nil, ctx.Err()
 		case <-changed:
 		}
 	}
+}
+
+// answer tells what has changed since an earlier answer.
+func (s *fakeServer) answer(since uint64, count int) *nomadish.NodeAllocations {
+	out := &nomadish.NodeAllocations{Index: s.index, Since: since, Count: len(s.allocs)}
+	ids := slices.Sorted(maps.Keys(s.allocs))
+	remain := 0
+	for _, id := range ids {
+		a := *s.allocs[id]
+		if a.CreateIndex <= since {
+			remain++
+		}
+		if r := s.reports[id]; r != nil {
+			a.ClientStatus = r.ClientStatus
+		}
+		switch {
+		case a.AllocModifyIndex <= since:
+		case a.ClientTerminal():
+			out.Ended = append(out.Ended, id)
+		default:
+			out.Allocs = append(out.Allocs, &a)
+		}
+	}
+	if since > 0 && remain != count {
+		out.Listed = append([]string{}, ids...)
+	}
+	return out
 }
 
 func (s *fakeServer) UpdateAllocations(_ context.Context, _ string, allocs []*nomadish.Allocation) error {

@@ -3,12 +3,17 @@ package nomadish
 // BinaryMediaType is the content type of bodies in the encoding of package codec.
 const BinaryMediaType = "application/vnd.nomadish"
 
-// NodeAllocations is what a node learns of its allocations: each, and each job version
-// that they run, once.
+// NodeAllocations is what a node learns of its allocations: what the servers have changed
+// since an earlier answer, or all when it has none. Where Since is 0, Allocs and Ended together
+// are all that there are.
 type NodeAllocations struct {
-	Allocs []*Allocation
-	Jobs   []*Job
-	Index  uint64 `json:",omitempty"` // of the state that they are from: what of it is not listed is gone
+	Allocs []*Allocation // those that have not ended
+	Jobs   []*Job        // each version that they run, once
+	Index  uint64        `json:",omitempty"` // of the state that the answer is from
+	Since  uint64        `json:",omitempty"` // index of the earlier answer
+	Ended  []string      `json:",omitempty"` // IDs of those whose end the servers know
+	Listed []string      // IDs of all, when one that the earlier answer counted is gone; otherwise null
+	Count  int           `json:",omitempty"` // of all
 }
 
 // Link fills in the Job of each allocation.

@@ -44,6 +44,32 @@ func (x *NodeAllocations) AppendCodec(b []byte) []byte {
 		b = append(b, 0x18)
 		b = codec.AppendUint(b, x.Index)
 	}
+	if x.Since != 0 {
+		b = append(b, 0x20)
+		b = codec.AppendUint(b, x.Since)
+	}
+	if x.Ended != nil {
+		b = append(b, 0x2a, 0)
+		m := len(b) - 1
+		b = codec.AppendCount(b, len(x.Ended), x.Ended == nil)
+		for i0 := range x.Ended {
+			b = codec.AppendString(b, x.Ended[i0])
+		}
+		b = codec.Close(b, m, 0)
+	}
+	if x.Listed != nil {
+		b = append(b, 0x32, 0)
+		m := len(b) - 1
+		b = codec.AppendCount(b, len(x.Listed), x.Listed == nil)
+		for i0 := range x.Listed {
+			b = codec.AppendString(b, x.Listed[i0])
+		}
+		b = codec.Close(b, m, 0)
+	}
+	if x.Count != 0 {
+		b = append(b, 0x38)
+		b = codec.AppendInt(b, int64(x.Count))
+	}
 	return b
 }
 
@@ -81,6 +107,32 @@ func (x *NodeAllocations) DecodeCodec(r *codec.Reader) error {
 			}
 		case 24: // Index
 			x.Index = r.Uint()
+		case 32: // Since
+			x.Since = r.Uint()
+		case 42: // Ended
+			if outer := r.Enter(); outer >= 0 {
+				if n, ok := r.Count(16); ok {
+					l0 := make([]string, n)
+					for i := 0; i < n && r.OK(); i++ {
+						l0[i] = r.Str()
+					}
+					x.Ended = l0
+				}
+				r.Leave(outer)
+			}
+		case 50: // Listed
+			if outer := r.Enter(); outer >= 0 {
+				if n, ok := r.Count(16); ok {
+					l0 := make([]string, n)
+					for i := 0; i < n && r.OK(); i++ {
+						l0[i] = r.Str()
+					}
+					x.Listed = l0
+				}
+				r.Leave(outer)
+			}
+		case 56: // Count
+			x.Count = int(r.Int())
 		default:
 			r.Skip(key)
 		}

@@ -221,7 +221,7 @@ func (f *failover) node(ctx context.Context, i int) {
 					return err
 				}
 			}
-			given, _, err := e.NodeAllocations(ctx, nil, n.ID)
+			given, _, err := e.NodeAllocations(ctx, nil, n.ID, 0, 0)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -36,20 +37,20 @@ func (n NodeAgent) renew(ctx context.Context, path string, in any) (*nomadish.No
 	return out, nil
 }
 
-// Allocations returns the node's allocations with their jobs, once their index is past
-// minIndex or a few minutes have gone by.
-func (n NodeAgent) Allocations(ctx context.Context, nodeID string, minIndex uint64) (uint64, []*nomadish.Allocation, error) {
+// Allocations returns what the servers have changed of the node's allocations, each with its
+// job, since the answer of that index and count, once they have or a few minutes have gone by.
+// With index 0 it returns all at once.
+func (n NodeAgent) Allocations(ctx context.Context, nodeID string, index uint64, count int) (*nomadish.NodeAllocations, error) {
 	out := &nomadish.NodeAllocations{}
-	meta, err := n.c.do(ctx, call{
-		method: http.MethodGet, path: n.path(nodeID, "/allocations"), query: &Query{MinIndex: minIndex, Stale: true}, out: out, binary: true,
-	})
+	q := &Query{MinIndex: index, Stale: true, Params: map[string]string{"count": strconv.Itoa(count)}}
+	_, err := n.c.do(ctx, call{method: http.MethodGet, path: n.path(nodeID, "/allocations"), query: q, out: out, binary: true})
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	if err := out.Link(); err != nil {
-		return 0, nil, fmt.Errorf("allocations of node %s: %w", nodeID, err)
+		return nil, fmt.Errorf("allocations of node %s: %w", nodeID, err)
 	}
-	return max(meta.Index, out.Index), out.Allocs, nil
+	return out, nil
 }
 
 // UpdateAllocations reports what the node says of its allocations.

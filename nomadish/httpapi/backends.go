@@ -181,8 +181,9 @@ type NodeWrites interface {
 type NodeAgents interface {
 	RegisterNode(ctx context.Context, node *nomadish.Node) (*nomadish.NodeLease, error)
 	Heartbeat(ctx context.Context, nodeID, status string) (*nomadish.NodeLease, error)
-	// NodeAllocations is stale but never goes back.
-	NodeAllocations(ctx context.Context, ws memdb.WatchSet, nodeID string) (*nomadish.NodeAllocations, uint64, error)
+	// NodeAllocations is stale but never goes back. since and count are the index and the
+	// count of the node's earlier answer; 0 when it has none.
+	NodeAllocations(ctx context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error)
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error)
 }
 

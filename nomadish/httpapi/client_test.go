@@ -258,9 +258,9 @@ func TestClientOfNode(t *testing.T) {
 			if _, err := n.Heartbeat(ctx, nodeID, "gone"); !errors.Is(err, nomadish.ErrNotFound) {
 				t.Errorf("heartbeat of an unknown node: got %v", err)
 			}
-			index, allocs, err := n.Allocations(ctx, nodeID, 3)
-			if err != nil || index != 10 || len(allocs) != 1 || nomadish.Val(allocs[0].Job.ID) != "web" {
-				t.Errorf("allocations: got %d, %v, %v", index, allocs, err)
+			given, err := n.Allocations(ctx, nodeID, 3, 7)
+			if err != nil || given.Index != 10 || given.Since != 3 || given.Count != 8 || len(given.Allocs) != 1 || nomadish.Val(given.Allocs[0].Job.ID) != "web" {
+				t.Errorf("allocations: got %+v, %v", given, err)
 			}
 			c.updates = nil
 			err = n.UpdateAllocations(ctx, nodeID, []*nomadish.Allocation{{ID: allocID, ClientStatus: "running"}})

@@ -329,11 +329,12 @@ func (c *cluster) Heartbeat(_ context.Context, id, status string) (*nomadish.Nod
 	return &nomadish.NodeLease{HeartbeatTTL: 20 * time.Second}, nil
 }
 
-func (c *cluster) NodeAllocations(_ context.Context, ws memdb.WatchSet, id string) (*nomadish.NodeAllocations, uint64, error) {
+func (c *cluster) NodeAllocations(_ context.Context, ws memdb.WatchSet, id string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	index := c.watch(ws)
 	return &nomadish.NodeAllocations{
+		Index: c.index, Since: since, Count: count + 1,
 		Allocs: []*nomadish.Allocation{{ID: allocID, Namespace: "default", JobID: "web", JobVersion: 3}},
 		Jobs:   []*nomadish.Job{{ID: nomadish.Ptr("web"), Namespace: nomadish.Ptr("default"), Version: nomadish.Ptr(uint64(3))}},
 	}, index, nil

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/hashicorp/go-memdb"
 	"github.com/nomadish/nomadish/nomadish"
@@ -39,8 +40,16 @@ func (a *API) heartbeat(r *Request) (any, error) {
 }
 
 func (a *API) watchAllocations(r *Request) (any, error) {
+	count := 0
+	if s := r.Value("count"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 {
+			return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid count %q", s)
+		}
+		count = n
+	}
 	return one(r, func(ctx context.Context, ws memdb.WatchSet) (*nomadish.NodeAllocations, uint64, error) {
-		return a.back.Server.NodeAgents.NodeAllocations(ctx, ws, r.Param("node"))
+		return a.back.Server.NodeAgents.NodeAllocations(ctx, ws, r.Param("node"), r.Query.MinIndex, count)
 	})
 }
 

@@ -167,7 +167,7 @@ func TestAllocationsOfAnEarlierJob(t *testing.T) {
 		t.Errorf("all: got %q, want %q", got, want)
 	}
 	// A node that still has both learns the job version of each.
-	answer, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0))
+	answer, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0), 0, 0)
 	if err != nil || len(answer.Allocs) != 2 || len(answer.Jobs) != 2 || answer.Link() != nil {
 		t.Errorf("got %+v, %v", answer, err)
 	}

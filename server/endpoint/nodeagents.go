@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/go-memdb"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/state"
@@ -133,36 +132,6 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 		}
 	}
 	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(nodeID), Index: index}, nil
-}
-
-// NodeAllocations returns a node's allocations and their jobs. Its index, for which a node
-// waits, is that of the newest change by the servers: reports of the node's own wake nobody.
-// When an allocation is deleted it does not grow, so that the node learns of it by the state's
-// index with its next answer.
-func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID string) (*nomadish.NodeAllocations, uint64, error) {
-	r := e.store.Reader()
-	out := &nomadish.NodeAllocations{Index: r.Index()}
-	type version struct {
-		namespace, id string
-		version       uint64
-	}
-	jobs := map[version]bool{}
-	var index uint64
-	for a := range r.AllocationsByNode(ws, nodeID) {
-		out.Allocs = append(out.Allocs, a)
-		index = max(index, a.AllocModifyIndex)
-		v := version{a.Namespace, a.JobID, a.JobVersion}
-		if jobs[v] {
-			continue
-		}
-		jobs[v] = true
-		job, err := r.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion)
-		if err != nil {
-			return nil, 0, nomadish.Errorf(nomadish.KindInternal, "allocation %s: job %q version %d: %w", a.ID, a.JobID, a.JobVersion, err)
-		}
-		out.Jobs = append(out.Jobs, job)
-	}
-	return out, max(index, 1), nil
 }
 
 // UpdateAllocations stores what a node says of its allocations, and has the jobs of those

@@ -2,13 +2,18 @@ package endpoint_test
 
 import (
 	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/codec"
 	"github.com/nomadish/nomadish/server/endpoint"
 	"github.com/nomadish/nomadish/server/fsm"
 )
@@ -198,7 +203,7 @@ func TestNodeAllocationsIndex(t *testing.T) {
 	w := newWorld(t, endpoint.Config{})
 	w.node(0)
 	index := func() uint64 {
-		_, index, err := w.NodeAllocations(t.Context(), nil, nodeID(0))
+		_, index, err := w.NodeAllocations(t.Context(), nil, nodeID(0), 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,10 +290,100 @@ func TestNodeAllocationsAfterADeletion(t *testing.T) {
 	w := newWorld(t, endpoint.Config{})
 	w.node(0)
 	w.register(newBatch("sum"))
-	id := w.place("sum", 0, nomadish.AllocClientComplete)
+	id, stays := w.place("sum", 0, nomadish.AllocClientComplete), w.place("sum", 0, nomadish.AllocClientRunning)
+	given := w.given(0, nil)
 	deleted := w.apply(&fsm.DeleteEvaluations{AllocIDs: []string{id}})
-	answer, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0))
-	if err != nil || len(answer.Allocs) != 0 || answer.Index != deleted {
-		t.Errorf("got %+v, %v, want none as of index %d", answer, err, deleted)
+	if got := w.given(0, nil); got.Count != 1 || len(got.Ended) != 0 || got.Index != deleted {
+		t.Errorf("who asks for all: got %+v, want one that runs as of index %d", got, deleted)
+	}
+	got := w.given(0, given)
+	want := &nomadish.NodeAllocations{Index: deleted, Since: given.Index, Listed: []string{stays}, Count: 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("who had both (-want +got):\n%s", diff)
+	}
+	if got := w.given(0, got); got.Listed != nil {
+		t.Errorf("who knows: got %+v, want no list", got)
+	}
+}
+
+// given is what a node is told after an earlier answer, nil for all.
+func (w *world) given(node int, known *nomadish.NodeAllocations) *nomadish.NodeAllocations {
+	w.t.Helper()
+	if known == nil {
+		known = &nomadish.NodeAllocations{}
+	}
+	answer, _, err := w.NodeAllocations(w.t.Context(), nil, nodeID(node), known.Index, known.Count)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return answer
+}
+
+// What a node is told of a change does not grow with the allocations that ended before, and
+// an ended allocation is no more than an ID even to a node that asks for all.
+func TestNodeAllocationsTellWhatChanged(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.register(newJob("web"))
+	w.place("web", 0, nomadish.AllocClientRunning)
+	var sizes []int
+	for _, ended := range []int{0, 1, 50} {
+		for range ended {
+			w.place("web", 0, nomadish.AllocClientComplete)
+		}
+		given := w.given(0, nil)
+		if len(given.Allocs) != 1 || len(given.Ended) != given.Count-1 {
+			t.Errorf("all: %d that run, %d that have ended of %d", len(given.Allocs), len(given.Ended), given.Count)
+		}
+		placed := w.place("web", 0, nomadish.AllocClientRunning)
+		changes := w.given(0, given)
+		if len(changes.Allocs) != 1 || changes.Allocs[0].ID != placed || len(changes.Ended) != 0 || changes.Listed != nil {
+			t.Errorf("one was placed: got %+v", changes)
+		}
+		sizes = append(sizes, len(codec.Marshal(changes)))
+		w.say(0, nomadish.AllocClientComplete, placed)
+		if again := w.given(0, changes); len(again.Allocs)+len(again.Ended) != 0 {
+			t.Errorf("the node has reported: got %+v", again)
+		}
+	}
+	for _, size := range sizes {
+		if size > sizes[0]+8 { // indexes and counts are longer numbers
+			t.Errorf("answers to one change: %d bytes, want as many with any number of ended allocations", sizes)
+		}
+	}
+}
+
+// Whichever answers a node misses, what it puts together of changes is what the state holds.
+func TestNodeAllocationsAddUp(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.register(newBatch("sum"))
+	known, have := w.given(0, nil), map[string]bool{}
+	for round := range 200 {
+		for range rnd.IntN(4) {
+			w.place("sum", 0, []string{nomadish.AllocClientRunning, nomadish.AllocClientComplete}[rnd.IntN(2)])
+		}
+		if ids := slices.Sorted(maps.Keys(have)); len(ids) > 0 && rnd.IntN(3) == 0 {
+			w.apply(&fsm.DeleteEvaluations{AllocIDs: ids[:1+rnd.IntN(len(ids))]}) // those that run stay
+		}
+		known = w.given(0, known)
+		for _, a := range known.Allocs {
+			have[a.ID] = true
+		}
+		for _, id := range known.Ended {
+			have[id] = true
+		}
+		if known.Listed != nil {
+			maps.DeleteFunc(have, func(id string, _ bool) bool { return !slices.Contains(known.Listed, id) })
+		}
+		var want []string
+		for a := range w.read().AllocationsByNode(nil, nodeID(0)) {
+			want = append(want, a.ID)
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(have)), cmpopts.EquateEmpty()); diff != "" || known.Count != len(want) {
+			t.Fatalf("round %d, %d counted (-want +got):\n%s", round, known.Count, diff)
+		}
 	}
 }
