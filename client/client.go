@@ -15,7 +15,6 @@ import (
 	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/localstate"
-	"github.com/nomadish/nomadish/client/logs"
 	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/client/task/hooks"
@@ -33,7 +32,6 @@ type Client struct {
 	secret string
 	open   func(path string) (store, error)
 
-	collector  *logs.Collector
 	fetcher    *artifact.Fetcher
 	hooks      task.Pipeline
 	networks   networks // nil: this node makes none
@@ -49,7 +47,7 @@ type Client struct {
 	mu       sync.Mutex
 	node     *nomadish.Node
 	allocs   map[string]*entry
-	refused  map[string]*nomadish.Allocation // reports of allocations that could not be taken over
+	refused  map[string]*nomadish.Allocation // reports, still to be told, of allocations that could not be taken over
 	cpuTimes []cpuTime
 
 	forgotten bool               // the servers turned out not to know the node
@@ -97,9 +95,6 @@ func New(cfg Config, server Server) (*Client, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("client: identity: %w", err)
-	}
-	if c.collector, err = logs.New(logs.Config{Dir: filepath.Join(c.dir, "spool"), Logger: cfg.Logger}); err != nil {
-		return nil, fmt.Errorf("client: %w", err)
 	}
 	if c.fetcher, err = artifact.New(cfg.Artifact); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
@@ -165,8 +160,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	if err := c.restore(); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	// Stopped in reverse: the tasks' output is collected to the very end.
-	return lifecycle.Run(ctx, c.collector.Run, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
+	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
 }
 
 // notify wakes who reads a channel.

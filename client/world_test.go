@@ -2,12 +2,14 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync"
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/output"
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -73,13 +75,12 @@ func (w *world) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Han
 }
 
 func (p *proc) print(text string) error {
-	f, err := os.OpenFile(p.spec.Stdout, os.O_WRONLY|os.O_APPEND, 0)
+	log, err := output.Open(p.spec.Stdout)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = f.WriteString(text)
-	return err
+	_, err = io.WriteString(log, text)
+	return errors.Join(err, log.Close())
 }
 
 func (p *proc) end(x drivers.Exit) {

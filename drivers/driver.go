@@ -32,7 +32,8 @@ type Driver interface {
 	Recover(ctx context.Context, h *Handle) error
 
 	// Wait returns when the task has ended, also one that an earlier agent started, and
-	// as often as it is asked. It returns ErrTaskLost when nobody saw the task's end.
+	// as often as it is asked; what the task wrote is in its logs then. It returns ErrTaskLost
+	// when nobody saw the task's end.
 	Wait(ctx context.Context, h *Handle) (Exit, error)
 
 	// Stop asks the task to end by signal (empty: SIGTERM, or the driver's own way) and kills
@@ -139,8 +140,8 @@ type TaskSpec struct {
 	Ports     []Port   // all that the scheduler granted to the allocation, whatever its network
 	Resources Resources
 	Cgroup    string // the task's cgroup below the agent's parent, relative to each hierarchy's root
-	Stdout    string // file that takes the task's output: the driver appends and never truncates
-	Stderr    string
+	Stdout    Output // what the task writes is kept there, behind what is there
+	Stderr    Output
 	Mounts    []Mount
 	Labels    map[string]string
 

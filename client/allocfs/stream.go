@@ -240,7 +240,7 @@ func (l *logReader) copyFrom(ctx context.Context, number, offset *int64) (more b
 		return false, err
 	default:
 		defer file.Close()
-		*offset = min(*offset, info.Size()) // a later agent may have cut it back
+		*offset = min(*offset, info.Size()) // the task may have cut it
 		r := reader{fs: l.fs, name: name, file: file, offset: *offset, send: l.send, buf: l.buf}
 		err := r.copy(ctx)
 		*offset = r.offset

@@ -119,16 +119,10 @@ func (r *Runner) lost(ctx context.Context, err error) Input {
 	return r.ended(ctx, drivers.Exit{Code: 137, Err: drivers.ErrTaskLost.Error(), Time: r.cfg.Now()})
 }
 
-// ended lets the hooks finish, so that all of a task's output is there when its end is told.
+// ended is a task's end. All of its output is in its logs then: see drivers.Driver.
 func (r *Runner) ended(ctx context.Context, exit drivers.Exit) Input {
 	if ctx.Err() != nil {
 		return nil
-	}
-	if r.setup == nil {
-		r.setup = r.newSetup(r.Record().Attempt)
-	}
-	if err := r.cfg.Hooks.Exited(ctx, r.setup); err != nil {
-		r.log.Warn("finish an ended task", "err", err)
 	}
 	return Ended{Exit: exit, Limit: r.memoryLimit()}
 }

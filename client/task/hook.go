@@ -25,12 +25,6 @@ type Restorer interface {
 	Restore(ctx context.Context, s *Setup) error
 }
 
-// Exiter is a hook that has something to finish when the task's process has ended, before
-// the end is reported.
-type Exiter interface {
-	Exited(ctx context.Context, s *Setup) error
-}
-
 // Releaser is a hook that must free what it made when the task is dead, and once more when
 // the allocation goes. It is also called for tasks that were never prepared.
 type Releaser interface {
@@ -86,11 +80,6 @@ func (p Pipeline) Prepare(ctx context.Context, s *Setup) error {
 // Restore tells all hooks of a task that runs already.
 func (p Pipeline) Restore(ctx context.Context, s *Setup) error {
 	return each(p, func(h Restorer) error { return h.Restore(ctx, s) })
-}
-
-// Exited tells all hooks that the task's process has ended.
-func (p Pipeline) Exited(ctx context.Context, s *Setup) error {
-	return each(p, func(h Exiter) error { return h.Exited(ctx, s) })
 }
 
 // Release frees what all hooks made, the newest first.

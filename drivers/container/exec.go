@@ -48,7 +48,7 @@ func (r *Runtime) Exec(ctx context.Context, h *drivers.Handle, req *drivers.Exec
 }
 
 func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest) (code int, err error) {
-	passed := &output{}
+	passed := &relay{}
 	command, err := r.newExec(ctx, c, st, req, passed)
 	if err != nil {
 		return 0, err
@@ -86,33 +86,33 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 // left running may hold it open.
 const quiet = 250 * time.Millisecond
 
-// output knows whether there is any.
-type output struct {
+// relay passes on what a command writes, and knows whether there is any.
+type relay struct {
 	pieces atomic.Int64 // that came so far
 	passed atomic.Int64 // of them with the caller
 }
 
 // to returns a writer for the caller's; nil: nobody's.
-func (o *output) to(w io.Writer) io.Writer {
+func (r *relay) to(w io.Writer) io.Writer {
 	if w == nil {
 		w = io.Discard
 	}
-	return &outputWriter{o, w}
+	return &relayWriter{r, w}
 }
 
-type outputWriter struct {
-	*output
+type relayWriter struct {
+	*relay
 	w io.Writer
 }
 
-func (o *outputWriter) Write(b []byte) (int, error) {
-	o.pieces.Add(1)
-	defer o.passed.Add(1)
-	return o.w.Write(b)
+func (r *relayWriter) Write(b []byte) (int, error) {
+	r.pieces.Add(1)
+	defer r.passed.Add(1)
+	return r.w.Write(b)
 }
 
 // rest returns when all output is with the caller, however slow it is.
-func (o *output) rest(ctx context.Context, streams cio.IO) error {
+func (r *relay) rest(ctx context.Context, streams cio.IO) error {
 	all := make(chan struct{})
 	go func() { defer close(all); streams.Wait() }()
 	defer func() { streams.Cancel(); <-all }()
@@ -125,8 +125,8 @@ func (o *output) rest(ctx context.Context, streams cio.IO) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			now := o.pieces.Load()
-			if now == seen && now == o.passed.Load() {
+			now := r.pieces.Load()
+			if now == seen && now == r.passed.Load() {
 				return nil
 			}
 			seen = now
@@ -202,7 +202,7 @@ func endLoaded(ctx context.Context, task client.Task, id string, pid int) error 
 }
 
 // newExec makes the process, not yet started.
-func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest, out *output) (client.Process, error) {
+func (r *Runtime) newExec(ctx context.Context, c *client.Client, st state, req *drivers.ExecRequest, out *relay) (client.Process, error) {
 	ct, err := c.LoadContainer(ctx, st.Container)
 	if err != nil {
 		return nil, err

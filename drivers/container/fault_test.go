@@ -66,7 +66,7 @@ func TestExitSeenByNobody(t *testing.T) {
 	if exit := containertest.Wait(t, d, h); exit.Code != 9 || time.Since(exit.Time) > time.Minute {
 		t.Errorf("exit %+v, want code 9", exit)
 	}
-	if got := containertest.Read(t, spec.Stdout); got != "ready done" {
+	if got := drivertest.Said(t, spec.Stdout); got != "ready done" {
 		t.Errorf("output %q", got)
 	}
 }
@@ -271,7 +271,7 @@ func TestStartAgainAfterInterruption(t *testing.T) {
 	if exit := containertest.Wait(t, d, h); !exit.Successful() {
 		t.Errorf("exit %+v", exit)
 	}
-	if got := containertest.Read(t, spec.Stdout); got != "once" {
+	if got := drivertest.Said(t, spec.Stdout); got != "once" {
 		t.Errorf("output %q: the task ran not exactly once", got)
 	}
 }

@@ -3,7 +3,6 @@
 package container
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,54 +11,44 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/output"
 )
 
-// plainIO has the shim write a task's output to files, so that nobody has to be there to
+// logged has the shim write a task's output to its logs, so that nobody has to be there to
 // read it.
-type plainIO struct{ files cio.Config }
+type logged struct{ streams cio.Config }
 
-// Config says which files.
-func (p plainIO) Config() cio.Config { return p.files }
+// Config says which logs.
+func (l logged) Config() cio.Config { return l.streams }
 
 // Cancel has nothing to end: nothing of ours copies.
-func (p plainIO) Cancel() {}
+func (logged) Cancel() {}
 
 // Wait has nothing to wait for.
-func (p plainIO) Wait() {}
+func (logged) Wait() {}
 
 // Close has nothing to close.
-func (p plainIO) Close() error { return nil }
+func (logged) Close() error { return nil }
 
-// spool makes sure that the task's output files are there: the shim appends to a file but
-// makes a pipe of what it does not find. stdin, where there is one, is a pipe that nobody ever
+// streams says where a task's output goes. stdin, where there is one, is a pipe that nobody ever
 // writes: the shim waits for its first writer, and the task for its input.
-func spool(spec *drivers.TaskSpec, tty bool, stdin string) (cio.Creator, error) {
-	files := cio.Config{
-		Stdin: stdin, Stdout: cmp.Or(spec.Stdout, os.DevNull), Stderr: cmp.Or(spec.Stderr, os.DevNull), Terminal: tty,
-	}
+func streams(spec *drivers.TaskSpec, tty bool, stdin string) (cio.Creator, error) {
 	if stdin != "" {
 		if err := unix.Mkfifo(stdin, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
 	}
-	for _, path := range []string{files.Stdout, files.Stderr} {
-		if path == os.DevNull {
-			continue
-		}
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("output file: %w", err)
-		}
-		info, err := f.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("output file %s is not a regular file", path)
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
-	}
+	to := cio.Config{Stdin: stdin, Stdout: address(spec.Stdout), Stderr: address(spec.Stderr), Terminal: tty}
 	if tty {
-		files.Stderr = "" // a terminal is one stream
+		to.Stderr = "" // a terminal is one stream
 	}
-	return func(string) (cio.IO, error) { return plainIO{files}, nil }, nil
+	return func(string) (cio.IO, error) { return logged{to}, nil }, nil
+}
+
+// address is what the shim calls an output.
+func address(o drivers.Output) string {
+	if o == (drivers.Output{}) {
+		return os.DevNull
+	}
+	return output.Address(o)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/container"
 	"github.com/nomadish/nomadish/drivers/container/containertest"
+	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/runtime/engine"
 )
 
@@ -34,7 +35,7 @@ func TestRemappedDirectory(t *testing.T) {
 	if exit := containertest.Wait(t, d, h); !exit.Successful() {
 		t.Errorf("it ends with %+v", exit)
 	}
-	if got := containertest.Read(t, spec.Stdout); !strings.HasPrefix(got, "755 0:0\nanew\n") || strings.Contains(got, "4294967295") {
+	if got := drivertest.Said(t, spec.Stdout); !strings.HasPrefix(got, "755 0:0\nanew\n") || strings.Contains(got, "4294967295") {
 		t.Errorf("the task sees %q", got)
 	}
 	if err := d.Remove(containertest.Context(t), h); err != nil {

@@ -169,7 +169,7 @@ func (d *Driver) start(ctx context.Context, name string, spec *drivers.TaskSpec)
 	}
 	own := *spec
 	if set.noOutput {
-		own.Stdout, own.Stderr = "", ""
+		own.Stdout, own.Stderr = drivers.Output{}, drivers.Output{}
 	}
 	s := &starting{Driver: d, task: &own, set: set, stage: &stage{dir: filepath.Join(d.stageDir(), spec.Key())}}
 	// Once the container is there, or is not to be, it has its own mounts and keeps its image.

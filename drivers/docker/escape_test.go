@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -33,7 +34,7 @@ func TestWorkDirStaysInside(t *testing.T) {
 		if err := d.Remove(testContext(t), h); err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(read(t, spec.Stdout), "secret") {
+		if strings.Contains(drivertest.Said(t, spec.Stdout), "secret") {
 			t.Errorf("through descriptor %d the task reads the host", n)
 		}
 	}

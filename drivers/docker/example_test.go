@@ -41,7 +41,7 @@ func Example() {
 	h, err := d.Start(ctx, &drivers.TaskSpec{
 		ID:     "alloc/web/0",
 		Config: map[string]any{"image": "busybox:1.37", "command": "echo", "args": []any{"hello"}},
-		Stdout: "/tmp/hello",
+		Stdout: drivers.Output{Root: "/tmp", Path: "hello"}, // /tmp/hello.0
 	})
 	if err != nil {
 		fmt.Println(err)

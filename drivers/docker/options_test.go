@@ -12,6 +12,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/docker"
+	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -101,7 +102,7 @@ func TestInit(t *testing.T) {
 	if exit := wait(t, d, h); exit.Code != 41 {
 		t.Errorf("exit %+v, want code 41", exit)
 	}
-	if got := read(t, spec.Stdout); got != "false\nready\n" {
+	if got := drivertest.Said(t, spec.Stdout); got != "false\nready\n" {
 		t.Errorf("output %q", got)
 	}
 }
@@ -118,7 +119,7 @@ func TestStdin(t *testing.T) {
 	if err := d.Stop(testContext(t), h, "SIGKILL", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, spec.Stdout); got != "ready" {
+	if got := drivertest.Said(t, spec.Stdout); got != "ready" {
 		t.Errorf("output %q: its input has ended", got)
 	}
 }
@@ -137,7 +138,7 @@ func TestNetworkOfPeer(t *testing.T) {
 		return spec
 	}
 	for _, name := range []string{"task", "task-" + first.AllocID} {
-		if got, want := output(t, d, join(first.AllocID, name)), read(t, first.Stdout); got != want {
+		if got, want := output(t, d, join(first.AllocID, name)), drivertest.Said(t, first.Stdout); got != want {
 			t.Errorf("by %s: network %q, want %q", name, got, want)
 		}
 	}

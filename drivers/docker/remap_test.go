@@ -106,7 +106,7 @@ func TestRemapped(t *testing.T) {
 			h := start(t, d, spec)
 			ready(t, spec)
 			want := tt.status + "644 0:0\n" + testImage + "644 1000:1001\nanew\n"
-			if got := read(t, spec.Stdout); !strings.HasPrefix(got, want) || !strings.Contains(got, "read-only file system") {
+			if got := drivertest.Said(t, spec.Stdout); !strings.HasPrefix(got, want) || !strings.Contains(got, "read-only file system") {
 				t.Errorf("the task sees %q, want %q", got, want)
 			}
 			if user, first, count := hostUser(t, h.PID); user != first+tt.uid || first < 0x7000_0000 || count != 65536 {
@@ -240,8 +240,8 @@ func TestRemapModes(t *testing.T) {
 			if user, _, _ := hostUser(t, h.PID); (user == 0) != (tt.want == "0") {
 				t.Errorf("it is the host's user %d", user)
 			}
-			if _, devices := tt.config["devices"]; devices && !strings.HasPrefix(read(t, spec.Stdout), "open\n") {
-				t.Errorf("the device: %s", read(t, spec.Stdout))
+			if _, devices := tt.config["devices"]; devices && !strings.HasPrefix(drivertest.Said(t, spec.Stdout), "open\n") {
+				t.Errorf("the device: %s", drivertest.Said(t, spec.Stdout))
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/docker"
+	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -199,7 +200,7 @@ func TestKeptVolumes(t *testing.T) {
 		if err := d.Remove(testContext(t), h); err != nil {
 			t.Error(err)
 		}
-		return read(t, spec.Stdout)
+		return drivertest.Said(t, spec.Stdout)
 	}
 	cut := filepath.Join(shared.Layout().Data, "volumes", "named", "app-data", "new", "half") // filled by an agent that died
 	put(t, cut, "x")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/drivers/output"
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -48,7 +49,7 @@ func Run(t *testing.T, h Harness) {
 		rule func(*suite)
 	}{
 		{"a task's exit code is told to all who wait", (*suite).exitCodes},
-		{"output is appended to the task's file", (*suite).output},
+		{"output is appended to the task's log", (*suite).output},
 		{"starting a known ID gives the same task", (*suite).startTwice},
 		{"stop ends a task, and an ended one is no error", (*suite).stop},
 		{"remove frees a running task, and twice is no error", (*suite).remove},
@@ -76,19 +77,24 @@ func Spec(t testing.TB, config map[string]any) *drivers.TaskSpec {
 			Local: filepath.Join(root, "task", "local"), Secrets: filepath.Join(root, "task", "secrets"),
 		},
 		Resources: drivers.Resources{CPUMHz: 100, MemoryBytes: 64 << 20},
-		Stdout:    filepath.Join(root, "stdout"), Stderr: filepath.Join(root, "stderr"),
+		Stdout:    drivers.Output{Root: root, Path: "stdout"}, Stderr: drivers.Output{Root: root, Path: "stderr"},
 	}
 	for _, dir := range []string{spec.Dir.Alloc, spec.Dir.Local, spec.Dir.Secrets} {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{spec.Stdout, spec.Stderr} {
-		if err := os.WriteFile(file, nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return spec
+}
+
+// Said returns what is kept of an output.
+func Said(t testing.TB, o drivers.Output) string {
+	t.Helper()
+	data, err := output.Read(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func (s *suite) spec(config map[string]any) *drivers.TaskSpec {
@@ -157,13 +163,12 @@ func (s *suite) exitCodes() {
 
 func (s *suite) output() {
 	spec := s.spec(s.Print("hello from the task"))
-	if err := os.WriteFile(spec.Stdout, []byte("before "), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(spec.Stdout.Root, spec.Stdout.Path+".0"), []byte("before "), 0o666); err != nil {
 		s.t.Fatal(err)
 	}
 	s.wait(s.start(spec))
-	got, err := os.ReadFile(spec.Stdout)
-	if want := "before hello from the task"; err != nil || string(got) != want {
-		s.t.Errorf("output is %q, %v; want %q", got, err, want)
+	if got, want := Said(s.t, spec.Stdout), "before hello from the task"; got != want {
+		s.t.Errorf("output is %q; want %q", got, want)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestRemapped(t *testing.T) {
 			own(t, spec)
 			h := containertest.Start(t, d, spec)
 			containertest.Ready(t, spec)
-			said := containertest.Read(t, spec.Stdout)
+			said := drivertest.Said(t, spec.Stdout)
 			if !strings.HasPrefix(said, fmt.Sprintf("Uid: %[1]d %[1]d %[1]d %[1]d\n755 0:0\n", want)) || !strings.Contains(said, "open /usr/d: read-only file system") {
 				t.Errorf("the task sees %q", said)
 			}

@@ -6,7 +6,8 @@
 //		return 0
 //	})
 //
-// Such a task does not outlive the agent: one that ran when the agent ended is lost.
+// Such a task does not outlive the agent: one that ran when the agent ended is lost. What is to
+// be in its logs it writes itself, with package output.
 package function
 
 import (

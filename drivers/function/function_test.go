@@ -2,12 +2,13 @@ package function_test
 
 import (
 	"context"
-	"os"
+	"io"
 	"testing"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/function"
+	"github.com/nomadish/nomadish/drivers/output"
 )
 
 // The driver keeps the contract within one process: New gives the same driver each time.
@@ -18,12 +19,12 @@ func TestContract(t *testing.T) {
 			<-ctx.Done()
 			return 143
 		case c["print"] != nil:
-			f, err := os.OpenFile(task.Stdout, os.O_APPEND|os.O_WRONLY, 0)
+			log, err := output.Open(task.Stdout)
 			if err != nil {
 				return 1
 			}
-			defer f.Close()
-			if _, err := f.WriteString(c["print"].(string)); err != nil {
+			defer log.Close()
+			if _, err := io.WriteString(log, c["print"].(string)); err != nil {
 				return 1
 			}
 			return 0

@@ -11,13 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nomadish/nomadish/drivers"
-
+	"github.com/nomadish/nomadish/drivers/output"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
@@ -73,7 +72,7 @@ func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Ha
 		ExitErr: o.String("exit_err_msg"), KillAfter: o.Duration("kill_after"), SignalErr: o.String("signal_error"),
 	}
 	startErr, recoverable, block := o.String("start_error"), o.Bool("start_error_recoverable"), o.Duration("start_block_for")
-	out := output{text: o.String("stdout_string"), times: int(o.Int("stdout_repeat")), every: o.Duration("stdout_repeat_duration")}
+	said := speech{text: o.String("stdout_string"), times: int(o.Int("stdout_repeat")), every: o.Duration("stdout_repeat_duration")}
 	if err := o.Err(); err != nil {
 		return nil, err
 	}
@@ -93,10 +92,10 @@ func (d *Driver) Start(ctx context.Context, spec *drivers.TaskSpec) (*drivers.Ha
 		return nil, errors.New(startErr)
 	}
 	p.Start = d.now()
-	return d.begin(spec, p, out)
+	return d.begin(spec, p, said)
 }
 
-func (d *Driver) begin(spec *drivers.TaskSpec, p plan, out output) (*drivers.Handle, error) {
+func (d *Driver) begin(spec *drivers.TaskSpec, p plan, said speech) (*drivers.Handle, error) {
 	state, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("task %s: %w", spec.ID, err)
@@ -111,13 +110,13 @@ func (d *Driver) begin(spec *drivers.TaskSpec, p plan, out output) (*drivers.Han
 		plan: p, ended: make(chan struct{}), quit: quit,
 		handle: &drivers.Handle{ID: spec.ID, Driver: Name, State: state},
 	}
-	if out.text != "" {
-		file, err := os.OpenFile(spec.Stdout, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if said.text != "" {
+		log, err := output.Open(spec.Stdout)
 		if err != nil {
 			quit()
 			return nil, fmt.Errorf("task %s: %w", spec.ID, err)
 		}
-		t.writer.Go(func() { out.write(writing, file) })
+		t.writer.Go(func() { said.write(writing, log) })
 	}
 	d.tasks[spec.ID] = t
 	return t.handle, nil
@@ -235,21 +234,21 @@ func (d *Driver) task(h *drivers.Handle) (*task, error) {
 	return nil, fmt.Errorf("task %s: %w", h.ID, drivers.ErrTaskLost)
 }
 
-// output is what a task writes: a text once, and times more with a pause before each.
-type output struct {
+// speech is what a task writes: a text once, and times more with a pause before each.
+type speech struct {
 	text  string
 	times int
 	every time.Duration
 }
 
-func (o output) write(ctx context.Context, w io.WriteCloser) {
+func (s speech) write(ctx context.Context, w io.WriteCloser) {
 	defer w.Close()
-	for i := range o.times + 1 {
-		if i > 0 && lifecycle.Sleep(ctx, o.every) != nil {
+	for i := range s.times + 1 {
+		if i > 0 && lifecycle.Sleep(ctx, s.every) != nil {
 			return
 		}
-		if _, err := io.Copy(w, strings.NewReader(o.text)); err != nil {
-			return // the disk is full or the directory gone: a task's own output has nobody to tell
+		if _, err := io.Copy(w, strings.NewReader(s.text)); err != nil {
+			return
 		}
 	}
 }

@@ -121,7 +121,7 @@ func TestGracefulShutdown(t *testing.T) {
 	if exit := containertest.Wait(t, d, h); !exit.Successful() {
 		t.Errorf("exit %+v", exit)
 	}
-	if got := containertest.Read(t, spec.Stdout); got != "readypowered down\n" {
+	if got := drivertest.Said(t, spec.Stdout); got != "readypowered down\n" {
 		t.Errorf("output %q", got)
 	}
 }
@@ -175,7 +175,7 @@ func TestRealMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if exit := containertest.Wait(t, d, h); !exit.Successful() {
-		t.Errorf("exit %+v\n%s%s", exit, containertest.Read(t, spec.Stdout), containertest.Read(t, spec.Stderr))
+		t.Errorf("exit %+v\n%s%s", exit, drivertest.Said(t, spec.Stdout), drivertest.Said(t, spec.Stderr))
 	}
 }
 

@@ -139,11 +139,8 @@ func TestKilledSupervisorLeavesNoTaskBehind(t *testing.T) {
 			h := start(t, d, spec)
 			child := 0
 			eventually(t, "the task's child", func() bool {
-				data, err := os.ReadFile(spec.Stdout)
-				if err != nil {
-					t.Fatal(err)
-				}
-				child, err = strconv.Atoi(strings.TrimSpace(string(data)))
+				var err error
+				child, err = strconv.Atoi(strings.TrimSpace(drivertest.Said(t, spec.Stdout)))
 				return err == nil
 			})
 			if err := syscall.Kill(parent(t, h.PID), syscall.SIGKILL); err != nil {

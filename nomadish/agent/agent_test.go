@@ -17,6 +17,7 @@ import (
 	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/function"
+	"github.com/nomadish/nomadish/drivers/output"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/agent"
 	"github.com/nomadish/nomadish/nomadish/api"
@@ -74,7 +75,12 @@ func TestNodeOverTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config(t, func(_ context.Context, task *drivers.TaskSpec) int {
-		if err := os.WriteFile(task.Stdout, []byte("written on the node"), 0o600); err != nil {
+		log, err := output.Open(task.Stdout)
+		if err != nil {
+			return 1
+		}
+		defer log.Close()
+		if _, err := io.WriteString(log, "written on the node"); err != nil {
 			return 1
 		}
 		return 0

@@ -3,13 +3,11 @@ package hooks
 
 import (
 	"github.com/nomadish/nomadish/client/artifact"
-	"github.com/nomadish/nomadish/client/logs"
 	"github.com/nomadish/nomadish/client/task"
 )
 
 // Config is what the hooks work with.
 type Config struct {
-	Collector    *logs.Collector
 	Region       string
 	CgroupParent string   // of the tasks' control groups
 	Networks     Networks // for tasks of their own; nil: this node makes none
@@ -30,6 +28,6 @@ func All(cfg Config) task.Pipeline {
 		artifacts{fetcher: cfg.Artifacts},
 		payload{},
 		resources{cgroupParent: cfg.CgroupParent, groups: findGroups()},
-		capture{collector: cfg.Collector},
+		capture{},
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/client/artifact"
-	"github.com/nomadish/nomadish/client/logs"
 	"github.com/nomadish/nomadish/client/task"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/mock"
@@ -61,15 +60,11 @@ func newTestFetcher() (*artifact.Fetcher, error) {
 
 func pipeline(t testing.TB) task.Pipeline {
 	t.Helper()
-	c, err := logs.New(logs.Config{Dir: filepath.Join(t.TempDir(), "spool")})
-	if err != nil {
-		t.Fatal(err)
-	}
 	f, err := newTestFetcher()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return All(Config{Collector: c, Artifacts: f, Region: "global", CgroupParent: "nomadish-test"})
+	return All(Config{Artifacts: f, Region: "global", CgroupParent: "nomadish-test"})
 }
 
 // prepare runs all hooks and frees what they made when the test ends.
@@ -267,6 +262,7 @@ func TestPayload(t *testing.T) {
 
 func TestResourcesAndOutput(t *testing.T) {
 	s := newSetup(t)
+	s.Task.LogConfig = &nomadish.LogConfig{MaxFiles: nomadish.Ptr(2), MaxFileSizeMB: nomadish.Ptr(3)}
 	if err := prepare(t, s); err != nil {
 		t.Fatal(err)
 	}
@@ -274,8 +270,11 @@ func TestResourcesAndOutput(t *testing.T) {
 	if r.CPUMHz != 500 || r.TotalMHz != 4000 || r.MemoryBytes != 256<<20 || r.Limit() != 512<<20 {
 		t.Errorf("got %+v", r)
 	}
-	for _, path := range []string{s.Spec.Stdout, s.Spec.Stderr} {
-		if _, err := os.Stat(path); err != nil {
+	for kind, o := range map[string]drivers.Output{"stdout": s.Spec.Stdout, "stderr": s.Spec.Stderr} {
+		if want := (drivers.Output{Root: s.Root, Path: "alloc/logs/web." + kind, MaxFiles: 2, MaxFileSize: 3 << 20}); o != want {
+			t.Errorf("%s: got %+v, want %+v", kind, o, want)
+		}
+		if _, err := os.Stat(filepath.Join(o.Root, o.Path+".0")); err != nil {
 			t.Error(err)
 		}
 	}

@@ -55,9 +55,9 @@ func Wait(t testing.TB, d drivers.Driver, h *drivers.Handle) drivers.Exit {
 func Output(t testing.TB, d drivers.Driver, spec *drivers.TaskSpec) string {
 	t.Helper()
 	if exit := Wait(t, d, Start(t, d, spec)); !exit.Successful() {
-		t.Fatalf("the task ended with %+v\n%s%s", exit, Read(t, spec.Stdout), Read(t, spec.Stderr))
+		t.Fatalf("the task ended with %+v\n%s%s", exit, drivertest.Said(t, spec.Stdout), drivertest.Said(t, spec.Stderr))
 	}
-	return Read(t, spec.Stdout)
+	return drivertest.Said(t, spec.Stdout)
 }
 
 // Ending is what Wait gave.
@@ -80,7 +80,7 @@ func Waiting(t testing.TB, d drivers.Driver, h *drivers.Handle) <-chan Ending {
 // Ready waits until the task has said that it is ready.
 func Ready(t testing.TB, spec *drivers.TaskSpec) {
 	t.Helper()
-	Eventually(t, "the task is ready", func() bool { return strings.Contains(Read(t, spec.Stdout), "ready") })
+	Eventually(t, "the task is ready", func() bool { return strings.Contains(drivertest.Said(t, spec.Stdout), "ready") })
 }
 
 // Eventually waits for a condition.

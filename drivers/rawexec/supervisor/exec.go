@@ -142,7 +142,7 @@ func (e *execution) end() {
 		}
 	}
 	if err := errors.Join(err, e.removeGroup()); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: command %d beside %s: %v\n", time.Now().Format(time.RFC3339), e.record.PID, e.record.ID, err)
+		complain(e.record.ID, fmt.Errorf("command %d: %w", e.record.PID, err))
 	}
 }
 

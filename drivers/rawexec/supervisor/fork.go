@@ -21,24 +21,14 @@ import (
 )
 
 // fork starts the program in a session, and in a cgroup where there is one.
-func (s *server) fork(l *Launch) (int, error) {
-	null, err := os.Open(os.DevNull)
+func (s *server) fork(l *Launch, out pipes) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer null.Close()
-	out, err := openOutput(l.Stdout)
-	if err != nil {
-		return 0, err
-	}
-	defer out.Close()
-	errOut, err := openOutput(l.Stderr)
-	if err != nil {
-		return 0, err
-	}
-	defer errOut.Close()
 	attr := l.attributes()
-	attr.Files = []uintptr{null.Fd(), out.Fd(), errOut.Fd()}
+	attr.Files = append([]uintptr{null.Fd()}, out.files(null)...)
 	var group *cgroup.Group
 	if s.cgroups != nil && l.Cgroup != "" {
 		g := s.cgroups.Group(l.Cgroup)
@@ -146,13 +136,6 @@ func inNetwork(path string, start func() error) error {
 		runtime.UnlockOSThread()
 	}
 	return err
-}
-
-func openOutput(path string) (*os.File, error) {
-	if path == "" {
-		path = os.DevNull
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 }
 
 // notifyChildren sends a signal for children that ended, and one at once for any before.

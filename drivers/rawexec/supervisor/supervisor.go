@@ -23,6 +23,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
+	"github.com/nomadish/nomadish/drivers/output"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,9 +40,9 @@ type Launch struct {
 	Args     []string
 	Env      []string
 	Dir      string
-	User     *User  // nil: the supervisor's own
-	Stdout   string // appended to
-	Stderr   string
+	User     *User // nil: the supervisor's own
+	Stdout   drivers.Output
+	Stderr   drivers.Output
 	Cgroup   string // below each tree's root; empty: none
 	OOMScore int
 	Network  string // path of the network namespace; empty: the supervisor's
@@ -81,12 +82,15 @@ type answer struct {
 type server struct {
 	dir     string
 	cgroups *cgroup.System // nil: none here
+	logs    output.Set
+	pumps   sync.WaitGroup // of the pipes that somebody may still write to
 
 	mu      sync.Mutex // held over fork, so that the reaper finds every child's task
 	tasks   map[string]*task
 	byPID   map[int]*task
 	execs   map[int]*execution // by PID
 	callers int
+	open    int           // pipes that are not at their end
 	changed chan struct{} // poked when a task ended or a caller came or went
 }
 
@@ -94,6 +98,7 @@ type task struct {
 	record Record
 	launch *Launch // nil when it has ended
 	oom    uint64  // kills counted in its cgroup before it started
+	output pipes
 	ended  chan struct{}
 }
 
@@ -139,6 +144,7 @@ func Serve(ctx context.Context, dir string, ready func()) error {
 func (s *server) run(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
+	defer s.pumps.Wait()
 	defer work.Wait()
 	defer cancel()
 	defer listener.Close()
@@ -192,7 +198,7 @@ func (s *server) poke() {
 func (s *server) busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.callers > 0 || len(s.byPID) > 0
+	return s.callers > 0 || len(s.byPID) > 0 || s.open > 0
 }
 
 // load reads the records of tasks that ended under an earlier supervisor.
@@ -219,7 +225,7 @@ func (s *server) serve(ctx context.Context, conn net.Conn) {
 	}
 	switch {
 	case req.Start != nil:
-		r, err := s.start(req.Start)
+		r, err := s.start(ctx, req.Start)
 		ans = answer{Record: r}
 		if err != nil {
 			ans.Error = err.Error()
@@ -265,7 +271,7 @@ func hangUp(conn net.Conn) <-chan struct{} {
 }
 
 // start starts a task, or returns the record of one that was started before.
-func (s *server) start(l *Launch) (*Record, error) {
+func (s *server) start(ctx context.Context, l *Launch) (*Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tasks[l.ID]; t != nil {
@@ -279,11 +285,16 @@ func (s *server) start(l *Launch) (*Record, error) {
 			return nil, err
 		}
 	}
-	pid, err := s.fork(l)
+	out, err := s.pipes(l)
 	if err != nil {
 		return nil, err
 	}
-	t.record.PID = pid
+	pid, err := s.fork(l, out)
+	if err != nil {
+		return nil, errors.Join(err, out.close())
+	}
+	s.pump(ctx, l.ID, out)
+	t.record.PID, t.output = pid, out
 	if t.record.Ticks, err = StartTicks(pid); err == nil {
 		err = save(s.dir, &t.record)
 	}
@@ -329,8 +340,11 @@ func exitOf(status syscall.WaitStatus) *drivers.Exit {
 	return exit
 }
 
+// finish writes down how a task ended, when all that it had said until then is in its log.
 func (s *server) finish(t *task, status syscall.WaitStatus) {
 	exit := exitOf(status)
+	t.output.drain(t.record.ID)
+	t.output = pipes{}
 	if s.cgroups != nil && t.record.Cgroup != "" {
 		g := s.cgroups.Group(t.record.Cgroup)
 		if n, err := g.OOMKills(); err == nil && n > t.oom {
@@ -342,7 +356,7 @@ func (s *server) finish(t *task, status syscall.WaitStatus) {
 	}
 	t.record.Exit, t.launch = exit, nil
 	if err := save(s.dir, &t.record); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: exit %d of %s is not recorded: %v\n", time.Now().Format(time.RFC3339), exit.Code, t.record.ID, err)
+		complain(t.record.ID, fmt.Errorf("exit %d is not recorded: %w", exit.Code, err))
 	}
 	close(t.ended)
 	s.poke()

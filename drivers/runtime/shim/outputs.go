@@ -4,20 +4,23 @@ package shim
 
 import (
 	"context"
-	"os"
-	"path/filepath"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
+
+	"github.com/nomadish/nomadish/drivers/output"
 )
 
 // drainTimeout bounds how long an end waits for its output; a process that left the
 // container's namespaces may hold on to it.
 const drainTimeout = time.Second
 
-// service is containerd's task service, watched for where containers write their output.
+// service is containerd's task service, which writes what containers say into their logs.
 type service struct {
 	taskapi.TTRPCTaskService
 	out *outputs
@@ -29,10 +32,18 @@ func (s service) RegisterTTRPC(server *ttrpc.Server) error {
 	return nil
 }
 
-// Create makes a container and remembers its output files.
+// Create makes a container whose outputs are pipes to their logs.
 func (s service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
-	s.out.set(r.ID, r.Stdout, r.Stderr)
-	return s.TTRPCTaskService.Create(ctx, r)
+	pipes, err := s.out.open(&r.Stdout, &r.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.TTRPCTaskService.Create(ctx, r)
+	if err != nil {
+		return nil, errors.Join(err, closeAll(pipes))
+	}
+	s.out.pump(context.WithoutCancel(ctx), r.ID, pipes)
+	return resp, nil
 }
 
 // Delete removes a container, or a command run inside one.
@@ -43,60 +54,80 @@ func (s service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi
 	return s.TTRPCTaskService.Delete(ctx, r)
 }
 
-// outputs knows the output files of the shim's containers.
+// outputs writes the logs of the shim's containers.
 type outputs struct {
+	logs output.Set
+
 	mu    sync.Mutex
-	files map[string][]string
+	ended map[string]<-chan struct{} // by container: closed when all that it says is in its logs
 }
 
-func (o *outputs) set(id string, files ...string) {
+// open puts pipes in the place of addresses of logs.
+func (o *outputs) open(streams ...*string) (pipes []*output.Pipe, err error) {
+	for _, s := range streams {
+		to, ours, err := output.Parse(*s)
+		if err == nil && !ours {
+			continue // nothing, or /dev/null
+		}
+		var p *output.Pipe
+		if err == nil {
+			p, err = o.logs.Pipe(to)
+		}
+		if err != nil {
+			return nil, errors.Join(err, closeAll(pipes))
+		}
+		pipes = append(pipes, p)
+		*s = fmt.Sprintf("/proc/self/fd/%d", p.Writer.Fd()) // which containerd's code takes for a fifo
+	}
+	return pipes, nil
+}
+
+func closeAll(pipes []*output.Pipe) (err error) {
+	for _, p := range pipes {
+		err = errors.Join(err, p.Close())
+	}
+	return err
+}
+
+// pump moves what comes through a container's pipes into its logs. It ends with the container, or
+// with the shim.
+func (o *outputs) pump(ctx context.Context, id string, pipes []*output.Pipe) {
+	var work sync.WaitGroup
+	for _, p := range pipes {
+		work.Go(func() {
+			if err := errors.Join(p.Writer.Close(), p.Run(ctx)); err != nil {
+				log.G(ctx).WithError(err).Error("output of " + id)
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(ended)
+	}()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.files[id] = files
+	o.ended[id] = ended
 }
 
 func (o *outputs) forget(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.files, id)
+	delete(o.ended, id)
 }
 
-// drain returns when the shim has closed the container's output files: then all that was
-// written is in them.
+// drain returns when all that a container has said is in its logs.
 func (o *outputs) drain(id string) {
 	o.mu.Lock()
-	files := o.files[id]
+	ended := o.ended[id]
 	o.mu.Unlock()
-	for end := time.Now().Add(drainTimeout); anyOpen(files) && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+	if ended == nil {
+		return
 	}
-}
-
-// anyOpen says whether this process has one of the files open.
-func anyOpen(files []string) bool {
-	var want []os.FileInfo
-	for _, f := range files {
-		if info, err := os.Stat(f); f != "" && err == nil && info.Mode().IsRegular() {
-			want = append(want, info)
-		}
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+	case <-timeout.C:
 	}
-	if len(want) == 0 {
-		return false
-	}
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return false
-	}
-	for _, fd := range fds {
-		have, err := os.Stat(filepath.Join("/proc/self/fd", fd.Name()))
-		if err != nil {
-			continue
-		}
-		for _, w := range want {
-			if os.SameFile(have, w) {
-				return true
-			}
-		}
-	}
-	return false
 }
