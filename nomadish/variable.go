@@ -87,6 +87,20 @@ func (v *SealedVariable) Bound() []byte {
 	return binary.BigEndian.AppendUint64(b, v.Base)
 }
 
+// VariableConflict is the error of a write that came too late: the variable is not what the
+// writer thought, or is locked by somebody else.
+type VariableConflict struct {
+	Reason  string
+	Current *Variable // as it is, with items if the writer may read them; only its name if there is none
+}
+
+func (e *VariableConflict) Error() string {
+	return fmt.Sprintf("variable %q: %s", e.Current.Path, e.Reason)
+}
+
+// Unwrap says that it is a conflict.
+func (e *VariableConflict) Unwrap() error { return &Error{Kind: KindConflict, Message: e.Error()} }
+
 // Holds says whether id is that of the variable's lock.
 func (v *VariableMetadata) Holds(id string) bool { return v.Lock != nil && id != "" && v.Lock.ID == id }
 
@@ -99,16 +113,14 @@ func (v VariableItems) Size() int {
 	return n
 }
 
-// Validate checks what somebody wants to store as a variable. A lock needs no items.
+// Validate checks what somebody wants to store as a variable. It may be without items: a
+// variable that only serves as a lock has none.
 func (v *Variable) Validate() error {
 	if err := CheckVariablePath(v.Path); err != nil {
 		return err
 	}
 	if v.Namespace == "" || v.Namespace == "*" {
 		return Errorf(KindInvalid, "variable needs a namespace: %q is none", v.Namespace)
-	}
-	if v.Lock == nil && len(v.Items) == 0 {
-		return Errorf(KindInvalid, "variable missing required Items object")
 	}
 	if n := v.Items.Size(); n > MaxVariableSize {
 		return Errorf(KindInvalid, "variable's items take %d bytes, more than the limit of %d", n, MaxVariableSize)

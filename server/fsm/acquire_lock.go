@@ -36,8 +36,8 @@ func (c *AcquireLock) Apply(w *state.Writer) (any, error) {
 		*next = *old
 	}
 	if c.Items != nil {
-		if c.Base != modifyIndex(old) {
-			return &VariableResult{Refused: RefusedBase, Variable: old}, nil
+		if !fresh(w, c.Items, c.Base, old) {
+			return &VariableResult{Refused: RefusedSeal, Variable: old}, nil
 		}
 		next.Items, next.Base = c.Items, c.Base
 	}

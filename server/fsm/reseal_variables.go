@@ -9,8 +9,8 @@ import (
 // another key.
 type ResealVariables struct{ Rows []ResealedVariable }
 
-// ResealedVariable is a variable with its items sealed anew. If it was changed meanwhile, it
-// is left alone.
+// ResealedVariable is a variable with its items sealed anew. If it was changed meanwhile, or
+// the key is not in use any more, it is left alone.
 type ResealedVariable struct {
 	Namespace   string
 	Path        string
@@ -25,7 +25,7 @@ func (*ResealVariables) Kind() Kind { return KindResealVariables }
 func (c *ResealVariables) Apply(w *state.Writer) (any, error) {
 	for _, row := range c.Rows {
 		old, err := w.Variable(nil, row.Namespace, row.Path)
-		if err != nil || old.ModifyIndex != row.ModifyIndex || old.Items == nil || row.Items == nil {
+		if err != nil || old.Items == nil || row.Items == nil || old.ModifyIndex != row.ModifyIndex || w.CheckRootKey(row.Items.KeyID) != nil {
 			continue
 		}
 		if err := w.ResealVariable(row.Namespace, row.Path, row.Items); err != nil {

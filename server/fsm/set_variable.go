@@ -13,7 +13,7 @@ const (
 	NotRefused    Refusal = iota
 	RefusedCheck          // the variable is not at the index that was asked for
 	RefusedLocked         // somebody else holds its lock, or nobody holds the lock that was named
-	RefusedBase           // it was changed after the items were sealed: they have to be sealed again
+	RefusedSeal           // the items have to be sealed again: the variable, or the active root key, has changed
 )
 
 // VariableResult is what became of a command on a variable.
@@ -47,8 +47,8 @@ func (c *SetVariable) Apply(w *state.Writer) (any, error) {
 	if refused := refusal(old, c.CheckIndex, c.LockID); refused != NotRefused {
 		return &VariableResult{Refused: refused, Variable: old}, nil
 	}
-	if c.Base != modifyIndex(old) {
-		return &VariableResult{Refused: RefusedBase, Variable: old}, nil
+	if !fresh(w, c.Items, c.Base, old) {
+		return &VariableResult{Refused: RefusedSeal, Variable: old}, nil
 	}
 	next := &nomadish.SealedVariable{VariableMetadata: nomadish.VariableMetadata{Namespace: c.Namespace, Path: c.Path}}
 	if old != nil {
@@ -79,6 +79,11 @@ func refusal(v *nomadish.SealedVariable, check *uint64, lockID string) Refusal {
 		return RefusedLocked
 	}
 	return NotRefused
+}
+
+// fresh says whether items were sealed for the variable as it is now, with a key that is in use.
+func fresh(w *state.Writer, items *nomadish.Sealed, base uint64, v *nomadish.SealedVariable) bool {
+	return base == modifyIndex(v) && w.CheckRootKey(items.KeyID) == nil
 }
 
 func modifyIndex(v *nomadish.SealedVariable) uint64 {

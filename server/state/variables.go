@@ -105,3 +105,13 @@ func (w *Writer) DeleteVariable(namespace, path string) error {
 	}
 	return remove(w.txn, variables, key)
 }
+
+// variablesUse says whether a variable is sealed with a root key.
+func variablesUse(r Reader, keyID string) bool {
+	for v := range list(r, nil, variables, indexID+withPrefix, nil) {
+		if v.Items != nil && v.Items.KeyID == keyID {
+			return true
+		}
+	}
+	return false
+}
