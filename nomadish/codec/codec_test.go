@@ -25,6 +25,8 @@ func roots() []codectest.Value {
 		new(nomadish.JobSummary), new(nomadish.NodePool), new(nomadish.Namespace), new(nomadish.SchedulerConfiguration),
 		new(nomadish.NodeAllocations), new(nomadish.NodeLease), new(nomadish.JobScalingEvents),
 		new(nomadish.SealedVariable), new(nomadish.VariableContent),
+		new(nomadish.ACLPolicy), new(nomadish.ACLRole), new(nomadish.ACLToken), new(nomadish.OneTimeToken),
+		new(nomadish.ACLAuthMethod), new(nomadish.ACLBindingRule), new(nomadish.QuotaSpec),
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -35,6 +35,25 @@ const (
 	KindPutIdentityKey        Kind = 19
 	KindTagJobVersion         Kind = 20
 	KindScaleJob              Kind = 21
+	KindUpsertACLPolicies     Kind = 22
+	KindDeleteACLPolicies     Kind = 23
+	KindUpsertACLRoles        Kind = 24
+	KindDeleteACLRoles        Kind = 25
+	KindUpsertACLTokens       Kind = 26
+	KindDeleteACLTokens       Kind = 27
+	KindBootstrapACL          Kind = 28
+	KindPutOneTimeToken       Kind = 29
+	KindExchangeOneTimeToken  Kind = 30
+	KindExpireACL             Kind = 31
+	KindUpsertACLAuthMethods  Kind = 32
+	KindDeleteACLAuthMethods  Kind = 33
+	KindUpsertACLBindingRules Kind = 34
+	KindDeleteACLBindingRules Kind = 35
+	KindResealACL             Kind = 36
+	KindUpsertNamespaces      Kind = 40
+	KindDeleteNamespaces      Kind = 41
+	KindUpsertQuotas          Kind = 42
+	KindDeleteQuotas          Kind = 43
 
 	KindSetVariable     Kind = 50
 	KindDeleteVariable  Kind = 51
@@ -100,6 +119,25 @@ var kinds = map[Kind]kindInfo{
 	KindPutIdentityKey:        {"PutIdentityKey", 1, func() command { return new(PutIdentityKey) }, nil},
 	KindTagJobVersion:         {"TagJobVersion", 1, func() command { return new(TagJobVersion) }, nil},
 	KindScaleJob:              {"ScaleJob", 1, func() command { return new(ScaleJob) }, func() value { return new(RegisterJobResult) }},
+	KindUpsertACLPolicies:     {"UpsertACLPolicies", 1, func() command { return new(UpsertACLPolicies) }, nil},
+	KindDeleteACLPolicies:     {"DeleteACLPolicies", 1, func() command { return new(DeleteACLPolicies) }, nil},
+	KindUpsertACLRoles:        {"UpsertACLRoles", 1, func() command { return new(UpsertACLRoles) }, nil},
+	KindDeleteACLRoles:        {"DeleteACLRoles", 1, func() command { return new(DeleteACLRoles) }, nil},
+	KindUpsertACLTokens:       {"UpsertACLTokens", 1, func() command { return new(UpsertACLTokens) }, nil},
+	KindDeleteACLTokens:       {"DeleteACLTokens", 1, func() command { return new(DeleteACLTokens) }, nil},
+	KindBootstrapACL:          {"BootstrapACL", 1, func() command { return new(BootstrapACL) }, nil},
+	KindPutOneTimeToken:       {"PutOneTimeToken", 1, func() command { return new(PutOneTimeToken) }, nil},
+	KindExchangeOneTimeToken:  {"ExchangeOneTimeToken", 1, func() command { return new(ExchangeOneTimeToken) }, nil},
+	KindExpireACL:             {"ExpireACL", 1, func() command { return new(ExpireACL) }, nil},
+	KindUpsertACLAuthMethods:  {"UpsertACLAuthMethods", 1, func() command { return new(UpsertACLAuthMethods) }, nil},
+	KindDeleteACLAuthMethods:  {"DeleteACLAuthMethods", 1, func() command { return new(DeleteACLAuthMethods) }, nil},
+	KindUpsertACLBindingRules: {"UpsertACLBindingRules", 1, func() command { return new(UpsertACLBindingRules) }, nil},
+	KindDeleteACLBindingRules: {"DeleteACLBindingRules", 1, func() command { return new(DeleteACLBindingRules) }, nil},
+	KindResealACL:             {"ResealACL", 1, func() command { return new(ResealACL) }, nil},
+	KindUpsertNamespaces:      {"UpsertNamespaces", 1, func() command { return new(UpsertNamespaces) }, nil},
+	KindDeleteNamespaces:      {"DeleteNamespaces", 1, func() command { return new(DeleteNamespaces) }, nil},
+	KindUpsertQuotas:          {"UpsertQuotas", 1, func() command { return new(UpsertQuotas) }, nil},
+	KindDeleteQuotas:          {"DeleteQuotas", 1, func() command { return new(DeleteQuotas) }, nil},
 	KindAddRootKey:            {"AddRootKey", 1, func() command { return new(AddRootKey) }, nil},
 	KindChangeRootKey:         {"ChangeRootKey", 1, func() command { return new(ChangeRootKey) }, nil},
 	KindDeleteRootKey:         {"DeleteRootKey", 1, func() command { return new(DeleteRootKey) }, nil},

@@ -52,6 +52,18 @@ func TestKinds(t *testing.T) {
 			t.Errorf("kind %d is %s, want %s", i+1, got, name)
 		}
 	}
+	later := map[Kind]string{
+		22: "UpsertACLPolicies", 23: "DeleteACLPolicies", 24: "UpsertACLRoles", 25: "DeleteACLRoles", 26: "UpsertACLTokens",
+		27: "DeleteACLTokens", 28: "BootstrapACL", 29: "PutOneTimeToken", 30: "ExchangeOneTimeToken", 31: "ExpireACL",
+		32: "UpsertACLAuthMethods", 33: "DeleteACLAuthMethods", 34: "UpsertACLBindingRules", 35: "DeleteACLBindingRules",
+		36: "ResealACL",
+		40: "UpsertNamespaces", 41: "DeleteNamespaces", 42: "UpsertQuotas", 43: "DeleteQuotas",
+	}
+	for kind, name := range later {
+		if got := kind.String(); got != name {
+			t.Errorf("kind %d is %s, want %s", kind, got, name)
+		}
+	}
 	variables := []string{"SetVariable", "DeleteVariable", "AcquireLock", "ReleaseLock", "ExpireLocks", "ResealVariables"}
 	for i, name := range variables {
 		if got := Kind(i + 50).String(); got != name {
