@@ -3,6 +3,7 @@ package hcl1
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -68,10 +69,16 @@ func (b *Body) partial(schema *hcl.BodySchema) (*hcl.BodyContent, *Body, hcl.Dia
 // keys of objects, several.
 func blocks(schema hcl.BlockHeaderSchema, it *item) (hcl.Blocks, hcl.Diagnostics) {
 	outer := hcl.Block{Type: schema.Type, DefRange: it.keys[0].rng, TypeRange: it.keys[0].rng}
-	return labelled(outer, it.keys[1:], it.val, len(schema.LabelNames))
+	return labelled(outer, it.keys[1:], it.val, schema.LabelNames)
 }
 
-func labelled(outer hcl.Block, keys []key, v *value, labels int) (hcl.Blocks, hcl.Diagnostics) {
+// mayLack says that a block's last label may be missing: its name in the schema ends with "?".
+func mayLack(names []string) bool {
+	return len(names) > 0 && strings.HasSuffix(names[len(names)-1], "?")
+}
+
+func labelled(outer hcl.Block, keys []key, v *value, names []string) (hcl.Blocks, hcl.Diagnostics) {
+	labels := len(names)
 	b := outer
 	for len(keys) > 0 && len(b.Labels) < labels {
 		b.Labels = append(slices.Clip(b.Labels), keys[0].name)
@@ -86,7 +93,7 @@ func labelled(outer hcl.Block, keys []key, v *value, labels int) (hcl.Blocks, hc
 	var all hcl.Blocks
 	var diags hcl.Diagnostics
 	add := func(keys []key, v *value) {
-		made, wrong := labelled(b, keys, v, labels)
+		made, wrong := labelled(b, keys, v, names)
 		all, diags = append(all, made...), diags.Extend(wrong)
 	}
 	switch {
@@ -103,7 +110,7 @@ func labelled(outer hcl.Block, keys []key, v *value, labels int) (hcl.Blocks, hc
 		return nil, wrong(v.rng, "%q is a block: { is expected here.", b.Type)
 	case len(b.Labels) < labels && len(v.object.items) == 0:
 		return nil, wrong(v.rng, "A block %q wants a name before its {.", b.Type)
-	case len(b.Labels) < labels:
+	case len(b.Labels) < labels && !(mayLack(names) && v.object.hasValues()):
 		for _, it := range v.object.items {
 			add(it.keys, it.val)
 		}
@@ -112,6 +119,13 @@ func labelled(outer hcl.Block, keys []key, v *value, labels int) (hcl.Blocks, hc
 		return hcl.Blocks{&b}, nil
 	}
 	return all, diags
+}
+
+// hasValues says that something in a body is no block, so that its names are no labels.
+func (b *Body) hasValues() bool {
+	return slices.ContainsFunc(b.items, func(it *item) bool {
+		return it.val.object == nil && (!it.val.isList || !slices.ContainsFunc(it.val.list, func(v *value) bool { return v.object != nil }))
+	})
 }
 
 // attribute is what items of one name say: maps are joined, of anything else the last counts.

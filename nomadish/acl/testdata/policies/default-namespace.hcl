@@ -1,0 +1,2 @@
+namespace { policy = "read" capabilities = ["submit-job"] }
+"node" = { "policy" = "read" }
