@@ -99,7 +99,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	}
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
-	}, s.store, raft, s.leases, s.reaper, s.evals)
+	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
 }
 

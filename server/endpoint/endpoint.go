@@ -37,6 +37,15 @@ type Collector interface {
 	Collect(ctx context.Context) error
 }
 
+// Secrets is the keyring: it seals what the state must not show, and knows workloads by their identities.
+type Secrets interface {
+	Seal(plain, bound []byte) (nomadish.Sealed, error)
+	Open(s nomadish.Sealed, bound []byte) ([]byte, error)
+	// MACs returns the keyed hashes of a secret: store the first, look up with all.
+	MACs(purpose string, data []byte) ([]nomadish.KeyedHash, error)
+	Verify(jwt string) (*nomadish.IdentityClaims, error)
+}
+
 // Config of an Endpoint.
 type Config struct {
 	Region  string                           // default global
@@ -53,16 +62,17 @@ type Endpoint struct {
 	leases    Leases
 	collector Collector
 	scheduler Scheduler
+	keyring   Secrets
 }
 
 // New returns the endpoint of a server.
-func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector, scheduler Scheduler) *Endpoint {
+func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector, scheduler Scheduler, keyring Secrets) *Endpoint {
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler}
+	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler, keyring: keyring}
 }
 
 // propose replicates a command and returns what it made, of type T, and its index.

@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/nomadish/nomadish/server/endpoint"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/leader/evals"
+	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/state"
 )
 
@@ -24,6 +26,9 @@ type world struct {
 	*endpoint.Endpoint
 	t     testing.TB
 	store *state.Store
+
+	// keyring has no keys before its Ready is called.
+	keyring *secrets.Keyring
 
 	mu       sync.Mutex
 	machine  *fsm.FSM
@@ -37,7 +42,12 @@ func newWorld(t testing.TB, cfg endpoint.Config) *world {
 	store := state.New()
 	w := &world{t: t, store: store, machine: fsm.New(store, fsm.Config{})}
 	cfg.Now = func() time.Time { return epoch }
-	w.Endpoint = endpoint.New(cfg, store, w, w, w, evals.New(evals.Config{Now: cfg.Now}, store, w))
+	keyring, err := secrets.New(secrets.Config{Wrappers: []secrets.Wrapper{secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key"))}, Now: cfg.Now}, store, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keyring = keyring
+	w.Endpoint = endpoint.New(cfg, store, w, w, w, evals.New(evals.Config{Now: cfg.Now}, store, w), keyring)
 	w.apply(&fsm.TermStart{Term: 1, ClusterID: nomadish.NewID()})
 	return w
 }
