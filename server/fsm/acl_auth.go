@@ -22,8 +22,18 @@ func (c *UpsertACLAuthMethods) Apply(w *state.Writer) (any, error) {
 		if err := unchanged("auth method", m.Name, m.ModifyIndex, at); err != nil {
 			return err
 		}
-		return w.PutACLAuthMethod(m)
+		return putMethod(w, m)
 	})
+}
+
+// putMethod stores an auth method if its secrets may be sealed as they are.
+func putMethod(w *state.Writer, m *nomadish.ACLAuthMethod) error {
+	if m.Secrets != nil {
+		if err := w.CheckRootKey(m.Secrets.KeyID); err != nil {
+			return err
+		}
+	}
+	return w.PutACLAuthMethod(m)
 }
 
 // DeleteACLAuthMethods removes auth methods by name: all, or none if one does not exist.
@@ -92,7 +102,7 @@ func (c *ResealACL) Apply(w *state.Writer) (any, error) {
 		}
 		next := *old
 		next.Secret, next.SecretHash = t.Secret, t.SecretHash
-		return w.PutACLToken(&next)
+		return putToken(w, &next)
 	})
 	if err != nil {
 		return nil, err
@@ -104,6 +114,6 @@ func (c *ResealACL) Apply(w *state.Writer) (any, error) {
 		}
 		next := *old
 		next.Secrets = m.Secrets
-		return w.PutACLAuthMethod(&next)
+		return putMethod(w, &next)
 	})
 }

@@ -23,8 +23,18 @@ func (c *UpsertACLTokens) Apply(w *state.Writer) (any, error) {
 		if err := unchanged("token", t.AccessorID, t.ModifyIndex, at); err != nil {
 			return err
 		}
-		return w.PutACLToken(t)
+		return putToken(w, t)
 	})
+}
+
+// putToken stores a token if its secret may be sealed as it is.
+func putToken(w *state.Writer, t *nomadish.ACLToken) error {
+	for _, key := range []string{t.Secret.KeyID, t.SecretHash.KeyID} {
+		if err := w.CheckRootKey(key); err != nil {
+			return err
+		}
+	}
+	return w.PutACLToken(t)
 }
 
 // DeleteACLTokens removes tokens by accessor ID: all of them, or none if one does not exist.
@@ -59,7 +69,7 @@ func (c *BootstrapACL) Apply(w *state.Writer) (any, error) {
 	if _, err := w.ACLTokenByAccessor(nil, c.Token.AccessorID); err == nil {
 		return nil, nomadish.Errorf(nomadish.KindConflict, "token %s exists", c.Token.AccessorID)
 	}
-	if err := w.PutACLToken(c.Token); err != nil {
+	if err := putToken(w, c.Token); err != nil {
 		return nil, err
 	}
 	return nil, w.PutACLBootstrap()
@@ -78,6 +88,9 @@ func (c *PutOneTimeToken) Apply(w *state.Writer) (any, error) {
 	}
 	if _, err := w.ACLTokenByAccessor(nil, c.Token.AccessorID); err != nil {
 		return nil, nomadish.Errorf(nomadish.KindDenied, "Permission denied")
+	}
+	if err := w.CheckRootKey(c.Token.SecretHash.KeyID); err != nil {
+		return nil, err
 	}
 	return nil, w.PutOneTimeToken(c.Token)
 }

@@ -44,6 +44,16 @@ func (w *Writer) DeleteACLAuthMethod(name string) error {
 	return removeNamed(w, aclAuthMethods, "ACL auth-method", name)
 }
 
+// aclAuthMethodsUse says whether auth methods need a root key.
+func aclAuthMethodsUse(r Reader, keyID string) bool {
+	for m := range r.ACLAuthMethods(nil) {
+		if m.Secrets != nil && m.Secrets.KeyID == keyID {
+			return true
+		}
+	}
+	return false
+}
+
 var aclBindingRules = newTable[nomadish.ACLBindingRule](25, TableACLBindingRules, func(b *nomadish.ACLBindingRule) ([]byte, error) { return idKey(b.ID) }).
 	by(indexName, func(b *nomadish.ACLBindingRule) ([]byte, error) { return nameHash(b.AuthMethod), nil })
 

@@ -111,6 +111,17 @@ func (w *Writer) DeleteOneTimeToken(token *nomadish.OneTimeToken) error {
 	return remove(w.txn, oneTimeTokens, token.SecretHash.Sum)
 }
 
+// aclTokensUse says whether tokens need a root key. One-time tokens do not: they end before
+// it matters, and whose key is gone can't be exchanged.
+func aclTokensUse(r Reader, keyID string) bool {
+	for t := range list(r, nil, aclTokens, indexID+withPrefix, nil) {
+		if t.Secret.KeyID == keyID || t.SecretHash.KeyID == keyID {
+			return true
+		}
+	}
+	return false
+}
+
 // hashSize is the length of the hash of a secret.
 const hashSize = 32
 
