@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,38 +26,117 @@ const (
 
 // flood measures tasks that write as fast as they can.
 func (b *bench) flood(ctx context.Context) error {
-	return b.with(ctx, "flood", machine.Config{}, func(ctx context.Context, n *machine.Node) error {
-		if err := errors.Join(n.Start(), n.Ready(ctx)); err != nil {
+	for _, driver := range []string{"raw_exec", "exec"} {
+		if err := b.with(ctx, "flood-"+driver, machine.Config{}, func(ctx context.Context, n *machine.Node) error {
+			if err := errors.Join(n.Start(), n.Ready(ctx)); err != nil {
+				return err
+			}
+			var all []flooder
+			for i := range floods {
+				f, err := newFlooder(ctx, n, driver, fmt.Sprintf("flood-%d", i))
+				if err != nil {
+					return err
+				}
+				all = append(all, f)
+			}
+			return b.watchFlood(ctx, n, driver, all)
+		}); err != nil {
 			return err
 		}
-		var allocs []string
-		for i := range floods {
-			job := machine.Job(fmt.Sprintf("flood-%d", i), nomadish.JobTypeService, "raw_exec", machine.Command("/usr/bin/yes"))
-			job.TaskGroups[0].EphemeralDisk.SizeMB = nomadish.Ptr(100)
-			job.TaskGroups[0].Tasks[0].LogConfig = &nomadish.LogConfig{MaxFiles: nomadish.Ptr(floodFiles), MaxFileSizeMB: nomadish.Ptr(floodMB)}
-			if _, err := n.Register(ctx, job); err != nil {
-				return err
-			}
-			if err := runs(ctx, n, *job.ID); err != nil {
-				return err
-			}
-			a, err := n.Allocation(ctx, *job.ID, nomadish.AllocClientRunning)
-			if err != nil {
-				return err
-			}
-			allocs = append(allocs, a.ID)
+	}
+	return nil
+}
+
+// flooder is a task that writes as fast as it can.
+type flooder struct {
+	alloc  string
+	pid    int
+	helper int // that writes its log
+}
+
+func newFlooder(ctx context.Context, n *machine.Node, driver, id string) (f flooder, err error) {
+	job := machine.Job(id, nomadish.JobTypeService, driver, machine.Command("/usr/bin/yes"))
+	job.TaskGroups[0].EphemeralDisk.SizeMB = nomadish.Ptr(100)
+	job.TaskGroups[0].Tasks[0].LogConfig = &nomadish.LogConfig{MaxFiles: nomadish.Ptr(floodFiles), MaxFileSizeMB: nomadish.Ptr(floodMB)}
+	if _, err := n.Register(ctx, job); err != nil {
+		return f, err
+	}
+	if err := runs(ctx, n, id); err != nil {
+		return f, err
+	}
+	a, err := n.Allocation(ctx, id, nomadish.AllocClientRunning)
+	if err != nil {
+		return f, err
+	}
+	f.alloc = a.ID
+	pids, err := n.TaskPIDs(a.ID)
+	if err != nil || len(pids) != 1 {
+		return f, errors.Join(err, fmt.Errorf("allocation %s has the processes %v", a.ID, pids))
+	}
+	f.pid = pids[0]
+	f.helper, err = parent(f.pid)
+	return f, err
+}
+
+// parent is a process's parent.
+func parent(pid int) (id int, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	var state string
+	_, err = fmt.Sscan(string(data[bytes.LastIndex(data, []byte(") "))+2:]), &state, &id)
+	return id, err
+}
+
+// written is how much a task has written so far.
+func (f flooder) written() (int64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", f.pid))
+	if err != nil {
+		return 0, err
+	}
+	var read, wrote int64
+	_, err = fmt.Sscanf(string(data), "rchar: %d\nwchar: %d", &read, &wrote)
+	return wrote, err
+}
+
+// disk is what a task's log takes of the disk.
+func (f flooder) disk(n *machine.Node) (sum int64, err error) {
+	kept, err := filepath.Glob(n.AllocFile(f.alloc, "alloc/logs/*"))
+	for _, path := range kept {
+		if info, err := os.Stat(path); err == nil { // else it has just been removed
+			sum += blocks(info)
 		}
-		return b.watchFlood(ctx, n, allocs)
-	})
+	}
+	return sum, err
+}
+
+// spent is what a flood has made and cost so far.
+type spent struct {
+	written        int64
+	agent, helpers time.Duration
+}
+
+func spentBy(n *machine.Node, all []flooder) (s spent, err error) {
+	for _, f := range all {
+		written, err := f.written()
+		if err != nil {
+			return s, err
+		}
+		cpu, err := machine.CPUTime(f.helper)
+		if err != nil {
+			return s, err
+		}
+		s.written += written
+		s.helpers += cpu
+	}
+	s.agent, err = machine.CPUTime(n.PID())
+	return s, err
 }
 
 // watchFlood watches what the tasks write, and what becomes of it.
-func (b *bench) watchFlood(ctx context.Context, n *machine.Node, allocs []string) error {
-	cpu, err := machine.CPUTime(n.PID())
-	if err != nil {
-		return err
-	}
-	written, _, err := logged(n, allocs)
+func (b *bench) watchFlood(ctx context.Context, n *machine.Node, driver string, all []flooder) error {
+	before, err := spentBy(n, all)
 	if err != nil {
 		return err
 	}
@@ -65,58 +145,33 @@ func (b *bench) watchFlood(ctx context.Context, n *machine.Node, allocs []string
 		if err := wait(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
-		_, disk, err := logged(n, allocs)
+		for _, f := range all {
+			disk, err := f.disk(n)
+			if err != nil {
+				return err
+			}
+			most = max(most, disk)
+		}
+	}
+	took := time.Since(begin).Seconds()
+	after, err := spentBy(n, all)
+	if err != nil {
+		return err
+	}
+	memory := int64(0)
+	for _, f := range all {
+		private, err := machine.PrivateMemory(f.helper)
 		if err != nil {
 			return err
 		}
-		most = max(most, disk)
+		memory = max(memory, private)
 	}
-	took := time.Since(begin)
-	written2, _, err := logged(n, allocs)
-	if err != nil {
-		return err
-	}
-	cpu2, err := machine.CPUTime(n.PID())
-	if err != nil {
-		return err
-	}
-	rss, err := machine.RSS(n.PID())
-	if err != nil {
-		return err
-	}
-	b.atLeast(fmt.Sprintf("log flood, %d tasks: written in all", floods), float64(written2-written)/1e9/took.Seconds(), 0.5, "GB/s")
+	b.atLeast(fmt.Sprintf("log flood, %d tasks of %s: written in all", floods, driver), float64(after.written-before.written)/1e9/took, 0.5, "GB/s")
 	b.add("  disk of a task's log, largest", float64(most)/(1<<20), (floodFiles+1)*floodMB+0.001, "MiB")
-	b.add("  CPU of the agent, of a core", 100*(cpu2-cpu).Seconds()/took.Seconds(), 20, "%")
-	b.add("  memory of the agent", float64(rss)/(1<<20), 0, "MiB")
+	b.add("  CPU of the agent, of a core", 100*(after.agent-before.agent).Seconds()/took, 20, "%")
+	b.add("  CPU of the helpers that write the logs", 100*(after.helpers-before.helpers).Seconds()/took, 0, "%")
+	b.add("  memory of a helper, private, largest", float64(memory)/(1<<20), 8, "MiB")
 	return nil
-}
-
-// logged returns how much the allocations' tasks have written, and what the logs of the one
-// with most take of the disk, with the spool that its output goes to.
-func logged(n *machine.Node, allocs []string) (written, most int64, err error) {
-	for _, id := range allocs {
-		pids, err := n.TaskPIDs(id)
-		if err != nil || len(pids) != 1 {
-			return 0, 0, errors.Join(err, fmt.Errorf("allocation %s has the processes %v", id, pids))
-		}
-		spool, err := os.Stat(fmt.Sprintf("/proc/%d/fd/1", pids[0]))
-		if err != nil {
-			return 0, 0, err
-		}
-		written += spool.Size()
-		disk := blocks(spool)
-		kept, err := filepath.Glob(n.AllocFile(id, "alloc/logs/*"))
-		if err != nil {
-			return 0, 0, err
-		}
-		for _, path := range kept {
-			if info, err := os.Stat(path); err == nil { // else it has just been removed
-				disk += blocks(info)
-			}
-		}
-		most = max(most, disk)
-	}
-	return written, most, nil
 }
 
 // blocks is what a file takes of the disk.
