@@ -85,6 +85,9 @@ func (f *File) Create() error {
 	rand.Read(key) // never fails: crypto/rand ends the program instead
 	defer clear(key)
 	if err := writeSecret(f.path, []byte(base64.StdEncoding.EncodeToString(key)+"\n")); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return f.Check() // somebody else was faster
+		}
 		return fmt.Errorf("wrapping key: %w", err)
 	}
 	return syncDir(dir)

@@ -103,8 +103,9 @@ func New(cfg Config, store *state.Store, raft Proposer) (*Keyring, error) {
 		return nil, err
 	}
 	k := &Keyring{cfg: cfg, store: store, raft: raft, loading: make(chan struct{}, 1)}
-	k.ring = &ring{watch: memdb.NewWatchSet()}
-	store.Reader().RootKeys(k.ring.watch)
+	unread := make(chan struct{})
+	close(unread)
+	k.ring = &ring{watch: memdb.WatchSet{unread: {}}} // the first use reads the state
 	return k, nil
 }
 

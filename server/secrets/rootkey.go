@@ -49,7 +49,8 @@ func newRootKey(algorithm string, now int64) (row *nomadish.RootKey, secret []by
 	if err != nil {
 		return nil, nil, err
 	}
-	row.Signer.Public, row.Signer.Private = public, aead.Seal(nil, nil, private, signerBound(row))
+	row.Signer.Public = public
+	row.Signer.Private = aead.Seal(nil, nil, private, signerBound(row))
 	return row, secret, nil
 }
 
@@ -74,9 +75,16 @@ func generateSigner(algorithm string) (private, public []byte, err error) {
 	return private, public, err
 }
 
-// unwrap makes a root key of its row. An error of a wrapper's is passed on.
+// unwrap makes a root key of its row.
 func unwrap(ctx context.Context, row *nomadish.RootKey, wrappers []Wrapper) (*rootKey, error) {
 	var errs []error
+	for _, w := range wrappers {
+		if c, ok := w.(interface{ Check() error }); ok {
+			if err := c.Check(); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
 	for _, wrapped := range row.Wrapped {
 		for _, w := range wrappers {
 			if w.Name() != wrapped.Wrapper {
@@ -92,10 +100,7 @@ func unwrap(ctx context.Context, row *nomadish.RootKey, wrappers []Wrapper) (*ro
 			return key, err
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return nil, &MissingWrapperError{KeyID: row.KeyID, Needs: wrapperNames(row.Wrapped)}
+	return nil, &LockedError{KeyID: row.KeyID, Needs: wrapperNames(row.Wrapped), Err: errors.Join(errs...)}
 }
 
 // open derives the parts of a root key from its secret.
@@ -171,15 +176,21 @@ func signerBound(row *nomadish.RootKey) []byte {
 	return append([]byte(row.KeyID+"\x00"+row.Signer.Algorithm+"\x00"), row.Signer.Public...)
 }
 
-// MissingWrapperError says that this server lacks the key that a root key is wrapped with.
-type MissingWrapperError struct {
+// LockedError says that a root key can't be unwrapped, and with which keys it could be.
+type LockedError struct {
 	KeyID string
-	Needs []string
+	Needs []string // names of wrapping keys
+	Err   error    // what the wrapping keys of this server say; nil: none of them is one of Needs
 }
 
-func (e *MissingWrapperError) Error() string {
-	return fmt.Sprintf("root key %s is wrapped with a key that this server does not have: %s", e.KeyID, quoted(e.Needs))
+func (e *LockedError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("root key %s is wrapped with a key that this server does not have: %s", e.KeyID, quoted(e.Needs))
+	}
+	return fmt.Sprintf("root key %s, which is wrapped with %s: %s", e.KeyID, quoted(e.Needs), e.Err)
 }
+
+func (e *LockedError) Unwrap() error { return e.Err }
 
 func wrapperNames(wrapped []nomadish.WrappedKey) []string {
 	names := make([]string, len(wrapped))

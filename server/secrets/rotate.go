@@ -35,7 +35,7 @@ func (k *Keyring) first(ctx context.Context) error {
 			return unavailable(err)
 		}
 	}
-	_, err := k.add(ctx, nomadish.RootKeyActive, &nomadish.KeyringRotateRequest{})
+	_, err := k.add(ctx, "", nomadish.RootKeyActive, &nomadish.KeyringRotateRequest{})
 	if nomadish.KindOf(err) == nomadish.KindConflict {
 		return nil // somebody else was faster
 	}
@@ -47,8 +47,12 @@ func (k *Keyring) Rotate(ctx context.Context, req *nomadish.KeyringRotateRequest
 	if req.Algorithm != "" && req.Algorithm != nomadish.AlgorithmAES256GCM {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "unknown algorithm %q: only %s is known", req.Algorithm, nomadish.AlgorithmAES256GCM)
 	}
+	active := k.store.Reader().ActiveRootKey(nil)
+	if active == nil {
+		return nil, nomadish.Errorf(nomadish.KindNoLeader, "keyring: there is no root key yet")
+	}
 	if req.PublishTime == 0 {
-		return k.add(ctx, nomadish.RootKeyActive, req)
+		return k.add(ctx, active.KeyID, nomadish.RootKeyActive, req)
 	}
 	switch at := time.Unix(0, req.PublishTime); {
 	case req.Full:
@@ -56,15 +60,11 @@ func (k *Keyring) Rotate(ctx context.Context, req *nomadish.KeyringRotateRequest
 	case !at.After(k.cfg.Now()):
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "publish time %s is not in the future", at.UTC().Format(time.RFC3339))
 	}
-	return k.add(ctx, nomadish.RootKeyPrepublished, req)
+	return k.add(ctx, active.KeyID, nomadish.RootKeyPrepublished, req)
 }
 
-// add makes, wraps and proposes a root key.
-func (k *Keyring) add(ctx context.Context, s nomadish.RootKeyState, req *nomadish.KeyringRotateRequest) (*nomadish.RootKey, error) {
-	command := &fsm.AddRootKey{Full: req.Full}
-	if active := k.store.Reader().ActiveRootKey(nil); active != nil {
-		command.Former = active.KeyID
-	}
+// add makes, wraps and proposes a root key. former is the ID of the active one.
+func (k *Keyring) add(ctx context.Context, former string, s nomadish.RootKeyState, req *nomadish.KeyringRotateRequest) (*nomadish.RootKey, error) {
 	row, secret, err := newRootKey(k.cfg.Algorithm, k.cfg.Now().UnixNano())
 	if err != nil {
 		return nil, err
@@ -79,8 +79,7 @@ func (k *Keyring) add(ctx context.Context, s nomadish.RootKeyState, req *nomadis
 		return nil, unavailable(err)
 	}
 	row.Wrapped = []nomadish.WrappedKey{{Wrapper: w.Name(), Data: wrapped}}
-	command.Key = row
-	if _, _, err := k.raft.Propose(ctx, command); err != nil {
+	if _, _, err := k.raft.Propose(ctx, &fsm.AddRootKey{Key: row, Former: former, Full: req.Full}); err != nil {
 		return nil, err
 	}
 	return k.store.Reader().RootKey(nil, row.KeyID)
@@ -122,7 +121,7 @@ func (k *Keyring) tend(ctx context.Context) time.Duration {
 			_, _, err = k.raft.Propose(ctx, &fsm.ChangeRootKey{KeyID: row.KeyID, State: nomadish.RootKeyActive})
 		case nomadish.RootKeyActive:
 			if age >= k.cfg.Rotate || row.Signer.Algorithm != k.cfg.Algorithm {
-				err = k.replace(ctx)
+				err = k.replace(ctx, row.KeyID)
 			}
 		case nomadish.RootKeyInactive, nomadish.RootKeyDeprecated:
 			if age >= k.cfg.Forget && !k.needed(row) {
@@ -145,8 +144,12 @@ func (k *Keyring) needed(row *nomadish.RootKey) bool {
 
 // replace makes the successor of the active root key, so that verifiers know it a while
 // before it signs.
-func (k *Keyring) replace(ctx context.Context) error {
-	for row := range k.store.Reader().RootKeys(nil) {
+func (k *Keyring) replace(ctx context.Context, active string) error {
+	r := k.store.Reader()
+	if now := r.ActiveRootKey(nil); now == nil || now.KeyID != active {
+		return nil
+	}
+	for row := range r.RootKeys(nil) {
 		if row.State == nomadish.RootKeyPrepublished {
 			return nil
 		}
