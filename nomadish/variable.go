@@ -31,6 +31,12 @@ type VariableMetadata struct {
 	Lock        *VariableLock `json:",omitempty"` // nil: nobody holds it
 }
 
+// VariableName is where a variable is.
+type VariableName struct{ Namespace, Path string }
+
+// Name returns where the variable is.
+func (m *VariableMetadata) Name() VariableName { return VariableName{m.Namespace, m.Path} }
+
 // Variable keeps items, such as passwords, under a path of a namespace.
 type Variable struct {
 	VariableMetadata

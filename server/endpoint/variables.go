@@ -48,7 +48,7 @@ const sealAttempts = 32
 
 // List lists the variables that the caller may list, by namespace and path, from a place in
 // the list on.
-func (v *Variables) List(ctx context.Context, ws memdb.WatchSet, namespace, prefix string, from state.VariableName) (iter.Seq[*nomadish.VariableMetadata], uint64, error) {
+func (v *Variables) List(ctx context.Context, ws memdb.WatchSet, namespace, prefix string, from nomadish.VariableName) (iter.Seq[*nomadish.VariableMetadata], uint64, error) {
 	r, caller := v.store.Reader(), nomadish.CallerFrom(ctx)
 	rows := r.Variables(ws, namespace, prefix, from)
 	if !caller.Management() {

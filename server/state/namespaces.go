@@ -79,7 +79,7 @@ func (w *Writer) DeleteNamespace(name string) error {
 			return nomadish.Errorf(nomadish.KindInvalid, "namespace %q has non-terminal allocations: allocation %s of job %q is %s", name, a.ID, a.JobID, a.ClientStatus)
 		}
 	}
-	for v := range w.Variables(nil, name, "", VariableName{}) {
+	for v := range w.Variables(nil, name, "", nomadish.VariableName{}) {
 		return nomadish.Errorf(nomadish.KindInvalid, "namespace %q has variables: %q is one", name, v.Path)
 	}
 	return removeNamed(w, namespaces, "namespace", name)

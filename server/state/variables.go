@@ -14,9 +14,6 @@ var variables = newTable[nomadish.SealedVariable](32, TableVariables, func(v *no
 	return nameKey(v.Namespace, v.Path)
 })
 
-// VariableName is where a variable is.
-type VariableName struct{ Namespace, Path string }
-
 // Variable returns a variable, sealed.
 func (r Reader) Variable(ws memdb.WatchSet, namespace, path string) (*nomadish.SealedVariable, error) {
 	key, err := nameKey(namespace, path)
@@ -32,7 +29,7 @@ func (r Reader) Variable(ws memdb.WatchSet, namespace, path string) (*nomadish.S
 // Variables lists, sealed and by namespace and path, the variables of a namespace, or with
 // AnyNamespace of all, whose path starts with prefix. It begins at from: a page of a long
 // list costs as much as the page is long.
-func (r Reader) Variables(ws memdb.WatchSet, namespace, prefix string, from VariableName) iter.Seq[*nomadish.SealedVariable] {
+func (r Reader) Variables(ws memdb.WatchSet, namespace, prefix string, from nomadish.VariableName) iter.Seq[*nomadish.SealedVariable] {
 	var common []byte // what all their keys begin with
 	var err error
 	if namespace != AnyNamespace {
@@ -42,7 +39,7 @@ func (r Reader) Variables(ws memdb.WatchSet, namespace, prefix string, from Vari
 	if err != nil || errFrom != nil { // a name that no row can have
 		return empty[*nomadish.SealedVariable]
 	}
-	if from == (VariableName{}) {
+	if from == (nomadish.VariableName{}) {
 		start = nil
 	}
 	rows := listFrom(r, ws, variables, common, start)
