@@ -23,6 +23,8 @@ import (
 	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/leader/gc"
 	"github.com/nomadish/nomadish/server/leader/liveness"
+	"github.com/nomadish/nomadish/server/leader/locks"
+	"github.com/nomadish/nomadish/server/leader/reseal"
 	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/state"
 )
@@ -65,6 +67,9 @@ type Server struct {
 	evals     *evals.Evals
 	events    *events.Buffer
 	keyring   *secrets.Keyring
+	locks     *locks.Timers
+	reseal    *reseal.Walker
+	variables *endpoint.Variables
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
@@ -97,6 +102,9 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	if s.keyring, err = secrets.New(cfg.Keyring, s.store, raft); err != nil {
 		return nil, errors.Join(err, s.consensus.Close())
 	}
+	s.locks = locks.New(locks.Config{Logger: cfg.Logger}, s.store, raft)
+	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring, reseal.Variables(s.store, s.keyring))
+	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
@@ -124,6 +132,8 @@ func (s *Server) lead(ctx context.Context, term uint64) error {
 		s.reaper.Run,
 		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
 		s.keyring.Lead,
+		s.reseal.Run,
+		s.locks.Run,
 	)
 }
 
@@ -169,6 +179,9 @@ func (s *Server) upNodes() []string {
 
 // Endpoint returns the server's methods.
 func (s *Server) Endpoint() *endpoint.Endpoint { return s.endpoint }
+
+// Variables returns the server's methods on variables and their locks.
+func (s *Server) Variables() *endpoint.Variables { return s.variables }
 
 // Consensus returns the server's part in replication.
 func (s *Server) Consensus() *consensus.Consensus { return s.consensus }
