@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/acl"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/state"
 )
@@ -50,8 +51,9 @@ type Secrets interface {
 type Config struct {
 	Region  string                           // default global
 	Schemas map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
-	Now     func() time.Time                 // wall clock; default time.Now
-	Logger  *slog.Logger                     // default: discard
+	ACL     ACLConfig
+	Now     func() time.Time // wall clock; default time.Now
+	Logger  *slog.Logger     // default: discard
 }
 
 // Endpoint implements the server's backends of the HTTP API.
@@ -63,11 +65,13 @@ type Endpoint struct {
 	collector Collector
 	scheduler Scheduler
 	keyring   Secrets
+	compiler  acl.Compiler // of callers' policies
 }
 
 // New returns the endpoint of a server.
 func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector Collector, scheduler Scheduler, keyring Secrets) *Endpoint {
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
+	cfg.ACL = cfg.ACL.withDefaults()
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
