@@ -40,7 +40,10 @@ func (s service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*tas
 	}
 	resp, err := s.TTRPCTaskService.Create(ctx, r)
 	if err != nil {
-		return nil, errors.Join(err, closeAll(pipes))
+		if err := closeAll(pipes); err != nil {
+			log.G(ctx).WithError(err).Error("output of " + r.ID)
+		}
+		return nil, err // as it is: containerd reads its kind
 	}
 	s.out.pump(context.WithoutCancel(ctx), r.ID, pipes)
 	return resp, nil
