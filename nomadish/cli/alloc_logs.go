@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -38,9 +39,20 @@ type tailFlags struct {
 
 func (f *tailFlags) register(c *call) {
 	c.flags.BoolVar(&f.follow, "f", false, "go on with what is written later, until interrupted")
-	c.flags.BoolVar(&f.tail, "tail", false, "begin near the end: with the last 10 lines, unless -n or -c say otherwise")
+	c.flags.BoolFunc("tail", "begin near the end: with the last 10 lines, or with -tail=N so many, unless -n or -c say otherwise", f.setTail)
 	c.flags.Int64Var(&f.lines, "n", 0, "begin with the last `lines`")
 	c.flags.Int64Var(&f.bytes, "c", 0, "begin with the last `bytes`")
+}
+
+// setTail reads the value of -tail: a number of lines, or whether the end is wanted.
+func (f *tailFlags) setTail(text string) (err error) {
+	if digits(text) {
+		f.tail = true
+		f.lines, err = strconv.ParseInt(text, 10, 64)
+		return err
+	}
+	f.tail, err = strconv.ParseBool(text)
+	return err
 }
 
 func (f *tailFlags) check(c *call) error {
@@ -58,6 +70,7 @@ func runAllocLogs(ctx context.Context, c *call) error {
 	f := &tailFlags{}
 	stderr, byJob, task := false, false, ""
 	c.remoteFlags()
+	c.args = tailCount(c.args)
 	f.register(c)
 	c.flags.BoolVar(&stderr, "stderr", false, "print standard error instead of standard output")
 	c.flags.BoolVar(&byJob, "job", false, "take an allocation of the job that is named")

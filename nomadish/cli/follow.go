@@ -24,8 +24,8 @@ type follower struct {
 	evalID string
 	from   uint64 // index of the submission
 	began  time.Time
-	screen *screen // of a terminal, with the live table; nil: lines alone
-	goal   func(*view) verdict
+	screen *screen             // of a terminal, with the live table; nil: lines alone
+	goal   func(*view) verdict // what the job is to reach; default: its end state
 
 	view
 	first bool // the first view was taken
@@ -86,6 +86,9 @@ func (f *follower) live() {
 // follow tells what happens to the job until it has reached its end state.
 func (f *follower) follow(ctx context.Context, timeout time.Duration) (verdict, error) {
 	f.told, f.since = map[string]string{}, map[string]int64{}
+	if f.goal == nil {
+		f.goal = (*view).judge
+	}
 	f.view.evalID = f.evalID
 	f.settled, f.earlier = map[string]bool{}, map[string]uint64{}
 	end, err := f.until(ctx, timeout)

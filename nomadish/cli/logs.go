@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
@@ -21,8 +22,14 @@ func logsCommand() command {
   of all its allocations and tasks is printed, standard output and standard error, each line
   behind the group, the number and the task that wrote it. Without -f one stream follows
   the other; with -f lines come as they are written, also of allocations that are placed
-  later, until the job is dead or an interrupt ends the command.`,
+  later, until the job is dead or an interrupt ends the command.
+
+  Output is kept without times. With -since it begins with the file that was written since
+  then, by the node's clock, and lines that begin with a time and its zone
+  (2006-01-02T15:04:05Z, time=…, or JSON's "time") are left out where they are older. Where
+  lines have none, older ones may be among the first; -n takes the last lines instead.`,
 		example: `  nomadish logs -f web
+  nomadish logs -since 10m -f web
   nomadish logs -n 20 -task nginx -stderr web
   nomadish logs -json web/0`,
 		exits: `  0    all is printed
@@ -45,7 +52,9 @@ type logReader struct {
 	task   string // empty: all
 	kinds  []string
 	asJSON bool
-	plain  bool // lines without a prefix
+	plain  bool          // lines without a prefix
+	since  time.Duration // 0: all
+	note   func()        // that lines may be older than since
 
 	mu    sync.Mutex
 	width int // of the widest prefix so far
@@ -76,7 +85,9 @@ func runLogs(ctx context.Context, c *call) error {
 	l := &logReader{call: c}
 	stdout, stderr := false, false
 	c.remoteFlags()
+	c.args = tailCount(c.args)
 	l.tail.register(c)
+	c.flags.DurationVar(&l.since, "since", 0, "begin with what was written in the last while, such as 10m; see below how well that is known")
 	c.flags.BoolVar(&stdout, "stdout", false, "print standard output alone")
 	c.flags.BoolVar(&stderr, "stderr", false, "print standard error alone")
 	c.flags.StringVar(&l.task, "task", "", "`name` of a task: print that of others not")
@@ -91,7 +102,10 @@ func runLogs(ctx context.Context, c *call) error {
 	if err := l.tail.check(c); err != nil {
 		return err
 	}
-	l.client = client
+	if l.since < 0 || l.since > 0 && (l.tail.lines > 0 || l.tail.bytes > 0) {
+		return c.misused("-since is a time such as 10m, and excludes -n, -c and -tail")
+	}
+	l.client, l.note = client, l.noteOnce()
 	switch {
 	case stdout && !stderr:
 		l.kinds = []string{"stdout"}
@@ -234,18 +248,40 @@ func (l *logReader) over(ctx context.Context, all []*nomadish.AllocationListStub
 // copy prints one stream. What goes wrong is told at the end: other streams go on.
 func (l *logReader) copy(ctx context.Context, s logSource, a *nomadish.AllocationListStub) {
 	w := &lineWriter{emit: func(line []byte) error { return l.line(s, a, line) }}
-	req := nomadish.LogRequest{AllocID: s.alloc, Task: s.task, Type: s.kind}
-	err := l.tail.print(ctx, w, func(ctx context.Context, offset int64, origin string, follow bool) iter.Seq2[*nomadish.StreamFrame, error] {
-		r := req
-		r.Offset, r.Origin, r.Follow = offset, origin, follow
-		return l.client.Files().Logs(ctx, &r)
-	})
+	err := l.read(ctx, s, w)
 	err = errors.Join(err, w.flush())
 	if err != nil && !errors.Is(err, nomadish.ErrNotFound) && ctx.Err() == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.errs = append(l.errs, fmt.Errorf("%s of task %q of allocation %s (%s): %w", s.kind, s.task, short(s.alloc), a.Name, err))
 	}
+}
+
+// read writes the part of a stream that is wanted.
+func (l *logReader) read(ctx context.Context, s logSource, w *lineWriter) error {
+	open := func(ctx context.Context, offset int64, origin string, follow bool) iter.Seq2[*nomadish.StreamFrame, error] {
+		return l.client.Files().Logs(ctx, &nomadish.LogRequest{
+			AllocID: s.alloc, Task: s.task, Type: s.kind, Offset: offset, Origin: origin, Follow: follow,
+		})
+	}
+	if l.since == 0 {
+		return l.tail.print(ctx, w, open)
+	}
+	from, err := l.sinceOf(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case from.none && !l.tail.follow:
+		return nil
+	}
+	wanted, print := &sinceFilter{at: from.at, untimed: l.note}, w.emit
+	w.emit = func(line []byte) error {
+		if !wanted.wants(line) {
+			return nil
+		}
+		return print(line)
+	}
+	return pour(w, open(ctx, from.start, "start", l.tail.follow))
 }
 
 // prefix is what stands before the lines of a task.

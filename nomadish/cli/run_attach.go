@@ -116,7 +116,6 @@ func newFollower(c *call, client *api.Client, job *nomadish.Job, resp *nomadish.
 	return &follower{
 		call: c, client: client, out: c.Stdout, began: c.Now(), from: resp.EvalCreateIndex, evalID: resp.EvalID,
 		jobID: nomadish.Val(job.ID), query: api.Query{Region: nomadish.Val(job.Region), Namespace: nomadish.Val(job.Namespace)},
-		goal: (*view).judge,
 	}
 }
 
