@@ -25,6 +25,8 @@ import (
 // Config bounds a Buffer.
 type Config struct {
 	Commands  int           // kept for readers that lag or come back; default 4096
+	Idle      int           // commands that are kept while nobody reads; default 256, at least Backlog
+	Linger    time.Duration // after the last reader has left, in which it may come back to all; default 5m
 	Rows      int           // that those may have changed; default 16384
 	Bytes     int           // of encoded events that are kept; default 8 MiB
 	Backlog   int           // commands that readers get who ask from index 0; default 100
@@ -35,9 +37,11 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Commands = cmp.Or(c.Commands, 4096)
+	c.Linger = cmp.Or(c.Linger, 5*time.Minute)
 	c.Rows = cmp.Or(c.Rows, 16<<10)
 	c.Bytes = cmp.Or(c.Bytes, 8<<20)
 	c.Backlog = cmp.Or(c.Backlog, 100)
+	c.Idle = min(max(cmp.Or(c.Idle, 256), c.Backlog), c.Commands)
 	c.Readers = cmp.Or(c.Readers, 1024)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 30*time.Second)
 	c.Recheck = cmp.Or(c.Recheck, 5*time.Second)
@@ -59,6 +63,7 @@ type Buffer struct {
 	more    chan struct{} // closed by the next batch, and when the buffer ends
 	ended   bool
 	readers int
+	left    time.Time // when the last reader left; zero: there was none
 }
 
 // batch is what one command changed.
@@ -127,7 +132,11 @@ func (b *Buffer) add(c state.Changes) {
 }
 
 func (b *Buffer) put(new *batch) {
-	for b.next > b.first && (b.next-b.first == uint64(len(b.ring)) || b.rows+new.rows > b.cfg.Rows) {
+	commands := b.cfg.Commands
+	if b.readers == 0 && time.Since(b.left) > b.cfg.Linger {
+		commands = b.cfg.Idle // rows that nobody may ever ask for are not worth the memory
+	}
+	for b.next > b.first && (b.next-b.first >= uint64(commands) || b.rows+new.rows > b.cfg.Rows) {
 		b.drop()
 	}
 	new.seq = b.next

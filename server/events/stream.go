@@ -107,7 +107,9 @@ func (b *Buffer) enter(req *nomadish.EventRequest) (*reader, error) {
 func (b *Buffer) leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.readers--
+	if b.readers--; b.readers == 0 {
+		b.left = time.Now()
+	}
 }
 
 // read returns the next line that the reader wants, or a channel that closes when there may

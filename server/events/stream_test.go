@@ -206,6 +206,41 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// While nobody reads, few commands are kept, but not at once: who was cut off and comes back
+// finds what it has missed.
+func TestFewAreKeptForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, events.Config{Idle: 5, Backlog: 1, Linger: time.Minute})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.buffer.Run(ctx) }()
+		synctest.Wait()
+		w.place(2)
+		from := w.index + 1
+		oldest := func() uint64 {
+			for range 20 {
+				w.report(2, "running")
+				synctest.Wait()
+			}
+			return w.read(&nomadish.EventRequest{Namespace: "*", Index: from}, 1)[0].Index
+		}
+		if got, want := oldest(), from+20-5; got != want {
+			t.Errorf("nobody has ever read: the oldest is of index %d, want %d", got, want)
+		}
+		if got, want := oldest(), from+20-5; got != want {
+			t.Errorf("somebody has just read: the oldest is of index %d, want %d still", got, want)
+		}
+		time.Sleep(2 * time.Minute)
+		if got, want := oldest(), from+60-5; got != want {
+			t.Errorf("after a while: the oldest is of index %d, want %d", got, want)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A quiet stream shows signs of life. Readers' rights are looked at every few seconds: one
 // that loses them gets nothing more, and one that is not known any more is cut off.
 func TestQuietStreams(t *testing.T) {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"weak"
 )
 
 // ErrLagged says that a follower was too slow, or that the store was replaced by a
@@ -11,7 +12,7 @@ var ErrLagged = errors.New("state: follower lost changes and must start again")
 
 const (
 	maxFeedBatches = 8192   // commands that a follower may lag behind
-	maxFeedChanges = 32_768 // rows that those may have changed; the feed keeps their old values
+	maxFeedChanges = 32_768 // rows that those may have changed, which are kept with their old values
 )
 
 // Changes is what one command changed.
@@ -29,34 +30,60 @@ type Change struct {
 	After  any
 }
 
-// feed keeps the newest changes in a ring. The store's mutex guards it.
+// feed hands the newest changes to followers. The batches are a chain of links: a follower
+// holds the link that its next batch is in or will come to, the feed only the last one. So a
+// batch stays in memory as long as somebody has yet to read it, and no longer. The store's
+// mutex guards all of it.
 type feed struct {
-	ring    []Changes
-	first   uint64 // sequence number of the oldest batch kept
-	next    uint64 // sequence number of the next batch
-	changes int    // rows in all batches kept
-	more    chan struct{}
+	last   *link
+	recent []recent // the newest batches, in a ring: what followers may lag behind
+	first  uint64   // sequence number of the oldest of them
+	next   uint64   // sequence number of the next one
+	rows   int      // in all of them
+	more   chan struct{}
 }
 
-func newFeed() feed { return feed{ring: make([]Changes, maxFeedBatches), more: make(chan struct{})} }
+// link is one batch of the chain, or the place of the next one.
+type link struct {
+	batch Changes
+	next  *link // nil: its batch is not there yet
+	cut   bool  // what came here is lost to those who are not past it
+}
+
+// recent knows a batch without keeping it in memory.
+type recent struct {
+	link weak.Pointer[link]
+	rows int
+}
+
+func newFeed() feed {
+	return feed{last: &link{}, recent: make([]recent, maxFeedBatches), more: make(chan struct{})}
+}
 
 func (f *feed) add(batches []Changes) {
 	for _, b := range batches {
-		for f.next-f.first == maxFeedBatches || f.next > f.first && f.changes+len(b.Changes) > maxFeedChanges {
+		rows := len(b.Changes)
+		for f.next-f.first == maxFeedBatches || f.next > f.first && f.rows+rows > maxFeedChanges {
 			f.drop()
 		}
-		f.ring[f.next%maxFeedBatches] = b
+		here := f.last
+		here.batch, here.next = b, &link{}
+		f.last = here.next
+		f.recent[f.next%maxFeedBatches] = recent{weak.Make(here), rows}
 		f.next++
-		f.changes += len(b.Changes)
+		f.rows += rows
 	}
-	close(f.more)
-	f.more = make(chan struct{})
+	f.wake()
 }
 
+// drop takes the oldest batch from whoever has not read it.
 func (f *feed) drop() {
-	slot := &f.ring[f.first%maxFeedBatches]
-	f.changes -= len(slot.Changes)
-	*slot = Changes{}
+	oldest := &f.recent[f.first%maxFeedBatches]
+	if l := oldest.link.Value(); l != nil {
+		*l = link{cut: true}
+	}
+	f.rows -= oldest.rows
+	*oldest = recent{}
 	f.first++
 }
 
@@ -65,8 +92,12 @@ func (f *feed) reset() {
 	for f.first < f.next {
 		f.drop()
 	}
-	f.first++
-	f.next++
+	f.last.cut = true
+	f.last = &link{}
+	f.wake()
+}
+
+func (f *feed) wake() {
 	close(f.more)
 	f.more = make(chan struct{})
 }
@@ -75,14 +106,14 @@ func (f *feed) reset() {
 // closed, and is not for several goroutines at once.
 type Follower struct {
 	store *Store
-	next  uint64
+	at    *link // of the next batch
 }
 
 // Follow returns the newest state and a follower of what comes after it.
 func (s *Store) Follow() (Reader, *Follower) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.reader(), &Follower{store: s, next: s.feed.next}
+	return s.reader(), &Follower{store: s, at: s.feed.last}
 }
 
 // Next waits for the next command's changes and returns them; they are shared. After
@@ -105,14 +136,13 @@ func (f *Follower) Next(ctx context.Context) (Changes, error) {
 func (f *Follower) poll() (Changes, <-chan struct{}, error) {
 	f.store.mu.RLock()
 	defer f.store.mu.RUnlock()
-	feed := &f.store.feed
 	switch {
-	case f.next < feed.first:
+	case f.at.cut:
 		return Changes{}, nil, ErrLagged
-	case f.next == feed.next:
-		return Changes{}, feed.more, nil
+	case f.at.next == nil:
+		return Changes{}, f.store.feed.more, nil
 	}
-	c := feed.ring[f.next%maxFeedBatches]
-	f.next++
+	c := f.at.batch
+	f.at = f.at.next
 	return c, nil, nil
 }

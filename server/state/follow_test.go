@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,37 @@ func TestFollowerLags(t *testing.T) {
 	}
 	if _, err := f.Next(t.Context()); !errors.Is(err, state.ErrLagged) {
 		t.Errorf("after a restore: error %v, want %v", err, state.ErrLagged)
+	}
+}
+
+// What every follower has read is not kept: of 100 commands that changed big rows, nothing is
+// left in memory but the newest rows.
+func TestReadChangesAreFreed(t *testing.T) {
+	s := withAllocs(t, 1)
+	_, f := s.Follow()
+	freed := make(chan struct{}, 100)
+	for i := range uint64(100) {
+		write(t, s, i+3, func(w *state.Writer) error {
+			states := map[string]*nomadish.TaskState{"t": {State: "running", Restarts: i}}
+			return w.UpdateAllocation(id(1), &nomadish.Allocation{ID: id(0), ClientStatus: "running", TaskStates: states})
+		})
+		c, err := f.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(c.Changes[0].After.(*nomadish.Allocation), func(ch chan struct{}) { ch <- struct{}{} }, freed)
+	}
+	write(t, s, 103, func(w *state.Writer) error { return w.PutNode(&nomadish.Node{ID: id(1)}) })
+	if _, err := f.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 99 { // the last one is the state's
+		runtime.GC()
+		select {
+		case <-freed:
+		case <-time.After(10 * time.Second):
+			t.Fatal("rows that were read and replaced are still in memory")
+		}
 	}
 }
 
