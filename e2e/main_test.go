@@ -52,6 +52,11 @@ func withNode(m *testing.M) (code int, err error) {
 	if err := shared.Ready(ctx); err != nil {
 		return 1, err
 	}
+	defer func() {
+		if code != 0 || err != nil {
+			fmt.Fprintln(os.Stderr, shared.PostMortem("shared"))
+		}
+	}()
 	code = m.Run()
 	ctx, cancel = context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -67,11 +72,9 @@ func newNode(t *testing.T, cfg machine.Config) *machine.Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		n.Report(t)
 		if err := n.Close(); err != nil {
 			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the end of the agent's log:%s", n.LogTail(32<<10))
 		}
 	})
 	restart(t, n)

@@ -101,6 +101,7 @@ func agent(ctx context.Context, t *testing.T) *machine.Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		n.Report(t)
 		if err := n.Close(); err != nil {
 			t.Error(err)
 		}

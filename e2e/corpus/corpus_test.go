@@ -1,4 +1,4 @@
-//go:build linux && corpus
+//go:build linux
 
 // Package corpus runs job files of public repositories on agents of the real program, as they
 // are: only what is in their images is not theirs, but a stand-in that is run in the same
@@ -51,7 +51,6 @@ type entry struct {
 	id, source string
 	job        *nomadish.Job
 	verdict    verdict
-	err        error
 }
 
 // Every job of the corpus does what the table says: it runs with all that it says having its
@@ -77,39 +76,36 @@ func TestCorpus(t *testing.T) {
 		}
 	}
 	registries, env := mirror(ctx, t, program, images), append(origins(t, program, plain), programs(t)...)
-	var all sync.WaitGroup
 	slots := make(chan struct{}, sitesAtOnce)
-	for i, s := range sites(jobs) {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if err := s.run(ctx, t, filepath.Join(dir, fmt.Sprint(i)), registries, env); err != nil {
-				t.Errorf("site %s: %v", s, err)
-			}
-		})
-	}
-	all.Wait()
-	for _, e := range jobs {
-		if e.err != nil {
-			t.Errorf("job %s should run: %v", e.id, e.err)
+	t.Run("site", func(t *testing.T) {
+		for i, s := range sites(jobs) {
+			t.Run(s.String(), func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				s.run(t, filepath.Join(dir, fmt.Sprint(i)), registries, env)
+			})
 		}
-	}
+	})
 	if *only == "" {
 		compare(t, table(jobs))
 	}
 }
 
 // run runs the site's jobs and sees that they leave nothing on it.
-func (s *site) run(ctx context.Context, t *testing.T, dir, registries string, env []string) (err error) {
-	started, cancel := context.WithTimeout(ctx, patience)
+func (s *site) run(t *testing.T, dir, registries string, env []string) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	n, err := s.start(started, dir, registries, env)
+	n, err := s.start(ctx, dir, registries, env)
 	if n != nil {
-		defer func() { err = errors.Join(err, n.Close()) }()
+		defer func() {
+			n.Report(t)
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 	}
-	if err != nil {
-		return err
-	}
+	must(t, err)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, jobsAtOnce)
 	for _, list := range sameID(s.jobs) {
@@ -118,15 +114,19 @@ func (s *site) run(ctx context.Context, t *testing.T, dir, registries string, en
 			defer func() { <-slots }()
 			for _, e := range list {
 				begun := time.Now()
-				e.verdict, e.err = e.run(ctx, n)
-				t.Logf("job %s, %s: %s %s", e.id, time.Since(begun).Round(time.Millisecond), e.verdict, oneLine(fmt.Sprint(e.err)))
+				var err error
+				e.verdict, err = e.run(t.Context(), n)
+				t.Logf("job %s, %s: %s", e.id, time.Since(begun).Round(time.Millisecond), e.verdict)
+				if err != nil {
+					t.Errorf("job %s should run: %v", e.id, err)
+				}
 			}
 		})
 	}
 	all.Wait()
-	left, cancel := context.WithTimeout(ctx, patience)
+	left, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	return machine.Until(left, "nothing is left", func(context.Context) error { return n.Left() })
+	must(t, machine.Until(left, "nothing is left", func(context.Context) error { return n.Left() }))
 }
 
 // sameID groups jobs that can't be on one site at the same time.
@@ -215,7 +215,7 @@ files are taken as they are. Only what is in the images is not theirs: a registr
 all others serves stand-ins, which are called as the real programs are, and listen on the
 ports that they are given. *Runs* means that all allocations run or have done their work,
 that ports answer, and that each option of the driver, variable, argument, mount and artifact
-is found in the task. ` + "`make e2e`" + ` compares this table; ` + "`go test -tags corpus ./e2e/corpus -update`" + ` writes it.
+is found in the task. ` + "`make test`" + ` compares this table; ` + "`go test ./e2e/corpus -update`" + ` writes it.
 
 Of %d jobs %d run as they are, %d run but for something, and %d do not run.
 

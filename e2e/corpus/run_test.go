@@ -1,4 +1,4 @@
-//go:build linux && corpus
+//go:build linux
 
 package corpus
 
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,7 +52,8 @@ func (e *entry) run(ctx context.Context, n *machine.Node) (verdict, error) {
 func attempt(ctx context.Context, n *machine.Node, job *nomadish.Job, needs []string) (v verdict, err error) {
 	resp, err := n.API.Jobs().Register(ctx, &nomadish.JobRegisterRequest{Job: job})
 	if err != nil {
-		if kind := nomadish.KindOf(err); kind != nomadish.KindInvalid && kind != nomadish.KindInternal {
+		kind := nomadish.KindOf(err)
+		if unanswered := (*url.Error)(nil); errors.As(err, &unanswered) || kind != nomadish.KindInvalid && kind != nomadish.KindInternal {
 			return verdict{}, err
 		}
 		return verdict{none, because(needs, refusal(err))}, nil

@@ -99,11 +99,9 @@ func newWorkload(t *testing.T, seed uint64) *workload {
 	w.node, err = machine.New(machine.Config{Dir: filepath.Join(dir, "node"), Archives: images, Client: map[string]any{"gc_max_allocs": 1000}, Agent: map[string]any{"enable_debug": true}})
 	w.must(err)
 	t.Cleanup(func() {
+		w.node.Report(t)
 		if err := w.node.Close(); err != nil {
 			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the end of the agent's log:%s", w.node.LogTail(32<<10))
 		}
 	})
 	w.must(w.node.Start())

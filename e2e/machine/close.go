@@ -104,13 +104,13 @@ func (n *Node) networks() string {
 }
 
 // Close ends the agent and everything that it started, and frees what the kernel holds for
-// them. Files below Dir stay.
+// them. Files below Dir stay. It is an error if the agent has ended before by itself.
 func (n *Node) Close() error {
 	var errs []error
 	if _, err := n.Processes(); err != nil { // learns of containerd's directory while it runs
 		errs = append(errs, err)
 	}
-	errs = append(errs, n.Stop())
+	errs = append(errs, n.Ended(), n.Stop())
 	errs = append(errs, n.killAll())
 	mounts, err := n.mounts()
 	errs = append(errs, err)

@@ -66,6 +66,7 @@ type Node struct {
 	run   map[string]bool
 	cmd   *exec.Cmd     // nil: never started
 	ended chan struct{} // closed when cmd has ended
+	asked bool          // that it ends is on purpose
 }
 
 // Binary returns the path of the program under test: NOMADISH_BINARY, or bin/nomadish of
@@ -220,12 +221,13 @@ func (n *Node) Start() error {
 		args = append(args, "-dev")
 	}
 	cmd := exec.Command(n.cfg.Binary, args...) //nolint:noctx // it is ended by Stop, Kill or Close
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), n.cfg.Env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(append(os.Environ(), "GOTRACEBACK=all"), n.cfg.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // no signal of the terminal reaches it
 	if err := startNamed(cmd, n.cfg.Hostname); err != nil {
 		return err
 	}
-	n.cmd, n.ended = cmd, make(chan struct{})
+	n.cmd, n.ended, n.asked = cmd, make(chan struct{}), false
 	go func(ended chan struct{}) {
 		_ = cmd.Wait() // how it ended is in cmd.ProcessState
 		close(ended)
@@ -273,7 +275,7 @@ func (n *Node) PID() int { return n.cmd.Process.Pid }
 func (n *Node) Ready(ctx context.Context) error {
 	return Until(ctx, "the node is ready", func(ctx context.Context) error {
 		if !n.Running() {
-			return Final(fmt.Errorf("the agent has ended: %s%s", n.cmd.ProcessState, n.LogTail(2<<10)))
+			return Final(fmt.Errorf("the agent has ended: %s%s", n.cmd.ProcessState, n.LogTail(tail)))
 		}
 		_, err := n.NodeID(ctx)
 		return err
@@ -316,6 +318,7 @@ func (n *Node) Kill() error {
 	if !n.Running() {
 		return nil
 	}
+	n.asked = true
 	if err := n.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -329,6 +332,7 @@ func (n *Node) Stop() error {
 	if !n.Running() {
 		return nil
 	}
+	n.asked = true
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -106,6 +106,11 @@ func withAgents(m *testing.M) (code int, err error) {
 			return 1, fmt.Errorf("%w%s", err, work.LogTail(8<<10))
 		}
 	}
+	defer func() {
+		if code != 0 || err != nil {
+			fmt.Fprintln(os.Stderr, server.PostMortem("terminal-server")+work.PostMortem("terminal-work"))
+		}
+	}()
 	code = m.Run()
 	ctx, cancel = context.WithTimeout(context.Background(), patience)
 	defer cancel()
