@@ -137,7 +137,10 @@ type TaskSpec struct {
 	User      string
 	Dir       TaskDir
 	Network   *Network // nil: the host's network
-	Ports     []Port   // all that the scheduler granted to the allocation, whatever its network
+	// DNS is what /etc/resolv.conf says besides the host's where there is no Network; nil: the
+	// host's says all. Tasks that see the host's files are not affected.
+	DNS       *nomadish.DNSConfig
+	Ports     []Port // all that the scheduler granted to the allocation, whatever its network
 	Resources Resources
 	Cgroup    string // the task's cgroup below the agent's parent, relative to each hierarchy's root
 	Stdout    Output // what the task writes is kept there, behind what is there

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/nomadish/nomadish/drivers"
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Of capabilities, only what the node allows can be added, and dropping comes first.
@@ -87,5 +88,23 @@ func TestSpecification(t *testing.T) {
 	}
 	if s.Linux.Seccomp != nil || len(s.Linux.MaskedPaths) > 0 || slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace }) {
 		t.Error("a privileged task on the host's network is confined")
+	}
+}
+
+// What a group's dns block says takes the place of what the host's resolv.conf says of the same.
+func TestResolvConf(t *testing.T) {
+	host := "# by hand\nnameserver 10.0.0.1\nnameserver 10.0.0.2\ndomain old\noptions rotate"
+	for _, tt := range []struct {
+		want *nomadish.DNSConfig
+		text string
+	}{
+		{nil, host},
+		{&nomadish.DNSConfig{}, host + "\n"},
+		{&nomadish.DNSConfig{Servers: []string{"1.1.1.1"}}, "# by hand\ndomain old\noptions rotate\nnameserver 1.1.1.1\n"},
+		{&nomadish.DNSConfig{Searches: []string{"a", "b"}, Options: []string{"ndots:2"}}, "# by hand\nnameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch a b\noptions ndots:2\n"},
+	} {
+		if got := resolvConf(host, tt.want); got != tt.text {
+			t.Errorf("%+v: got\n%s\nwant\n%s", tt.want, got, tt.text)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // writeFiles makes the container's own /etc/hosts, /etc/resolv.conf and /etc/hostname: copies,
@@ -42,6 +44,9 @@ func (b *builder) writeFiles() error {
 		if lines, err = readSmall(resolver); err != nil {
 			return err
 		}
+		if b.task.Network == nil {
+			lines = resolvConf(lines, b.task.DNS)
+		}
 	}
 	for name, text := range map[string]string{
 		"hosts": known, "resolv.conf": lines, "hostname": b.hostname() + "\n",
@@ -51,6 +56,31 @@ func (b *builder) writeFiles() error {
 		}
 	}
 	return nil
+}
+
+// resolvConf puts what is wanted in the place of what a host's resolv.conf says.
+func resolvConf(host string, want *nomadish.DNSConfig) string {
+	if want == nil {
+		return host
+	}
+	replaced := map[string]bool{"nameserver": len(want.Servers) > 0, "search": len(want.Searches) > 0, "options": len(want.Options) > 0}
+	replaced["domain"] = replaced["search"] // another way to say it
+	var b strings.Builder
+	for line := range strings.Lines(host) {
+		if words := strings.Fields(line); len(words) > 0 && !replaced[words[0]] {
+			b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		}
+	}
+	for _, s := range want.Servers {
+		b.WriteString("nameserver " + s + "\n")
+	}
+	if replaced["search"] {
+		b.WriteString("search " + strings.Join(want.Searches, " ") + "\n")
+	}
+	if replaced["options"] {
+		b.WriteString("options " + strings.Join(want.Options, " ") + "\n")
+	}
+	return b.String()
 }
 
 // readSmall reads a text file; no path, and no such file, are empty.

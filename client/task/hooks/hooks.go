@@ -24,7 +24,7 @@ func All(cfg Config) task.Pipeline {
 		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent},
 		interpolation{},
 		options{},
-		ownNetwork{networks: cfg.Networks},
+		ownNetwork{networks: cfg.Networks, region: cfg.Region},
 		artifacts{fetcher: cfg.Artifacts},
 		payload{},
 		resources{cgroupParent: cfg.CgroupParent, groups: findGroups()},

@@ -96,7 +96,10 @@ func GrantedPorts(r *nomadish.AllocatedResources, taskName string) []drivers.Por
 
 // ownNetwork makes a network namespace for the task alone where its driver asks for one and
 // the group has none.
-type ownNetwork struct{ networks Networks }
+type ownNetwork struct {
+	networks Networks
+	region   string
+}
 
 func (ownNetwork) Name() string { return "task network" }
 
@@ -105,7 +108,12 @@ func (h ownNetwork) Prepare(ctx context.Context, s *task.Setup) error {
 	if err != nil {
 		return &task.InvalidError{Err: err}
 	}
+	dns := h.groupDNS(s)
 	if want == nil {
+		if dns != nil && s.Capabilities.Isolation == drivers.IsolationNone {
+			s.Emit(task.MessageEvent(fmt.Sprintf("network.dns has no effect: tasks of driver %q see the host's /etc/resolv.conf", s.Task.Driver)))
+		}
+		s.Spec.DNS = dns
 		return nil
 	}
 	if h.networks == nil {
@@ -113,7 +121,7 @@ func (h ownNetwork) Prepare(ctx context.Context, s *task.Setup) error {
 	}
 	st, err := h.networks.Setup(ctx, network.Request{
 		ID: networkID(s), Mode: want.Mode, Ports: want.Ports, Hostname: want.Hostname, ExtraHosts: want.ExtraHosts,
-		DNS: &nomadish.DNSConfig{Servers: want.Servers, Searches: want.Searches, Options: want.Options},
+		DNS: ownDNS(want, dns),
 	})
 	if errors.Is(err, network.ErrUnsupported) {
 		return &task.InvalidError{Err: err}
@@ -126,6 +134,40 @@ func (h ownNetwork) Prepare(ctx context.Context, s *task.Setup) error {
 		s.Emit(task.MessageEvent("network: " + notice))
 	}
 	return nil
+}
+
+// groupDNS is what the group's dns block says, filled in, for a task that is not in a namespace
+// of the group, which would know it already; nil: nothing.
+func (h ownNetwork) groupDNS(s *task.Setup) *nomadish.DNSConfig {
+	if s.Spec.Network != nil || len(s.Group.Networks) == 0 || s.Group.Networks[0].DNS == nil {
+		return nil
+	}
+	text := GroupText(s.Node, s.Alloc, s.Group, h.region)
+	fill := func(list []string) (out []string) {
+		for _, word := range list {
+			out = append(out, text(word))
+		}
+		return out
+	}
+	dns := s.Group.Networks[0].DNS
+	return &nomadish.DNSConfig{Servers: fill(dns.Servers), Searches: fill(dns.Searches), Options: fill(dns.Options)}
+}
+
+// ownDNS is what the task's own options say, and for the rest its group's block.
+func ownDNS(want *drivers.NetworkRequest, group *nomadish.DNSConfig) *nomadish.DNSConfig {
+	out := &nomadish.DNSConfig{Servers: want.Servers, Searches: want.Searches, Options: want.Options}
+	if group == nil {
+		return out
+	}
+	for _, f := range []struct {
+		own   *[]string
+		group []string
+	}{{&out.Servers, group.Servers}, {&out.Searches, group.Searches}, {&out.Options, group.Options}} {
+		if len(*f.own) == 0 {
+			*f.own = f.group
+		}
+	}
+	return out
 }
 
 // wantedNetwork asks the driver, where the task has no network yet.

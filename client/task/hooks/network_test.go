@@ -196,3 +196,47 @@ func TestOwnNetworkRefused(t *testing.T) {
 		}
 	}
 }
+
+// The dns block of a group without a namespace reaches its tasks: where the driver wants a
+// network, in what its options leave open; else in the specification. Tasks that see the
+// host's files are told that it has no effect.
+func TestDNSWithoutNamespace(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		isolation drivers.Isolation
+		driver    *drivers.NetworkRequest
+		spec      *nomadish.DNSConfig
+		network   *nomadish.DNSConfig
+		said      int
+	}{
+		{"a container on the host's network", drivers.IsolationImage, nil, &nomadish.DNSConfig{Servers: []string{"10.1.0.1"}, Searches: []string{"a1.test"}}, nil, 0},
+		{"a process of the host", drivers.IsolationNone, nil, &nomadish.DNSConfig{Servers: []string{"10.1.0.1"}, Searches: []string{"a1.test"}}, nil, 1},
+		{"a network of the task's own", drivers.IsolationImage, &drivers.NetworkRequest{Mode: "bridge", Servers: []string{"1.1.1.1"}}, nil, &nomadish.DNSConfig{Servers: []string{"1.1.1.1"}, Searches: []string{"a1.test"}}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSetup(t)
+			s.Group.Networks = []*nomadish.NetworkResource{{Mode: "host", DNS: &nomadish.DNSConfig{Servers: []string{"10.1.0.1"}, Searches: []string{"${NOMAD_REGION}.test"}}}}
+			s.Capabilities.Isolation = tt.isolation
+			if tt.driver != nil {
+				s.Driver = networker{s.Driver, tt.driver}
+			}
+			said := 0
+			s.Emit = func(*nomadish.TaskEvent) { said++ }
+			nets := &fakeNetworks{}
+			if err := (ownNetwork{networks: nets, region: "a1"}).Prepare(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.spec, s.Spec.DNS); d != "" {
+				t.Errorf("specification (-want +got): %s", d)
+			}
+			if tt.network != nil {
+				if d := cmp.Diff(tt.network, nets.asked[0].DNS); d != "" {
+					t.Errorf("network (-want +got): %s", d)
+				}
+			}
+			if said != tt.said {
+				t.Errorf("%d notices, want %d", said, tt.said)
+			}
+		})
+	}
+}
