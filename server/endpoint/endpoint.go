@@ -16,6 +16,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/acl"
 	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/login"
 	"github.com/nomadish/nomadish/server/state"
 )
 
@@ -45,6 +46,9 @@ type Secrets interface {
 	// MACs returns the keyed hashes of a secret: store the first, look up with all.
 	MACs(purpose string, data []byte) ([]nomadish.KeyedHash, error)
 	Verify(jwt string) (*nomadish.IdentityClaims, error)
+	Sign(claims *nomadish.IdentityClaims) (jwt string, err error)
+	Rotate(ctx context.Context, req *nomadish.KeyringRotateRequest) (*nomadish.RootKey, error)
+	Remove(ctx context.Context, keyID string, force bool) (index uint64, err error)
 }
 
 // Config of an Endpoint.
@@ -52,6 +56,7 @@ type Config struct {
 	Region  string                           // default global
 	Schemas map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 	ACL     ACLConfig
+	Issuer  string           // of workload identities: a URL below which others find how to verify them; default none
 	Now     func() time.Time // wall clock; default time.Now
 	Logger  *slog.Logger     // default: discard
 }
@@ -65,6 +70,7 @@ type Endpoint struct {
 	collector Collector
 	scheduler Scheduler
 	keyring   Secrets
+	logins    *login.Verifier
 	compiler  acl.Compiler // of callers' policies
 }
 
@@ -76,7 +82,10 @@ func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Endpoint{cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler, keyring: keyring}
+	return &Endpoint{
+		cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler, keyring: keyring,
+		logins: login.New(login.Config{Now: cfg.Now, Logger: cfg.Logger}),
+	}
 }
 
 // propose replicates a command and returns what it made, of type T, and its index.
@@ -203,15 +212,6 @@ func (e *Endpoint) SetSchedulerConfig(ctx context.Context, c *nomadish.Scheduler
 		return false, e.store.Reader().Index(), nil
 	}
 	return err == nil, index, err
-}
-
-// Keys returns the public keys of workload identities.
-func (e *Endpoint) Keys(context.Context) (*nomadish.KeySet, error) {
-	set := &nomadish.KeySet{Keys: []map[string]any{}}
-	for k := range e.store.Reader().IdentityKeys(nil) {
-		set.Keys = append(set.Keys, k.JWK())
-	}
-	return set, nil
 }
 
 // CollectGarbage removes all that has ended.
