@@ -73,6 +73,7 @@ type Runtime struct {
 	reaps  reaps
 	ranges ranges
 	quiet  *log.Entry
+	frees  sync.WaitGroup // of commands that have ended
 
 	mu          sync.Mutex
 	snapshotter string // once known
@@ -97,6 +98,7 @@ func New(cfg Config, e Engine) (*Runtime, error) {
 // Run keeps containerd until ctx ends. Where containerd ends with it, so do all tasks.
 func (r *Runtime) Run(ctx context.Context) error {
 	<-ctx.Done()
+	r.frees.Wait()
 	var err error
 	if r.engine.Ephemeral() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)

@@ -53,7 +53,19 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, endExec(ctx, command, err != nil)) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, endExec(ctx, command, true))
+			return
+		}
+		// The shim waits 2 s for output that what the command left running may hold open: the
+		// caller need not.
+		r.frees.Go(func() {
+			if err := endExec(ctx, command, false); err != nil {
+				r.cfg.Logger.Warn("free a command", "container", st.Container, "err", err)
+			}
+		})
+	}()
 	ended, err := command.Wait(ctx) // before Start, or a short command's end is missed
 	if err != nil {
 		return 0, err
@@ -82,9 +94,12 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 	return int(status.ExitCode()), passed.rest(ctx, command.IO())
 }
 
-// quiet is how long no output after a command's end counts as the output's: what the command
-// left running may hold it open.
-const quiet = 250 * time.Millisecond
+// After a command's end its output has ended too when none came for so many ticks: what the
+// command left running may hold it open.
+const (
+	quietTick  = 100 * time.Millisecond
+	quietTicks = 3
+)
 
 // relay passes on what a command writes, and knows whether there is any.
 type relay struct {
@@ -116,22 +131,23 @@ func (r *relay) rest(ctx context.Context, streams cio.IO) error {
 	all := make(chan struct{})
 	go func() { defer close(all); streams.Wait() }()
 	defer func() { streams.Cancel(); <-all }()
-	tick := time.NewTicker(quiet)
+	tick := time.NewTicker(quietTick)
 	defer tick.Stop()
-	for seen := int64(-1); ; {
+	seen := r.pieces.Load()
+	for still := 0; still < quietTicks; {
 		select {
 		case <-all:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			now := r.pieces.Load()
-			if now == seen && now == r.passed.Load() {
-				return nil
-			}
-			seen = now
+		}
+		still++
+		if now := r.pieces.Load(); now != seen || now != r.passed.Load() {
+			seen, still = now, 0
 		}
 	}
+	return nil
 }
 
 // endExec frees a command; whole kills all that it has started too.
