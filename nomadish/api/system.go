@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -38,6 +40,33 @@ func (a Agent) Servers(ctx context.Context) ([]string, error) {
 func (a Agent) Health(ctx context.Context) (*nomadish.AgentHealth, error) {
 	out, _, err := get[*nomadish.AgentHealth](ctx, a.c, "/v1/agent/health", nil)
 	return out, err
+}
+
+// Clock is what an answer says of the clock of who gave it: it read Date, which is cut to whole
+// seconds, at a moment between Sent and Received of the caller's clock.
+type Clock struct{ Date, Sent, Received time.Time }
+
+// Clock asks the agent for the time; now is the caller's clock.
+func (a Agent) Clock(ctx context.Context, now func() time.Time) (Clock, error) {
+	out := Clock{Sent: now()}
+	resp, err := a.c.send(ctx, call{method: http.MethodGet, path: "/v1/status/leader"})
+	out.Received = now()
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if out.Date, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
+		return out, fmt.Errorf("the answer's date: %w", err)
+	}
+	return out, nil
+}
+
+// Skew is how far the clock that answered is ahead, behind where negative; what the journey and
+// whole seconds leave open is not counted.
+func (c Clock) Skew() time.Duration {
+	ahead := c.Date.Sub(c.Received.Round(0))
+	behind := c.Sent.Round(0).Sub(c.Date.Add(time.Second))
+	return max(ahead, 0) - max(behind, 0)
 }
 
 // Status are the routes about the servers.

@@ -81,7 +81,7 @@ func runDoctor(ctx context.Context, c *call) error {
 	reached := false
 	if cluster || !machine {
 		var found []finding
-		found, reached = clusterFindings(ctx, client)
+		found, reached = clusterFindings(ctx, client, c.Now)
 		all = append(all, found...)
 	}
 	if machine || !cluster {
@@ -111,7 +111,7 @@ func (c *call) findingsPage(p *page, all []finding) {
 }
 
 // clusterFindings checks what the agent that is asked knows; reached says that it answers.
-func clusterFindings(ctx context.Context, client *api.Client) (all []finding, reached bool) {
+func clusterFindings(ctx context.Context, client *api.Client, now func() time.Time) (all []finding, reached bool) {
 	self, err := client.Agent().Self(ctx)
 	if err != nil {
 		var no *url.Error
@@ -122,6 +122,11 @@ func clusterFindings(ctx context.Context, client *api.Client) (all []finding, re
 		return []finding{failing("See to the token: NOMAD_TOKEN or -token.", "it refuses: %v", err).of("agent")}, true
 	}
 	all = append(all, ok("%s answers, build %s", cmp.Or(self.Member.Name, "the agent"), cmp.Or(self.Member.Tags["build"], "unknown")).of("agent"))
+	if clock, err := client.Agent().Clock(ctx, now); err != nil {
+		all = append(all, warning("", "can't be compared: %v", err).of("clock"))
+	} else {
+		all = append(all, clockFinding(clock).of("clock"))
+	}
 	if leader, err := client.Status().Leader(ctx); err != nil || leader == "" {
 		all = append(all, failing("More than half of the servers have to run and reach each other on port 4647: see \"nomadish server members\".",
 			"the cluster has no leader: %v", cmp.Or(err, errors.New("none is known"))).of("leader"))
@@ -139,6 +144,32 @@ func clusterFindings(ctx context.Context, client *api.Client) (all []finding, re
 		all = append(all, nodeFindings(nodes)...)
 	}
 	return all, true
+}
+
+// Differences of clocks that are told: certificates, tokens and the times in logs and events
+// suffer from the first, and from the second leases and one-time tokens.
+const (
+	skewWarning = 2 * time.Second
+	skewFailure = time.Minute
+)
+
+// clockFinding compares this machine's clock with that of the agent that answered.
+func clockFinding(c api.Clock) finding {
+	skew, way := c.Skew(), "ahead of"
+	if skew < 0 {
+		way = "behind"
+	}
+	off := skew.Abs().Round(time.Second)
+	const next = "Let both machines keep their time by NTP: see \"timedatectl\", and \"chronyc tracking\" where chrony does it."
+	switch trip := c.Received.Sub(c.Sent).Round(time.Millisecond); {
+	case off >= skewFailure:
+		return failing(next, "the agent's clock is at least %s %s this machine's: certificates, tokens and times can't be relied on", off, way)
+	case off >= skewWarning:
+		return warning(next, "the agent's clock is at least %s %s this machine's", off, way)
+	case trip > skewWarning:
+		return warning("Ask again, or from nearer by.", "the answer took %s, too long to compare the clocks", trip)
+	}
+	return ok("the agent's agrees with this machine's to the second")
 }
 
 // memberFinding judges the servers.

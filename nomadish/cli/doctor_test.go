@@ -3,10 +3,12 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/api"
 )
 
 // TestMemberFinding: servers that are gone fail, mixed builds and a pair warn.
@@ -27,6 +29,30 @@ func TestMemberFinding(t *testing.T) {
 		got := memberFinding(tt.members)
 		if got.Status != tt.status || got.Detail != tt.detail || got.Status != findingOK && got.Next == "" {
 			t.Errorf("got %+v, want %s: %s, and what to do", got, tt.status, tt.detail)
+		}
+	}
+}
+
+// TestClockFinding: clocks differ only by what neither the journey nor whole seconds explain.
+func TestClockFinding(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 500e6, time.UTC)
+	for _, tt := range []struct {
+		name   string
+		date   time.Duration // of the agent's answer, from the second in which it was asked
+		trip   time.Duration
+		status string
+		detail string
+	}{
+		{"the same", 0, 10 * time.Millisecond, findingOK, "agrees"},
+		{"the next second, which may be", time.Second, 600 * time.Millisecond, findingOK, "agrees"},
+		{"ahead", 5 * time.Second, 10 * time.Millisecond, findingWarning, "4s ahead of"},
+		{"behind", -5 * time.Second, 10 * time.Millisecond, findingWarning, "5s behind"},
+		{"within a long journey", 5 * time.Second, 9 * time.Second, findingWarning, "too long"},
+		{"another day", -24 * time.Hour, 10 * time.Millisecond, findingFailure, "24h0m0s behind"},
+	} {
+		got := clockFinding(api.Clock{Date: at.Truncate(time.Second).Add(tt.date), Sent: at, Received: at.Add(tt.trip)})
+		if got.Status != tt.status || !strings.Contains(got.Detail, tt.detail) || got.Status != findingOK && got.Next == "" {
+			t.Errorf("%s: got %+v, want %s: %s, and what to do", tt.name, got, tt.status, tt.detail)
 		}
 	}
 }
@@ -64,7 +90,7 @@ func TestDoctor(t *testing.T) {
 
 // testDoctor: a cluster that works has no failures.
 func testDoctor(t *testing.T, c *cluster) {
-	if got := c.ok(t, "doctor", "-cluster"); !strings.Contains(got, "1 of 1 node ready") || !strings.Contains(got, "0 failures") {
+	if got := c.ok(t, "doctor", "-cluster"); !strings.Contains(got, "1 of 1 node ready") || !strings.Contains(got, "ok       clock: ") || !strings.Contains(got, "0 failures") {
 		t.Errorf("got\n%s", got)
 	}
 }
