@@ -111,8 +111,9 @@ func (e *Error) Unwrap() error {
 
 // Bounds of what is read of an answer.
 const (
-	bodyMax  = 512 << 20
-	errorMax = 64 << 10
+	bodyMax     = 512 << 20
+	errorMax    = 64 << 10
+	conflictMax = 1 << 20 // of a conflict's answer that shows what is there
 )
 
 // answerLimits bound JSON that comes from our own servers: its size is known. There are
@@ -128,6 +129,9 @@ type call struct {
 	in     any  // body; nil: none; an io.Reader is sent as it is
 	out    any  // pointer to the answer's body; nil: ignored
 	binary bool // bodies are in the binary encoding
+	// conflict makes an error of the body that comes with a conflict, which is no message; nil:
+	// it is one.
+	conflict func(body []byte) error
 }
 
 // do makes a call and decodes its answer.
@@ -173,6 +177,10 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusConflict && k.conflict != nil {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, conflictMax))
+		return nil, errors.Join(k.conflict(body), err)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, errorMax))
 	return nil, errors.Join(&Error{StatusCode: resp.StatusCode, Body: string(body)}, err)
 }
