@@ -60,3 +60,54 @@ func (a *Audience) UnmarshalJSON(b []byte) error {
 	}
 	return json.Unmarshal(b, (*[]string)(a))
 }
+
+// IdentitiesRequest is how a node asks for identities of its tasks.
+type IdentitiesRequest struct{ Identities []IdentityRequest }
+
+// IdentityRequest asks for one of a task's identities, by its name.
+type IdentityRequest struct {
+	AllocationID string
+	Task         string
+	Identity     string
+}
+
+// IdentitiesResponse has an answer for each request, in their order.
+type IdentitiesResponse struct{ Identities []SignedIdentity }
+
+// SignedIdentity is an identity, or why there is none. It never gets into the state.
+type SignedIdentity struct {
+	JWT      string
+	IssuedAt int64 // seconds since 1970
+	Expires  int64 // seconds since 1970; 0: it does not by itself
+	Error    string
+}
+
+// OIDCDiscovery tells others how to verify the cluster's identities (OpenID Connect Discovery 1.0).
+type OIDCDiscovery struct {
+	Issuer        string   `json:"issuer"`
+	JWKS          string   `json:"jwks_uri"`
+	ResponseTypes []string `json:"response_types_supported"`
+	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+	Subjects      []string `json:"subject_types_supported"`
+}
+
+// IdentityID is the job's ID in identities: of a job that another one has launched, that one's.
+func (j *Job) IdentityID() string {
+	if parent := Val(j.ParentID); parent != "" {
+		return parent
+	}
+	return Val(j.ID)
+}
+
+// WorkloadIdentity returns the task's identity of that name, or nil.
+func (t *Task) WorkloadIdentity(name string) *WorkloadIdentity {
+	if t.Identity != nil && t.Identity.Name == name {
+		return t.Identity
+	}
+	for _, id := range t.Identities {
+		if id.Name == name {
+			return id
+		}
+	}
+	return nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/nomadish/nomadish/server"
 	"github.com/nomadish/nomadish/server/consensus"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
+	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/servertest"
 )
 
@@ -22,6 +24,7 @@ type cluster struct {
 	net     *servertest.Network
 	members []*member
 	rng     *rand.Rand // of what power cuts lose
+	wrapper secrets.Wrapper
 }
 
 // member is one of the servers, through all its restarts.
@@ -38,7 +41,7 @@ func start(t testing.TB, seed uint64) *cluster {
 	t.Helper()
 	c := &cluster{
 		net: servertest.NewNetwork(rand.New(rand.NewPCG(seed, 1)), 2*time.Millisecond),
-		rng: rand.New(rand.NewPCG(seed, 2)),
+		rng: rand.New(rand.NewPCG(seed, 2)), wrapper: secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key")),
 	}
 	for i := range 3 {
 		c.members = append(c.members, &member{id: fmt.Sprint("s", i+1), dir: t.TempDir(), disk: vfs.NewMem()})
@@ -67,7 +70,7 @@ func (c *cluster) boot(t testing.TB, m *member) {
 		ids = append(ids, other.id)
 	}
 	s, err := server.New(server.Config{
-		ID: m.id, Dir: m.dir, FS: m.disk, Bootstrap: ids, AskLeader: c.askLeader,
+		ID: m.id, Dir: m.dir, FS: m.disk, Bootstrap: ids, AskLeader: c.askLeader, Keyring: secrets.Config{Wrappers: []secrets.Wrapper{c.wrapper}},
 		Consensus: consensus.Config{
 			SnapshotThreshold: 200, TrailingEntries: 50, SnapshotInterval: 2 * time.Second, SegmentSize: 64 << 10,
 		},

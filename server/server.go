@@ -44,9 +44,12 @@ type Config struct {
 	Events    events.Config
 	Schemas   map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 
+	ACL endpoint.ACLConfig // access control; default: everybody may do everything
+
 	// Keyring says how root keys are kept. Without Wrappers the wrapping key is in the file
 	// keyring/wrap.key in Dir.
 	Keyring secrets.Config
+	Issuer  string // of workload identities: a URL below which others find how to verify them; default none
 
 	// AskLeader asks the leader, where that is another server, for its CommitIndex. Without it
 	// only the leader answers consistent reads.
@@ -106,7 +109,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring, reseal.Variables(s.store, s.keyring))
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	s.endpoint = endpoint.New(endpoint.Config{
-		Region: cfg.Region, Schemas: cfg.Schemas, Now: cfg.Now, Logger: cfg.Logger,
+		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
 }

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -106,38 +105,6 @@ func TestSilentNodeIsReplaced(t *testing.T) {
 		}
 		cancel()
 		fakes.Wait()
-	})
-}
-
-// Every server that has led has its public key in the state, also on the others: whoever
-// checks a signature has it from anywhere.
-func TestEachLeaderPublishesItsKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := start(t, 1)
-		first := c.awaitLeader(t, nil)
-		published := func(want int) {
-			t.Helper()
-			servertest.Eventually(t, fmt.Sprint(want, " keys"), func() error {
-				s, err := c.leading()
-				if err != nil {
-					return err
-				}
-				keys, err := s.Endpoint().Keys(t.Context())
-				if err == nil && len(keys.Keys) != want {
-					err = fmt.Errorf("there are %d", len(keys.Keys))
-				}
-				return err
-			})
-		}
-		published(1)
-		c.kill(t, first)
-		c.awaitLeader(t, first)
-		published(2)
-		c.boot(t, first)
-		c.converge(t)
-		if keys, err := first.now.Load().Endpoint().Keys(t.Context()); err != nil || len(keys.Keys) != 2 {
-			t.Errorf("the first leader knows %+v, %v", keys, err)
-		}
 	})
 }
 

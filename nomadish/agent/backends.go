@@ -15,14 +15,21 @@ import (
 
 // backends puts behind the API what this agent has.
 func (a *Agent) backends() httpapi.Backends {
-	b := httpapi.Backends{Authority: open{}, Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics, Debug: (*debug)(a)}
-	if a.server != nil {
+	b := httpapi.Backends{Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics, Debug: (*debug)(a)}
+	if a.server == nil {
+		b.Authority = &authority{required: a.cfg.ACL, resolve: func(ctx context.Context, token string) (*nomadish.ResolvedCaller, error) {
+			return a.link.ResolveToken(ctx, a.client.NodeID(), token)
+		}}
+	} else {
 		e := a.server.Endpoint()
 		b.Authority = e
 		b.Server = &httpapi.Server{
 			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
-			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Operator: e, Catalog: e, System: e, Events: a.server.Events(), Search: e,
+			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Callers: e, Operator: e, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e, Variables: a.server.Variables(),
 		}
+	}
+	if a.audit != nil {
+		b.Audit = a.audit
 	}
 	if a.client != nil {
 		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Images: imagesOf(a.cfg.Drivers)}
@@ -39,15 +46,6 @@ func imagesOf(all map[string]drivers.Driver) httpapi.Images {
 	}
 	return nil
 }
-
-// open is the authority of an agent that is no server: the server that it asks decides.
-type open struct{}
-
-func (open) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
-	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
-}
-
-func (open) Authorize(context.Context, nomadish.Caller, string, string) error { return nil }
 
 // router finds the way to the agent that has to answer.
 type router Agent
@@ -216,7 +214,7 @@ func (s *self) Self(context.Context) (*nomadish.AgentSelf, error) {
 			"DataDir": s.cfg.DataDir,
 			"Server":  map[string]any{"Enabled": s.server != nil, "BootstrapExpect": 1},
 			"Client":  map[string]any{"Enabled": s.client != nil},
-			"ACL":     map[string]any{"Enabled": false},
+			"ACL":     map[string]any{"Enabled": s.cfg.ACL},
 			"Version": map[string]any{"Version": s.cfg.Version},
 		},
 		Member: s.member(),

@@ -54,8 +54,6 @@ func (a *API) leader(r *Request) (any, error)  { return a.back.Server.Status.Lea
 func (a *API) peers(r *Request) (any, error)   { return a.back.Server.Status.Peers(r.Context()) }
 func (a *API) regions(r *Request) (any, error) { return a.back.Server.Status.Regions(r.Context()) }
 
-func (a *API) keys(r *Request) (any, error) { return a.back.Server.System.Keys(r.Context()) }
-
 func (a *API) collectGarbage(r *Request) (any, error) {
 	return nil, a.back.Server.System.CollectGarbage(r.Context())
 }

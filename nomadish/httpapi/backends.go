@@ -26,15 +26,16 @@ type Backends struct {
 	Agent     Agent
 	Metrics   Metrics
 	Debug     Debug
+	Audit     Auditor // nil: no log is kept
 	Server    *Server // nil on an agent that is no server: it asks Router for one
 	Node      *Node   // nil on an agent that runs no tasks
 }
 
-// Authority decides who a caller is and what it may do.
+// Authority knows who callers are.
 type Authority interface {
+	// Authenticate finds out who makes a request, and what it may do. KindDenied: its
+	// credentials are not good, or not any more.
 	Authenticate(ctx context.Context, c nomadish.Credentials) (nomadish.Caller, error)
-	// Authorize checks a route's permission in the request's namespace, which may be "*".
-	Authorize(ctx context.Context, caller nomadish.Caller, permission, namespace string) error
 }
 
 // Router finds the way to the agent that has to run a request. Each method returns nil
@@ -92,11 +93,14 @@ type Server struct {
 	Nodes       Nodes
 	NodeWrites  NodeWrites
 	NodeAgents  NodeAgents
+	Callers     Callers
 	Operator    Operator
 	Catalog     Catalog
 	System      System
+	Keyring     Keyring
 	Events      Events
 	Search      Search
+	Variables   Variables
 }
 
 // Reads makes reads consistent.
@@ -185,6 +189,13 @@ type NodeAgents interface {
 	// count of the node's earlier answer; 0 when it has none.
 	NodeAllocations(ctx context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error)
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error)
+	SignIdentities(ctx context.Context, nodeID string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error)
+}
+
+// Callers tells nodes who their callers are.
+type Callers interface {
+	// ResolveToken says whom a token makes its bearer. KindDenied: nobody.
+	ResolveToken(ctx context.Context, token string) (*nomadish.ResolvedCaller, error)
 }
 
 // Operator reads and sets what operators decide for the whole cluster.
@@ -205,7 +216,15 @@ type Catalog interface {
 // System is about the cluster as a whole.
 type System interface {
 	CollectGarbage(ctx context.Context) error
-	Keys(ctx context.Context) (*nomadish.KeySet, error) // that verify workload identities
+}
+
+// Keyring is about root keys, and about what verifies the identities that they sign.
+type Keyring interface {
+	RootKeys(ctx context.Context, ws memdb.WatchSet) (iter.Seq[*nomadish.RootKey], uint64, error)
+	RotateRootKey(ctx context.Context, req *nomadish.KeyringRotateRequest) (*nomadish.KeyringRotateResponse, uint64, error)
+	DeleteRootKey(ctx context.Context, id string, force bool) (uint64, error)
+	Keys(ctx context.Context, ws memdb.WatchSet) (*nomadish.KeySet, uint64, error)
+	OIDCDiscovery(ctx context.Context) (*nomadish.OIDCDiscovery, error)
 }
 
 // Events tells what changes.
@@ -233,6 +252,9 @@ type Node struct {
 
 // Tasks acts on the tasks of this node's allocations.
 type Tasks interface {
+	// Isolated says whether a task has a file system of its own: whoever runs a command in one
+	// that has not is on the node. It is true of a task that is not there.
+	Isolated(allocID, task string) bool
 	// Exec runs a command inside a running task and returns its exit code. The command ends
 	// with ctx. The caller ends a blocked Stdin once Exec has returned.
 	Exec(ctx context.Context, allocID string, req *nomadish.ExecRequest) (int, error)
@@ -246,6 +268,7 @@ type Tasks interface {
 // allocations are KindNotFound.
 type Files interface {
 	Has(allocID string) bool
+	Namespace(allocID string) (string, error) // that an allocation belongs to
 	List(ctx context.Context, allocID, path string) ([]*nomadish.AllocFileInfo, error)
 	Stat(ctx context.Context, allocID, path string) (*nomadish.AllocFileInfo, error)
 	Read(ctx context.Context, req *nomadish.FileRequest) (io.ReadCloser, error)

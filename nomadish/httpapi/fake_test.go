@@ -55,7 +55,7 @@ func (c *cluster) api(t testing.TB, change ...func(*Config, *Backends)) *API {
 		Authority: c, Router: routerOf{c}, Agent: c, Metrics: c,
 		Server: &Server{
 			Reads: c, Status: c, Jobs: c, JobWrites: c, JobVersions: c, Planner: c, Scaling: c, Launches: c, Parser: c, Allocations: c, Evaluations: c,
-			Deployments: c, Nodes: nodesOf{c}, NodeWrites: c, NodeAgents: c, Operator: c, Catalog: c, System: c,
+			Deployments: c, Nodes: nodesOf{c}, NodeWrites: c, NodeAgents: c, Operator: c, Catalog: c, System: c, Keyring: c,
 		},
 		Node: &Node{ID: nodeID, Files: filesOf{c}, Usage: usageOf{c}},
 	}
@@ -113,20 +113,17 @@ func (c *cluster) Authenticate(_ context.Context, cr nomadish.Credentials) (noma
 	if cr.PeerKind == nomadish.CallerServer {
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: cr.PeerID, Addr: cr.Addr}, nil
 	}
-	return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: cr.Addr}, nil
+	return nomadish.Caller{Kind: nomadish.CallerToken, Addr: cr.Addr, Rights: c}, nil
 }
 
-func (c *cluster) Authorize(_ context.Context, caller nomadish.Caller, permission, namespace string) error {
+// Management and Allows are the rights of everybody who is neither node nor server.
+func (c *cluster) Management() bool { return c.denied != string(nomadish.PermManagement) }
+
+func (c *cluster) Allows(p nomadish.Permission, namespace, _ string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = append(c.asked, permission+" "+namespace)
-	switch {
-	case permission == c.denied,
-		permission == string(nomadish.PermServer) && caller.Kind != nomadish.CallerServer,
-		permission == string(nomadish.PermNode) && caller.Kind != nomadish.CallerNode:
-		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	}
-	return nil
+	c.asked = append(c.asked, string(p)+" "+namespace)
+	return string(p) != c.denied
 }
 
 func (c *cluster) Leader(context.Context) (string, error) { return "10.0.0.1:4647", nil }
@@ -374,8 +371,8 @@ func (c *cluster) NodePool(_ context.Context, ws memdb.WatchSet, name string) (*
 }
 
 func (c *cluster) CollectGarbage(context.Context) error { return nil }
-func (c *cluster) Keys(context.Context) (*nomadish.KeySet, error) {
-	return &nomadish.KeySet{Keys: []map[string]any{}}, nil
+func (c *cluster) Keys(context.Context, memdb.WatchSet) (*nomadish.KeySet, uint64, error) {
+	return &nomadish.KeySet{Keys: []map[string]any{}}, 1, nil
 }
 
 type routerOf struct{ *cluster }
@@ -409,7 +406,8 @@ func (c nodesOf) Node(_ context.Context, ws memdb.WatchSet, id string) (*nomadis
 
 type filesOf struct{ *cluster }
 
-func (filesOf) Has(id string) bool { return id == allocID }
+func (filesOf) Has(id string) bool                  { return id == allocID }
+func (filesOf) Namespace(id string) (string, error) { return "default", nil }
 func (filesOf) List(_ context.Context, _, path string) ([]*nomadish.AllocFileInfo, error) {
 	return []*nomadish.AllocFileInfo{{Name: path, IsDir: true}}, nil
 }

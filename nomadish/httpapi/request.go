@@ -23,6 +23,9 @@ type Request struct {
 	params  url.Values // of the path
 	values  url.Values // of the query string
 	control *http.ResponseController
+	id      string // in the audit log; "": not there yet
+
+	presence *presence // of the caller; nil before it is known
 
 	status      int    // of the answer; 0: 200
 	index       uint64 // of the answer, if hasIndex
@@ -30,6 +33,7 @@ type Request struct {
 	nextToken   string
 	knownLeader bool
 	lastContact time.Duration
+	maxAge      time.Duration // for which the answer may be kept; 0: nothing is said of that
 }
 
 // Context carries the caller (nomadish.CallerFrom) and ends with the request.

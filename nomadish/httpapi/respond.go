@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -39,6 +40,7 @@ type Raw struct {
 type Streamed struct {
 	ContentType string
 	Write       func(w io.Writer) error
+	Ends        bool // it tells by itself why it ends before its time
 }
 
 // zippers are kept for the next answer: one takes longer to make than most answers to write.
@@ -52,16 +54,21 @@ func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
 	r.writeHeaders(w.Header())
 	switch v := value.(type) {
 	case nil:
-		w.WriteHeader(http.StatusOK)
+		w.WriteHeader(cmp.Or(r.status, http.StatusOK))
 		return nil
 	case Raw:
 		defer v.Body.Close()
-		return stream(w, Streamed{v.ContentType, func(w io.Writer) error {
-			_, err := io.Copy(w, v.Body)
+		return a.stream(w, r, Streamed{ContentType: v.ContentType, Write: func(w io.Writer) error {
+			_, err := io.Copy(w, readerFunc(func(p []byte) (int, error) {
+				if err := r.Context().Err(); err != nil {
+					return 0, err
+				}
+				return v.Body.Read(p)
+			}))
 			return err
 		}})
 	case Streamed:
-		return stream(w, v)
+		return a.stream(w, r, v)
 	case Upgraded:
 		return a.upgrade(w, r, v)
 	}
@@ -85,6 +92,9 @@ func (r *Request) writeHeaders(h http.Header) {
 	if r.route.is(Read) {
 		h.Set(headerKnownLeader, strconv.FormatBool(r.knownLeader))
 		h.Set(headerLastContact, strconv.FormatInt(r.lastContact.Milliseconds(), 10))
+	}
+	if r.maxAge > 0 {
+		h.Set("Cache-Control", fmt.Sprintf("max-age=%d, must-revalidate", int(r.maxAge.Seconds())))
 	}
 	if r.nextToken != "" {
 		h.Set(headerNextToken, r.nextToken)
@@ -147,12 +157,20 @@ func acceptsGzip(r *http.Request) bool {
 // writeGrace is how long one write to a caller may take.
 const writeGrace = 30 * time.Second
 
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // stream lets v write its body.
-func stream(w http.ResponseWriter, v Streamed) error {
+func (a *API) stream(w http.ResponseWriter, r *Request, v Streamed) error {
 	w.Header().Set("Content-Type", v.ContentType)
 	f := &flusher{w: w, control: http.NewResponseController(w)}
 	defer f.control.SetWriteDeadline(time.Time{}) //nolint:errcheck // not every writer has one
-	if err := v.Write(f); err != nil {
+	err := v.Write(f)
+	if lost := r.lost(); lost != nil && !v.Ends {
+		err = lost
+	}
+	if err != nil {
 		if !f.wrote {
 			return err
 		}

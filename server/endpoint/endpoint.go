@@ -156,13 +156,17 @@ func found[T any](row T, err error, format string, args ...any) (T, error) {
 }
 
 // Namespaces lists namespaces by name.
-func (e *Endpoint) Namespaces(_ context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.Namespace], uint64, error) {
+func (e *Endpoint) Namespaces(ctx context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.Namespace], uint64, error) {
 	r := e.store.Reader()
-	return r.NamespacesByPrefix(ws, prefix), r.TableIndex(state.TableNamespaces), nil
+	rows := visibleRows(ctx, e, nomadish.PermNamespaceAny, r.NamespacesByPrefix(ws, prefix), func(n *nomadish.Namespace) string { return n.Name })
+	return rows, r.TableIndex(state.TableNamespaces), nil
 }
 
 // Namespace returns a namespace.
-func (e *Endpoint) Namespace(_ context.Context, ws memdb.WatchSet, name string) (*nomadish.Namespace, uint64, error) {
+func (e *Endpoint) Namespace(ctx context.Context, ws memdb.WatchSet, name string) (*nomadish.Namespace, uint64, error) {
+	if err := e.may(ctx, nomadish.PermNamespaceAny, name); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	ns, err := r.Namespace(ws, name)
 	if ns, err = found(ns, err, "Namespace not found"); err != nil {
@@ -172,13 +176,19 @@ func (e *Endpoint) Namespace(_ context.Context, ws memdb.WatchSet, name string) 
 }
 
 // NodePools lists node pools by name.
-func (e *Endpoint) NodePools(_ context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.NodePool], uint64, error) {
+func (e *Endpoint) NodePools(ctx context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.NodePool], uint64, error) {
 	r := e.store.Reader()
-	return r.NodePoolsByPrefix(ws, prefix), r.TableIndex(state.TableNodePools), nil
+	rows := where(r.NodePoolsByPrefix(ws, prefix), func(p *nomadish.NodePool) bool {
+		return e.mayName(ctx, nomadish.PermNodePoolRead, "", p.Name) == nil
+	})
+	return rows, r.TableIndex(state.TableNodePools), nil
 }
 
 // NodePool returns a node pool.
-func (e *Endpoint) NodePool(_ context.Context, ws memdb.WatchSet, name string) (*nomadish.NodePool, uint64, error) {
+func (e *Endpoint) NodePool(ctx context.Context, ws memdb.WatchSet, name string) (*nomadish.NodePool, uint64, error) {
+	if err := e.mayName(ctx, nomadish.PermNodePoolRead, "", name); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	pool, err := r.NodePool(ws, name)
 	if pool, err = found(pool, err, "node pool not found"); err != nil {

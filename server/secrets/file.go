@@ -119,22 +119,25 @@ func syncDir(path string) error {
 // read returns the key once it could be read.
 func (f *File) read() (cipher.AEAD, string, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.aead != nil {
-		return f.aead, f.name, nil
+	aead, name := f.aead, f.name
+	f.mu.Unlock()
+	if aead != nil {
+		return aead, name, nil
 	}
 	key, err := readKey(f.path)
 	if err != nil {
 		return nil, "", err
 	}
 	defer clear(key)
-	aead, err := newAEAD(key)
-	if err != nil {
+	if aead, err = newAEAD(key); err != nil {
 		return nil, "", err
 	}
 	sum := sha256.Sum256(append([]byte("nomadish wrapping key\x00"), key...))
-	f.aead, f.name = aead, "aead:"+hex.EncodeToString(sum[:8])
-	return f.aead, f.name, nil
+	name = "aead:" + hex.EncodeToString(sum[:8])
+	f.mu.Lock()
+	f.aead, f.name = aead, name
+	f.mu.Unlock()
+	return aead, name, nil
 }
 
 // readKey reads a key from a file that nobody but its owner may open.
