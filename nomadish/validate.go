@@ -144,6 +144,7 @@ func (f *faults) part(field string, validate func(*faults)) {
 type Admission struct {
 	VaultClusters          []string               // those that tasks may use
 	NamespaceExists        func(name string) bool // default: all do
+	Namespace              *Namespace             // the job's, whose rules it has to keep; default: it has none
 	NodePoolExists         func(name string) bool // default: all do
 	MemoryOversubscription bool                   // tasks may use more than they reserve
 	// Drivers are the config schemas of the known task drivers; default: nothing is checked.
@@ -180,6 +181,9 @@ func (a Admission) validateCluster(j *Job, f *faults) {
 	}
 	if pool := Val(j.NodePool); a.NodePoolExists != nil && pool != "" && !a.NodePoolExists(pool) {
 		f.add("NodePool", "job %q is in nonexistent node pool %q", Val(j.ID), pool)
+	}
+	if a.Namespace != nil {
+		a.Namespace.validateJob(j, f)
 	}
 	f.check(j.Multiregion != nil, "Multiregion", "Multiregion jobs are unlicensed.")
 	refused := map[string]bool{}

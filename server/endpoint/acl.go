@@ -31,10 +31,7 @@ func (c ACLConfig) withDefaults() ACLConfig {
 	return c
 }
 
-var (
-	errACLDisabled = nomadish.Errorf(nomadish.KindInvalid, "ACL support disabled")
-	errDenied      = nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-)
+var errACLDisabled = nomadish.Errorf(nomadish.KindInvalid, "ACL support disabled")
 
 // aclAttempts is how often a write is tried whose row others keep changing.
 const aclAttempts = 8
@@ -45,7 +42,7 @@ func (e *Endpoint) manage(ctx context.Context) error {
 	case !e.cfg.ACL.Enabled:
 		return errACLDisabled
 	case !nomadish.CallerFrom(ctx).Management():
-		return errDenied
+		return nomadish.ErrDenied
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (e *Endpoint) ACLPolicy(ctx context.Context, ws memdb.WatchSet, name string
 	r := e.store.Reader()
 	if !nomadish.CallerFrom(ctx).Management() {
 		if own, _ := e.own(ctx, r, ws); !own[name] {
-			return nil, tableIndex(r, ownTables...), errDenied
+			return nil, tableIndex(r, ownTables...), nomadish.ErrDenied
 		}
 	}
 	policy, err := r.ACLPolicy(ws, name)

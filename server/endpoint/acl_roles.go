@@ -45,7 +45,7 @@ func (e *Endpoint) ACLRole(ctx context.Context, ws memdb.WatchSet, id string, by
 	}
 	if !nomadish.CallerFrom(ctx).Management() {
 		if _, own := e.own(ctx, r, ws); err != nil || !own[role.ID] {
-			return nil, tableIndex(r, ownTables...), errDenied
+			return nil, tableIndex(r, ownTables...), nomadish.ErrDenied
 		}
 	}
 	if role, err = found(role, err, "ACL role not found"); err != nil {

@@ -42,7 +42,7 @@ func (e *Endpoint) ACLToken(ctx context.Context, ws memdb.WatchSet, accessor str
 	}
 	caller := nomadish.CallerFrom(ctx)
 	if own := caller.Kind == nomadish.CallerToken && caller.ID == accessor; !own && !caller.Management() {
-		return nil, 0, errDenied
+		return nil, 0, nomadish.ErrDenied
 	}
 	r := e.store.Reader()
 	token, err := r.ACLTokenByAccessor(ws, accessor)
@@ -312,7 +312,7 @@ func (e *Endpoint) MakeOneTimeToken(ctx context.Context) (*nomadish.OneTimeToken
 	}
 	caller := nomadish.CallerFrom(ctx)
 	if caller.Kind != nomadish.CallerToken && caller.Kind != nomadish.CallerManagement || caller.ID == "" {
-		return nil, 0, errDenied
+		return nil, 0, nomadish.ErrDenied
 	}
 	token := &nomadish.OneTimeToken{
 		OneTimeSecretID: nomadish.NewID(), AccessorID: caller.ID,
@@ -346,7 +346,7 @@ func (e *Endpoint) ExchangeOneTimeToken(ctx context.Context, secret string) (*no
 		}
 		token, err := r.ACLTokenByAccessor(nil, once.AccessorID)
 		if err != nil || token.Expired(e.cfg.Now()) {
-			return nil, 0, errDenied
+			return nil, 0, nomadish.ErrDenied
 		}
 		_, index, err := propose[any](ctx, e, &fsm.ExchangeOneTimeToken{Sum: h.Sum})
 		if err != nil {
@@ -357,5 +357,5 @@ func (e *Endpoint) ExchangeOneTimeToken(ctx context.Context, secret string) (*no
 	if locked != nil {
 		return nil, 0, locked
 	}
-	return nil, 0, errDenied
+	return nil, 0, nomadish.ErrDenied
 }

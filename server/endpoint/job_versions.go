@@ -11,7 +11,10 @@ import (
 )
 
 // JobVersions returns the kept versions of a job, newest first.
-func (e *Endpoint) JobVersions(_ context.Context, ws memdb.WatchSet, namespace, id string) ([]*nomadish.Job, uint64, error) {
+func (e *Endpoint) JobVersions(ctx context.Context, ws memdb.WatchSet, namespace, id string) ([]*nomadish.Job, uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	versions, err := r.JobVersions(ws, namespace, id)
 	if err == nil && len(versions) == 0 {
@@ -29,6 +32,9 @@ func (e *Endpoint) JobVersions(_ context.Context, ws memdb.WatchSet, namespace, 
 
 // RevertJob makes an earlier version of a job current again, as a new version.
 func (e *Endpoint) RevertJob(ctx context.Context, req *nomadish.JobRevertRequest) (*nomadish.JobRegisterResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermRevertJob, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	current, err := r.Job(nil, req.Namespace, req.JobID)
 	if current, err = found(current, err, "job %q not found", req.JobID); err != nil {
@@ -45,6 +51,11 @@ func (e *Endpoint) RevertJob(ctx context.Context, req *nomadish.JobRevertRequest
 	old, err = found(old, err, "job %q in namespace %q at version %d not found", req.JobID, req.Namespace, req.JobVersion)
 	if err != nil {
 		return nil, 0, err
+	}
+	if ns, err := r.Namespace(nil, req.Namespace); err == nil { // its rules may be newer than the version
+		if err := ns.Check(old); err != nil {
+			return nil, 0, err
+		}
 	}
 	job := old.Copy()
 	job.SubmitTime = nomadish.Ptr(e.cfg.Now().UnixNano())
@@ -73,6 +84,9 @@ func registered(made *fsm.RegisterJobResult, eval *nomadish.Evaluation, index ui
 
 // StabilizeJob says whether a version of a job has proved itself.
 func (e *Endpoint) StabilizeJob(ctx context.Context, req *nomadish.JobStabilityRequest) (*nomadish.JobStabilityResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermStableJob, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	job, err := e.store.Reader().JobVersion(nil, req.Namespace, req.JobID, req.JobVersion)
 	if _, err = found(job, err, "job %q at version %d not found", req.JobID, req.JobVersion); err != nil {
 		return nil, 0, err
@@ -91,6 +105,9 @@ const (
 
 // TagJobVersion names a version of a job.
 func (e *Endpoint) TagJobVersion(ctx context.Context, jobID, name string, req *nomadish.JobTagRequest) (*nomadish.JobTagResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermTagJobVersion, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	switch {
 	case len(name) > maxTagName:
 		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "the tag's name has %d bytes, more than the limit of %d", len(name), maxTagName)
@@ -117,6 +134,9 @@ func (e *Endpoint) TagJobVersion(ctx context.Context, jobID, name string, req *n
 
 // UntagJobVersion takes a tag away.
 func (e *Endpoint) UntagJobVersion(ctx context.Context, namespace, jobID, name string) (uint64, error) {
+	if err := e.may(ctx, nomadish.PermTagJobVersion, namespace); err != nil {
+		return 0, err
+	}
 	job, err := e.store.Reader().TaggedVersion(nil, namespace, jobID, name)
 	if _, err = found(job, err, "tag %q not found for job %q", name, jobID); err != nil {
 		return 0, err

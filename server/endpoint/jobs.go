@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,11 @@ import (
 )
 
 // Jobs lists jobs by namespace and id.
-func (e *Endpoint) Jobs(_ context.Context, ws memdb.WatchSet, namespace, prefix string, meta bool) (iter.Seq[*nomadish.JobListStub], uint64, error) {
+func (e *Endpoint) Jobs(ctx context.Context, ws memdb.WatchSet, namespace, prefix string, meta bool) (iter.Seq[*nomadish.JobListStub], uint64, error) {
 	r := e.store.Reader()
 	r.WatchJobSummaries(ws) // one channel for all: a list of thousands need not wait on each
-	stubs := mapped(r.JobsByPrefix(ws, namespace, prefix), func(j *nomadish.Job) *nomadish.JobListStub {
+	rows := visibleRows(ctx, e, nomadish.PermListJobs, r.JobsByPrefix(ws, namespace, prefix), func(j *nomadish.Job) string { return nomadish.Val(j.Namespace) })
+	stubs := mapped(rows, func(j *nomadish.Job) *nomadish.JobListStub {
 		summary, err := r.JobSummary(nil, nomadish.Val(j.Namespace), nomadish.Val(j.ID))
 		if err != nil {
 			summary = nil // a job in a list may do without
@@ -28,7 +30,10 @@ func (e *Endpoint) Jobs(_ context.Context, ws memdb.WatchSet, namespace, prefix 
 }
 
 // Job returns the current version of a job.
-func (e *Endpoint) Job(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.Job, uint64, error) {
+func (e *Endpoint) Job(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.Job, uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	job, err := r.Job(ws, namespace, id)
 	if job, err = found(job, err, "job not found"); err != nil {
@@ -38,7 +43,10 @@ func (e *Endpoint) Job(_ context.Context, ws memdb.WatchSet, namespace, id strin
 }
 
 // JobSummary returns the counts of a job's allocations.
-func (e *Endpoint) JobSummary(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobSummary, uint64, error) {
+func (e *Endpoint) JobSummary(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobSummary, uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	summary, err := r.JobSummary(ws, namespace, id)
 	if summary, err = found(summary, err, "job not found"); err != nil {
@@ -48,7 +56,10 @@ func (e *Endpoint) JobSummary(_ context.Context, ws memdb.WatchSet, namespace, i
 }
 
 // JobSubmission returns the text that a job version was made of.
-func (e *Endpoint) JobSubmission(_ context.Context, ws memdb.WatchSet, namespace, id string, version uint64) (*nomadish.JobSubmission, uint64, error) {
+func (e *Endpoint) JobSubmission(ctx context.Context, ws memdb.WatchSet, namespace, id string, version uint64) (*nomadish.JobSubmission, uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	sub, err := r.JobSubmission(ws, namespace, id, version)
 	if sub, err = found(sub, err, "job source not found"); err != nil {
@@ -76,8 +87,16 @@ func (e *Endpoint) admit(submitted *nomadish.Job, target nomadish.WriteRequest) 
 	if !e.elsewhere(job) {
 		job.Region = nomadish.Ptr(e.cfg.Region)
 	}
+	r := e.store.Reader()
+	namespace, err := r.Namespace(nil, cmp.Or(nomadish.Val(job.Namespace), nomadish.DefaultNamespace))
+	if err != nil {
+		namespace = nil // Validate says so
+	} else if nomadish.Val(job.NodePool) == "" {
+		job.NodePool = nomadish.Ptr(namespace.DefaultNodePool())
+	}
 	job.Admit()
-	admission := e.admission(e.store.Reader())
+	admission := e.admission(r)
+	admission.Namespace = namespace
 	warnings = append(admission.Warnings(job), job.WithoutEffect(withoutEffect)...)
 	if t := nomadish.Val(job.Type); t == nomadish.JobTypeSystem || t == nomadish.JobTypeSysBatch {
 		warnings = append(warnings, fmt.Sprintf("Type: jobs of type %q are not placed yet", t))
@@ -101,6 +120,9 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 		return nil, 0, nomadish.Errorf(nomadish.KindInternal, "No path to region")
 	}
 	job, warnings, err := e.admit(req.Job, req.WriteRequest)
+	if err := e.maySubmit(ctx, nomadish.PermRegisterJob, job); err != nil {
+		return nil, 0, err
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -149,8 +171,11 @@ func (e *Endpoint) storeSubmission(ctx context.Context, job *nomadish.Job, versi
 }
 
 // ValidateJob says whether a job is right. It need not be one of this region.
-func (e *Endpoint) ValidateJob(_ context.Context, req *nomadish.JobValidateRequest) (*nomadish.JobValidateResponse, error) {
-	_, warnings, err := e.admit(req.Job, req.WriteRequest)
+func (e *Endpoint) ValidateJob(ctx context.Context, req *nomadish.JobValidateRequest) (*nomadish.JobValidateResponse, error) {
+	job, warnings, err := e.admit(req.Job, req.WriteRequest)
+	if err := e.may(ctx, nomadish.PermReadJob, nomadish.Val(job.Namespace)); err != nil {
+		return nil, err
+	}
 	if e.elsewhere(req.Job) {
 		warnings = append(warnings, fmt.Sprintf("Region: there is no path from here to region %q", nomadish.Val(req.Job.Region)))
 	}
@@ -184,6 +209,13 @@ func (e *Endpoint) ParseJob(_ context.Context, req *nomadish.JobsParseRequest) (
 
 // DeregisterJob stops a job, and with Purge forgets it.
 func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
+	permission := nomadish.PermDeregisterJob
+	if req.Purge {
+		permission = nomadish.PermPurgeJob
+	}
+	if err := e.may(ctx, permission, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	job, err := e.store.Reader().Job(nil, req.Namespace, req.JobID)
 	if errors.Is(err, nomadish.ErrNotFound) {
 		return e.deregisterUnknown(ctx, req)
@@ -226,6 +258,9 @@ func (e *Endpoint) deregisterUnknown(ctx context.Context, req *nomadish.JobDereg
 
 // EvaluateJob makes a new evaluation of a job.
 func (e *Endpoint) EvaluateJob(ctx context.Context, req *nomadish.JobEvaluateRequest) (*nomadish.JobRegisterResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermEvaluateJob, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	job, err := r.Job(nil, req.Namespace, req.JobID)
 	if job, err = found(job, err, "job not found"); err != nil {
