@@ -8,6 +8,7 @@ import (
 	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 )
 
@@ -15,6 +16,40 @@ import (
 func (c *Client) Has(allocID string) bool {
 	_, err := c.find(allocID)
 	return err == nil
+}
+
+// Namespace returns the namespace of an allocation on this node.
+func (c *Client) Namespace(allocID string) (string, error) {
+	e, err := c.find(allocID)
+	if err != nil {
+		return "", err
+	}
+	return e.runner.Alloc().Namespace, nil
+}
+
+// Isolated says whether a task has a file system of its own, which its driver gives it. It is
+// true of a task that is not there.
+func (c *Client) Isolated(allocID, name string) bool {
+	e, err := c.find(allocID)
+	if err != nil {
+		return true
+	}
+	a := e.runner.Alloc()
+	if a.Job == nil || a.Job.TaskGroup(a.TaskGroup) == nil {
+		return false
+	}
+	for _, t := range a.Job.TaskGroup(a.TaskGroup).Tasks {
+		if t.Name != name {
+			continue
+		}
+		driver, ok := c.cfg.Drivers[t.Driver].(drivers.Capable)
+		if !ok {
+			return false
+		}
+		isolation := driver.Capabilities().Isolation
+		return isolation != "" && isolation != drivers.IsolationNone
+	}
+	return true
 }
 
 func (c *Client) find(allocID string) (*entry, error) {

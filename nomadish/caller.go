@@ -62,6 +62,56 @@ func (c Caller) Management() bool {
 	return c.Rights.Management()
 }
 
+// ErrDenied says that the caller may not do what it asks for, or is nobody who is known.
+var ErrDenied = &Error{Kind: KindDenied, Message: "Permission denied"}
+
+// Check returns ErrDenied unless the caller has a permission, also one that is not given by
+// rules.
+func (c Caller) Check(p Permission, namespace, name string) error {
+	allowed := false
+	switch p {
+	case PermNone:
+		allowed = true
+	case PermByItem:
+		allowed = c.Rights != nil || c.Management()
+	case PermNode:
+		allowed = c.Kind == CallerNode || c.Kind == CallerServer
+	case PermServer:
+		allowed = c.Kind == CallerServer
+	case PermManagement:
+		allowed = c.Management()
+	default:
+		allowed = c.Allows(p, namespace, name)
+	}
+	if !allowed {
+		return ErrDenied
+	}
+	return nil
+}
+
+// Known says that the caller is somebody whose rights may end while a request lasts.
+func (c Caller) Known() bool { return c.Rights != nil || c.Kind == CallerManagement && c.ID != "" }
+
+// ResolvedCaller is who a token makes its bearer, as a server tells a node. The node compiles
+// the policies itself.
+type ResolvedCaller struct {
+	Kind     CallerKind
+	ID       string
+	Name     string       `json:",omitempty"`
+	Expires  time.Time    `json:",omitzero"`
+	Open     bool         `json:",omitempty"` // there is no access control: everybody may do everything
+	Policies []*ACLPolicy `json:",omitempty"`
+	Workload *Workload    `json:",omitempty"`
+}
+
+// Workload is a task, or an allocation where Task is empty.
+type Workload struct {
+	Namespace string
+	JobID     string // of the parent, for what a periodic or parameterized job launched
+	Group     string
+	Task      string
+}
+
 // Credentials are what a request brings to prove who makes it.
 type Credentials struct {
 	Token      string // the secret of a token, or a workload's identity
@@ -76,11 +126,19 @@ type callerKey struct{}
 
 // WithCaller returns a context that carries c.
 func WithCaller(ctx context.Context, c Caller) context.Context {
+	return WithChangingCaller(ctx, func() Caller { return c })
+}
+
+// WithChangingCaller returns a context that carries a caller whose rights may change while the
+// request lasts.
+func WithChangingCaller(ctx context.Context, c func() Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerFrom returns the caller that ctx carries, or the anonymous one.
+// CallerFrom returns the caller that ctx carries, as it is now, or the anonymous one.
 func CallerFrom(ctx context.Context) Caller {
-	c, _ := ctx.Value(callerKey{}).(Caller)
-	return c
+	if c, ok := ctx.Value(callerKey{}).(func() Caller); ok {
+		return c()
+	}
+	return Caller{}
 }

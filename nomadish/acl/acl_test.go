@@ -108,7 +108,7 @@ func TestFaults(t *testing.T) {
 		`namespace "a" {`:                                                      `the file ends within a block`,
 		`{"namespace": {"a": {"policy": "read"}}`:                              `policy: line 1`,
 		`sentinel { policy = "read" }`:                                         `"sentinel" is nothing that a policy has`,
-		strings.Repeat("#", acl.MaxSource+1):                                   `more than the limit of 65536`,
+		strings.Repeat("#", acl.MaxSource+1):                                   `more than the limit of 262144`,
 	} {
 		_, err := acl.Parse(src)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -18,7 +18,7 @@ import (
 
 // Bounds of a policy.
 const (
-	MaxSource = 64 << 10 // bytes of its text
+	MaxSource = 256 << 10// bytes of its text
 	maxLabel  = 128      // characters of a name in it
 	maxFaults = 10       // that one error tells of
 )

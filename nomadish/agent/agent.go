@@ -23,6 +23,7 @@ import (
 	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/nomadish/audit"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/nomadish/transport"
@@ -36,6 +37,8 @@ type Agent struct {
 	id      string // of the server, or else of the node
 	hub     *transport.Hub
 	http    *transport.Server // nil: no socket
+	tls     *transport.TLS    // of http; nil: it is not encrypted
+	audit   *audit.Log        // nil: none is kept
 	api     *httpapi.API
 	server  *server.Server // nil: none
 	client  *client.Client // nil: none
@@ -74,13 +77,23 @@ func (a *Agent) open() (err error) {
 	if a.http, err = a.listen(); err != nil {
 		return err
 	}
+	if a.cfg.Audit != nil {
+		c := *a.cfg.Audit
+		c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
+		if a.audit, err = audit.Open(c); err != nil {
+			return err
+		}
+	}
 	for _, part := range []func() error{a.newClient, a.newHub, a.newServer, a.connectClient} {
 		if err := part(); err != nil {
 			return err
 		}
 	}
 	a.metrics = newMetrics(a)
-	a.api, err = httpapi.New(httpapi.Config{Region: a.cfg.Region, Logger: a.cfg.Logger}, a.backends())
+	a.api, err = httpapi.New(httpapi.Config{
+		Name: a.cfg.Name, Region: a.cfg.Region, Hosts: a.hosts(), Headers: a.cfg.Headers, Rates: a.cfg.Rates,
+		Now: a.cfg.Now, Logger: a.cfg.Logger,
+	}, a.backends())
 	return err
 }
 
@@ -97,9 +110,29 @@ func (a *Agent) listen() (*transport.Server, error) {
 	if len(a.cfg.HTTP) == 0 {
 		return nil, nil
 	}
+	if a.cfg.TLS != nil {
+		var err error
+		if a.tls, err = transport.LoadTLS(*a.cfg.TLS); err != nil {
+			return nil, err
+		}
+	}
 	return transport.Listen(transport.ServerConfig{
-		Addrs: a.cfg.HTTP, Limits: transport.Limits{MaxConnsPerAddr: a.cfg.MaxConns}, Logger: a.cfg.Logger,
+		Addrs: a.cfg.HTTP, TLS: a.tls, Limits: transport.Limits{MaxConnsPerAddr: a.cfg.MaxConns}, Logger: a.cfg.Logger,
 	}, a)
+}
+
+// hosts lists the names under which the API may be asked; none: any. An agent that is for this
+// machine alone answers to no other name, which somebody could have pointed here.
+func (a *Agent) hosts() []string {
+	if len(a.cfg.Hosts) > 0 || a.http == nil {
+		return a.cfg.Hosts
+	}
+	for _, addr := range a.http.Addrs() {
+		if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+			return nil
+		}
+	}
+	return []string{"localhost", a.cfg.Name}
 }
 
 func (a *Agent) newHub() (err error) {
@@ -137,6 +170,7 @@ func (a *Agent) newServer() (err error) {
 	}
 	c := *a.cfg.Server
 	c.ID, c.Dir, c.Region = a.id, filepath.Join(a.cfg.DataDir, "server"), a.cfg.Region
+	c.ACL.Enabled = a.cfg.ACL
 	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = []string{a.id}
@@ -158,7 +192,7 @@ func (a *Agent) newClient() (err error) {
 	}
 	c := *a.cfg.Client
 	c.DataDir, c.Drivers, c.Name, c.Region, c.Datacenter = a.cfg.DataDir, a.cfg.Drivers, a.cfg.Name, a.cfg.Region, a.cfg.Datacenter
-	c.HTTPAddr, c.Now, c.Logger = a.advertised(), a.cfg.Now, a.cfg.Logger
+	c.HTTPAddr, c.TLS, c.Now, c.Logger = a.advertised(), a.tls != nil, a.cfg.Now, a.cfg.Logger
 	c.Fingerprint.Version = a.cfg.Version
 	a.client, err = client.New(c, &a.link)
 	return err
@@ -255,7 +289,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	err := lifecycle.Run(ctx, append(parts, a.monitors.run)...)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), socketGrace)
 	defer cancel()
-	return errors.Join(err, a.api.Close(ending))
+	return errors.Join(err, a.api.Close(ending), a.closeAudit())
+}
+
+func (a *Agent) closeAudit() error {
+	if a.audit == nil {
+		return nil
+	}
+	return a.audit.Close()
 }
 
 // socketGrace is how long websockets may take to end.
@@ -278,6 +319,7 @@ func (a *Agent) Close() error {
 	if a.client != nil {
 		errs = append(errs, a.client.Run(ended))
 	}
+	errs = append(errs, a.closeAudit())
 	a.lock.release()
 	return errors.Join(errs...)
 }

@@ -14,7 +14,10 @@ import (
 	"github.com/nomadish/nomadish/client"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/audit"
+	"github.com/nomadish/nomadish/nomadish/httpapi"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
+	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server"
 )
 
@@ -43,10 +46,16 @@ type Config struct {
 	// Parts run as long as the agent does, and longer than its client: what drivers need.
 	Parts []lifecycle.Part
 
-	HTTP      []string // host:port to serve the API on; none: no socket
-	RPC       string   // host:port for other agents; empty: no socket
-	Advertise string   // host:port at which others reach HTTP; default: the first of HTTP
-	MaxConns  int      // connections of one address to HTTP; default 100, negative: no limit
+	HTTP      []string             // host:port to serve the API on; none: no socket
+	RPC       string               // host:port for other agents; empty: no socket
+	Advertise string               // host:port at which others reach HTTP; default: the first of HTTP
+	MaxConns  int                  // connections of one address to HTTP; default 100, negative: no limit
+	Hosts     []string             // names, besides addresses, under which HTTP may be asked; default: any, but localhost and Name where it listens on loopback alone
+	Headers   map[string]string    // of every answer of HTTP, besides those that it has
+	Rates     httpapi.Rates        // how many requests HTTP takes of whom
+	TLS       *transport.TLSConfig // encrypts HTTP; nil: it is not
+	Audit     *audit.Config        // keeps a log of requests; nil: none is kept. Now and Logger come from here
+	ACL       bool                 // requests need tokens; with more settings in Server.ACL
 	Telemetry Telemetry
 	Debug     bool // show profiles of the agent and what its machine is
 
@@ -93,8 +102,11 @@ func (f *File) Config() (Config, error) {
 		Name: nomadish.Val(f.Name), Region: nomadish.Val(f.Region), Datacenter: nomadish.Val(f.Datacenter),
 		DataDir: nomadish.Val(f.DataDir),
 	}
-	if f.TLS != nil && (nomadish.Val(f.TLS.HTTP) || nomadish.Val(f.TLS.RPC)) {
-		r.fail("tls: encrypted connections are not supported yet; without them this agent refuses to run")
+	if f.TLS != nil {
+		c.TLS = f.TLS.config(&r)
+	}
+	if f.Audit != nil {
+		c.Audit = f.Audit.config(&r, c.DataDir)
 	}
 	if f.ACL != nil && nomadish.Val(f.ACL.Enabled) {
 		r.fail("acl.enabled: access control is not supported yet; without it this agent refuses to run")
@@ -108,6 +120,10 @@ func (f *File) Config() (Config, error) {
 			c.MaxConns = -1
 		}
 	}
+	if f.Limits != nil {
+		c.Rates = f.Limits.rates()
+	}
+	c.Hosts, c.Headers = f.HTTPHosts, f.HTTPAPIResponseHeaders
 	c.Debug = nomadish.Val(f.EnableDebug)
 	if f.Telemetry != nil {
 		c.Telemetry = f.Telemetry.config(&r)

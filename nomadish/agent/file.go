@@ -26,7 +26,8 @@ type File struct {
 	SyslogFacility            *string           `hcl:"syslog_facility,optional" effect:"none"`
 	DisableUpdateCheck        *bool             `hcl:"disable_update_check,optional"` // nothing is ever asked for
 	DisableAnonymousSignature *bool             `hcl:"disable_anonymous_signature,optional"`
-	HTTPAPIResponseHeaders    map[string]string `hcl:"http_api_response_headers,optional" effect:"none"`
+	HTTPAPIResponseHeaders    map[string]string `hcl:"http_api_response_headers,optional"`
+	HTTPHosts                 []string          `hcl:"http_hosts,optional"` // ours
 
 	Ports     *PortsFile     `hcl:"ports,block"`
 	Addresses *AddressesFile `hcl:"addresses,block"`
@@ -42,7 +43,7 @@ type File struct {
 	Vault     []*Elsewhere   `hcl:"vault,block"`
 	Sentinel  *Elsewhere     `hcl:"sentinel,block" effect:"none"`
 	Autopilot *Elsewhere     `hcl:"autopilot,block" effect:"none"`
-	Audit     *Elsewhere     `hcl:"audit,block" effect:"none"`
+	Audit     *AuditFile     `hcl:"audit,block"`
 	UI        *Elsewhere     `hcl:"ui,block" effect:"none"`
 	Keyring   []*KeyringFile `hcl:"keyring,block" effect:"none"`
 	Reporting *Elsewhere     `hcl:"reporting,block"`
@@ -268,13 +269,10 @@ type LimitsFile struct {
 	HTTPMaxConnsPerClient *int    `hcl:"http_max_conns_per_client,optional"`
 	RPCHandshakeTimeout   *string `hcl:"rpc_handshake_timeout,optional" effect:"none"`
 	RPCMaxConnsPerClient  *int    `hcl:"rpc_max_conns_per_client,optional"`
-}
 
-// TLSFile is the tls block.
-type TLSFile struct {
-	HTTP *bool    `hcl:"http,optional"`
-	RPC  *bool    `hcl:"rpc,optional"`
-	Body hcl.Body `hcl:",remain"`
+	// Ours: requests a second, 0 without a limit.
+	HTTPRequestsPerAddress *float64 `hcl:"http_requests_per_address,optional"`
+	HTTPRequestsPerToken   *float64 `hcl:"http_requests_per_token,optional"`
 }
 
 // PluginFile is a plugin block.

@@ -81,7 +81,7 @@ func TestKeysWithoutEffectWarn(t *testing.T) {
 func TestProtectionIsNotIgnored(t *testing.T) {
 	for key, text := range map[string]string{
 		"acl.enabled":    "acl {\n  enabled = true\n}",
-		"tls":            "tls {\n  http = true\n}",
+		"tls.rpc":        "tls {\n  rpc = true\n}",
 		"server.encrypt": "server {\n  encrypt = \"x\"\n}",
 	} {
 		file, _, err := load(t, text)

@@ -28,6 +28,16 @@ func (n NodeAgent) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 	return n.renew(ctx, n.path(nodeID, "/heartbeat"), struct{ Status string }{status})
 }
 
+// ResolveToken says whom a token makes its bearer: nodes ask who their callers are.
+func (n NodeAgent) ResolveToken(ctx context.Context, nodeID, token string) (*nomadish.ResolvedCaller, error) {
+	out := &nomadish.ResolvedCaller{}
+	in := struct{ Token string }{token}
+	if _, err := n.c.do(ctx, call{method: http.MethodPut, path: n.path(nodeID, "/caller"), in: in, out: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (n NodeAgent) renew(ctx context.Context, path string, in any) (*nomadish.NodeLease, error) {
 	out := &nomadish.NodeLease{}
 	_, err := n.c.do(ctx, call{method: http.MethodPut, path: path, in: in, out: out, binary: true})

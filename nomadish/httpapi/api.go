@@ -9,18 +9,22 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // Config says how the API answers.
 type Config struct {
-	Region  string        // of this agent; default "global"
-	MaxWait time.Duration // longest blocking query, at most 10m; default 5m
-	Origins []string      // of browsers that may open websockets, as host patterns; default: the agent's own
-	Logger  *slog.Logger  // default: discard
+	Name    string           // of this agent
+	Region  string           // of this agent; default "global"
+	MaxWait time.Duration    // longest blocking query, at most 10m; default 5m
+	Origins []string         // of pages that may change things and open websockets, as host patterns, besides the agent's own
+	Hosts   []string         // names, besides addresses, under which this agent may be asked, those below them included; default: any
+	Now     func() time.Time // wall clock; default time.Now
+	Logger  *slog.Logger     // default: discard
 	// MaxImages bounds an archive of images in bytes; default 32 GiB.
 	MaxImages int64
+	Rates     Rates
+	Headers   map[string]string // of every answer besides those that it has
 }
 
 func (c Config) withDefaults() Config {
@@ -28,6 +32,9 @@ func (c Config) withDefaults() Config {
 	c.MaxImages = cmp.Or(c.MaxImages, bodyImages)
 	c.MaxWait = min(cmp.Or(c.MaxWait, waitDefault), waitMax)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c
 }
 
@@ -37,6 +44,7 @@ type API struct {
 	back    Backends
 	table   *table
 	sockets sockets
+	meter   *meter
 }
 
 // New returns the API in front of the backends.
@@ -44,7 +52,7 @@ func New(cfg Config, back Backends) (*API, error) {
 	if err := back.validate(); err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
-	a := &API{cfg: cfg.withDefaults(), back: back, sockets: newSockets()}
+	a := &API{cfg: cfg.withDefaults(), back: back, sockets: newSockets(), meter: newMeter(cfg.Rates)}
 	t, err := newTable(a.routes())
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
@@ -56,7 +64,11 @@ func New(cfg Config, back Backends) (*API, error) {
 // ServeHTTP finds the route of a request and answers it.
 func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	defer a.recover(w, hr)
-	w.Header().Set("Vary", "Accept-Encoding")
+	a.protect(w.Header())
+	if err := a.admit(w, hr); err != nil {
+		a.writeError(w, hr, err)
+		return
+	}
 	e, params := a.table.find(hr.URL.EscapedPath())
 	if e == nil {
 		w.WriteHeader(http.StatusNotFound)
@@ -92,47 +104,19 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 		return err
 	}
 	r.Query.Wait = min(r.Query.Wait, a.cfg.MaxWait)
-	caller, err := a.back.Authority.Authenticate(r.Context(), credentials(r.HTTP))
-	if err != nil {
-		return err
-	}
-	r.HTTP = r.HTTP.WithContext(nomadish.WithCaller(r.Context(), caller))
 	away, err := a.place(r)
 	if err != nil {
 		return err
 	}
-	if away != nil {
+	if away != nil { // where it runs, the caller is asked for its rights
 		return transport.Forward(w, r.HTTP, away)
 	}
-	if !r.shakesHands() { // else its first message says who it is
-		if err := a.authorize(r, caller); err != nil {
-			return err
-		}
-	}
-	if r.route.is(Read) {
-		r.knownLeader, r.lastContact = a.back.Server.Reads.Contact()
-	}
-	value, err := r.route.Handle(r)
-	if err != nil {
-		return err
-	}
-	return a.respond(w, r, value)
-}
-
-// authorize checks the route's permission.
-func (a *API) authorize(r *Request, caller nomadish.Caller) error {
-	if r.route.Permission == nomadish.PermNone {
-		return nil
-	}
-	if r.route.Permission == nomadish.PermNode && caller.ID != r.Param("node") {
-		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	}
-	return a.back.Authority.Authorize(r.Context(), caller, string(r.route.Permission), r.Query.Namespace)
+	return a.run(w, r)
 }
 
 // place returns the way to the agent that has to run the request, nil when it is this one.
 func (a *API) place(r *Request) (http.RoundTripper, error) {
-	ctx := r.Context()
+	ctx := asAgent(r.Context())
 	where := r.route.Where
 	if where == OnAgent {
 		if r.route.is(Peers) {

@@ -235,7 +235,7 @@ func (a *API) onThisNode(r *Request) (bool, error) {
 
 // toNode returns the way to the node that has to run a request. This agent is a server.
 func (a *API) toNode(r *Request) (http.RoundTripper, error) {
-	ctx := r.Context()
+	ctx := asAgent(r.Context())
 	nodeID := r.Value("node_id")
 	if alloc := r.Param("alloc"); alloc != "" {
 		found, _, err := a.back.Server.Allocations.Allocation(ctx, nil, alloc)

@@ -99,19 +99,20 @@ func (a *API) setSchedulersConfig(r *Request) (any, error) {
 
 // toAgent returns the way to the agent that a request names by ?node_id or ?server_id.
 func (a *API) toAgent(r *Request) (http.RoundTripper, error) {
+	ctx := asAgent(r.Context())
 	node, server := r.Value("node_id"), r.Value("server_id")
 	switch {
 	case node != "" && server != "":
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "Cannot target node and server simultaneously")
 	case server != "":
-		return a.back.Router.Peer(r.Context(), server)
+		return a.back.Router.Peer(ctx, server)
 	case node == "" || a.back.Node != nil && a.back.Node.ID == node:
 		return nil, nil
 	case a.back.Server == nil:
-		return a.back.Router.Server(r.Context())
+		return a.back.Router.Server(ctx)
 	}
-	if _, _, err := a.back.Server.Nodes.Node(r.Context(), nil, node); err != nil {
+	if _, _, err := a.back.Server.Nodes.Node(ctx, nil, node); err != nil {
 		return nil, unknown(err, "node %s", node)
 	}
-	return a.back.Router.Node(r.Context(), node)
+	return a.back.Router.Node(ctx, node)
 }

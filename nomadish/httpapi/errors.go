@@ -78,8 +78,8 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	h.Del("Content-Encoding")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	again := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+	if again && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "1")
 	}
 	if status == http.StatusRequestEntityTooLarge {

@@ -27,35 +27,39 @@ func (a *API) events(r *Request) (any, error) {
 		}
 		req.Once = !follow
 	}
-	caller := nomadish.CallerFrom(r.Context())
-	for _, t := range req.Topics {
-		if err := a.maySee(r.Context(), caller, t.Topic, req.Namespace); err != nil {
-			return nil, err
-		}
-	}
 	// The reader may lose its rights while it reads.
 	req.Check = func(ctx context.Context) error {
-		caller, err = a.back.Authority.Authenticate(ctx, credentials(r.HTTP))
-		return err
+		for _, t := range req.Topics {
+			if err := maySee(ctx, t.Topic, req.Namespace); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := req.Check(r.Context()); err != nil {
+		return nil, err
 	}
 	req.Allowed = func(ctx context.Context, topic, namespace string) bool {
-		return a.maySee(ctx, caller, topic, namespace) == nil
+		return maySee(ctx, topic, namespace) == nil
 	}
-	return Streamed{ContentType: "application/json", Write: func(w io.Writer) error {
-		return a.streamEvents(r.Context(), w, req)
+	return Streamed{ContentType: "application/json", Ends: true, Write: func(w io.Writer) error {
+		return a.streamEvents(r, w, req)
 	}}, nil
 }
 
 // streamEvents writes events until there are no more. Why the stream ends is its last line,
 // unless it could not begin.
-func (a *API) streamEvents(ctx context.Context, w io.Writer, req *nomadish.EventRequest) error {
+func (a *API) streamEvents(r *Request, w io.Writer, req *nomadish.EventRequest) error {
 	var begun bool
 	var gone error
-	err := a.back.Server.Events.StreamEvents(ctx, req, func(line []byte) error {
+	err := a.back.Server.Events.StreamEvents(r.Context(), req, func(line []byte) error {
 		begun = true
 		_, gone = w.Write(line)
 		return gone
 	})
+	if lost := r.lost(); lost != nil {
+		err = lost
+	}
 	if err == nil || !begun || gone != nil && errors.Is(err, gone) {
 		return err
 	}
@@ -67,17 +71,15 @@ func (a *API) streamEvents(ctx context.Context, w io.Writer, req *nomadish.Event
 	return err
 }
 
-// maySee says whether a caller may see events of a topic. All topics are no topic of their
-// own: who asks for them gets those that it may see.
-func (a *API) maySee(ctx context.Context, caller nomadish.Caller, topic, namespace string) error {
+// maySee says whether the caller of a request may see events of a topic. All topics are no
+// topic of their own: who asks for them gets those that it may see.
+func maySee(ctx context.Context, topic, namespace string) error {
 	var permission Permission
 	switch topic {
 	case nomadish.TopicAll:
 		return nil
 	case nomadish.TopicJob, nomadish.TopicAllocation, nomadish.TopicEvaluation, nomadish.TopicDeployment:
-		if permission = nomadish.PermReadJob; namespace == "*" {
-			return nil // each event is checked in its own namespace
-		}
+		permission = nomadish.PermReadJob // in all namespaces each event is checked in its own
 	case nomadish.TopicNode:
 		permission = nomadish.PermNodeRead
 	case nomadish.TopicNodePool:
@@ -85,7 +87,7 @@ func (a *API) maySee(ctx context.Context, caller nomadish.Caller, topic, namespa
 	default:
 		permission = nomadish.PermManagement
 	}
-	return a.back.Authority.Authorize(ctx, caller, string(permission), namespace)
+	return nomadish.CallerFrom(ctx).Check(permission, namespace, "")
 }
 
 // topics reads what a stream is asked for: Topic, or Topic:key.

@@ -25,6 +25,8 @@ type tasksOf struct {
 	dialed string        // where any port leads
 }
 
+func (tasksOf) Isolated(string, string) bool { return true }
+
 func (t tasksOf) Exec(ctx context.Context, _ string, req *nomadish.ExecRequest) (int, error) {
 	if req.Task != "web" {
 		return 0, nomadish.Errorf(nomadish.KindInvalid, "unknown task name %q", req.Task)
@@ -178,13 +180,6 @@ func (r refuser) Authenticate(_ context.Context, c nomadish.Credentials) (nomadi
 		return nomadish.Caller{Kind: nomadish.CallerManagement}, nil
 	}
 	return nomadish.Caller{}, nil
-}
-
-func (r refuser) Authorize(_ context.Context, c nomadish.Caller, permission, _ string) error {
-	if c.Kind != nomadish.CallerManagement && permission == string(nomadish.PermAllocExec) {
-		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	}
-	return nil
 }
 
 func TestExecHandshake(t *testing.T) {

@@ -39,6 +39,14 @@ func (a *API) heartbeat(r *Request) (any, error) {
 	return a.back.Server.NodeAgents.Heartbeat(r.Context(), r.Param("node"), req.Status)
 }
 
+func (a *API) resolveToken(r *Request) (any, error) {
+	req := struct{ Token string }{}
+	if err := r.Decode(&req); err != nil {
+		return nil, err
+	}
+	return a.back.Server.Callers.ResolveToken(r.Context(), req.Token)
+}
+
 func (a *API) watchAllocations(r *Request) (any, error) {
 	count := 0
 	if s := r.Value("count"); s != "" {

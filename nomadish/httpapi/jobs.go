@@ -17,7 +17,9 @@ func byName[T any](name func(T) string) order[T] {
 // jobOrder is by id, and before that by namespace where the list has several.
 func jobOrder(q Query) order[*nomadish.JobListStub] {
 	if q.Namespace == "*" {
-		return byName(func(j *nomadish.JobListStub) string { return j.Namespace + "." + j.ID })
+		rows := byName(func(j *nomadish.JobListStub) string { return j.Namespace + scopeMark + j.ID })
+		rows.scoped = true
+		return rows
 	}
 	return byName(func(j *nomadish.JobListStub) string { return j.ID })
 }

@@ -29,17 +29,28 @@ func (p position) compare(q position) int {
 type order[T any] struct {
 	at      func(T) position
 	byIndex bool // oldest first; otherwise by id, as the backend gives them
+	scoped  bool // ids are a namespace and a name, with scopeMark between them
 }
+
+// scopeMark sorts as the end of a namespace's name has to. Page tokens show a dot in its
+// place, which is in no such name.
+const scopeMark = "\x00"
 
 func (o order[T]) token(p position) string {
 	if o.byIndex {
 		return strconv.FormatUint(p.index, 10) + "." + p.id
+	}
+	if o.scoped {
+		return strings.Replace(p.id, scopeMark, ".", 1)
 	}
 	return p.id
 }
 
 // parse reads a token. One that we did not make is still a place in the list.
 func (o order[T]) parse(token string) position {
+	if o.scoped {
+		token = strings.Replace(token, ".", scopeMark, 1)
+	}
 	if !o.byIndex {
 		return position{id: token}
 	}

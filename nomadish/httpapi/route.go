@@ -45,6 +45,7 @@ const (
 	Tunnel                       // becomes a websocket
 	Socket                       // becomes a websocket, over which errors are told, too
 	Peers                        // ?node_id and ?server_id name another agent that has to answer
+	ByObject                     // the namespace that counts is that of what is asked for or written
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]

@@ -90,6 +90,10 @@ func (a *API) upgrade(w http.ResponseWriter, r *Request, v Upgraded) (err error)
 		}
 	})
 	end := func(err error) {
+		if lost := r.lost(); lost != nil {
+			a.end(c, r.HTTP, lost)
+			return
+		}
 		if err != nil && ctx.Err() != nil {
 			_ = c.Close(websocket.StatusGoingAway, "the agent is shutting down") // or the caller is gone
 			return
@@ -148,7 +152,11 @@ func (a *API) greet(ctx context.Context, r *Request, c *websocket.Conn) error {
 	if err != nil {
 		return err
 	}
-	return a.authorize(r, caller)
+	if err := a.authorize(r, caller); err != nil {
+		return a.completed(r, &caller, err)
+	}
+	r.presence.become(given, caller)
+	return a.received(r, caller)
 }
 
 // refuseSocket tells an error over a websocket: a browser sees no other answer.

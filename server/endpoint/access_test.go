@@ -47,38 +47,3 @@ func TestAuthenticate(t *testing.T) {
 		}
 	}
 }
-
-// What a permission allows to whom. Nodes and servers among themselves have routes that nobody
-// else has; a node has nothing but those.
-func TestAuthorize(t *testing.T) {
-	w := newWorld(t, endpoint.Config{})
-	const nobody, management, node, server = nomadish.CallerAnonymous, nomadish.CallerManagement, nomadish.CallerNode, nomadish.CallerServer
-	for permission, allowed := range map[string][]nomadish.CallerKind{
-		"none":                 {nobody, management, node, server},
-		"node":                 {node, server},
-		"server":               {server},
-		"management":           {management, server},
-		"agent:read":           {management, server},
-		"node:write":           {management, server},
-		"operator:write":       {management, server},
-		"namespace:submit-job": {management, server},
-		"namespace:read-job":   {management, server},
-		"":                     {management, server},
-	} {
-		may := map[nomadish.CallerKind]bool{}
-		for _, kind := range allowed {
-			may[kind] = true
-		}
-		for _, kind := range []nomadish.CallerKind{nobody, management, node, server, 99} {
-			err := w.Authorize(t.Context(), nomadish.Caller{Kind: kind}, permission, "default")
-			switch {
-			case may[kind] || permission == "none":
-				if err != nil {
-					t.Errorf("%s for %s: %v", permission, kind, err)
-				}
-			default:
-				wantKind(t, err, nomadish.KindDenied, "Permission denied")
-			}
-		}
-	}
-}

@@ -31,19 +31,26 @@ func whole(r state.Reader, a *nomadish.Allocation) *nomadish.Allocation {
 	return &full
 }
 
+// allocNamespace is what lists of allocations are filtered by.
+func allocNamespace(a *nomadish.Allocation) string { return a.Namespace }
+
 // Allocations lists the allocations of a namespace by id.
-func (e *Endpoint) Allocations(_ context.Context, ws memdb.WatchSet, namespace, prefix string, opts nomadish.AllocStubOptions) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
+func (e *Endpoint) Allocations(ctx context.Context, ws memdb.WatchSet, namespace, prefix string, opts nomadish.AllocStubOptions) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
 	r := e.store.Reader()
 	rows, err := r.AllocationsByPrefix(ws, namespace, prefix)
 	if err != nil {
 		return nil, 0, err
 	}
+	rows = visibleRows(ctx, e, nomadish.PermReadJob, rows, allocNamespace)
 	return stubs(r, rows, opts), r.TableIndex(state.TableAllocations), nil
 }
 
 // AllocationsByJob lists a job's allocations: with all also those of an earlier job of the
 // same name.
-func (e *Endpoint) AllocationsByJob(_ context.Context, ws memdb.WatchSet, namespace, jobID string, all bool) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
+func (e *Endpoint) AllocationsByJob(ctx context.Context, ws memdb.WatchSet, namespace, jobID string, all bool) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	rows := r.AllocationsByJob(ws, namespace, jobID)
 	if job, err := r.Job(ws, namespace, jobID); err == nil && !all {
@@ -53,24 +60,29 @@ func (e *Endpoint) AllocationsByJob(_ context.Context, ws memdb.WatchSet, namesp
 }
 
 // AllocationsByEvaluation lists what an evaluation placed.
-func (e *Endpoint) AllocationsByEvaluation(_ context.Context, ws memdb.WatchSet, evalID string) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
+func (e *Endpoint) AllocationsByEvaluation(ctx context.Context, ws memdb.WatchSet, evalID string) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
 	r := e.store.Reader()
-	return stubs(r, r.AllocationsByEval(ws, evalID), nomadish.AllocStubOptions{}), r.TableIndex(state.TableAllocations), nil
+	rows := visibleRows(ctx, e, nomadish.PermReadJob, r.AllocationsByEval(ws, evalID), allocNamespace)
+	return stubs(r, rows, nomadish.AllocStubOptions{}), r.TableIndex(state.TableAllocations), nil
 }
 
 // AllocationsByNode returns a node's allocations with their jobs.
-func (e *Endpoint) AllocationsByNode(_ context.Context, ws memdb.WatchSet, nodeID string) ([]*nomadish.Allocation, uint64, error) {
+func (e *Endpoint) AllocationsByNode(ctx context.Context, ws memdb.WatchSet, nodeID string) ([]*nomadish.Allocation, uint64, error) {
 	r := e.store.Reader()
-	rows := mapped(r.AllocationsByNode(ws, nodeID), func(a *nomadish.Allocation) *nomadish.Allocation { return whole(r, a) })
+	shown := visibleRows(ctx, e, nomadish.PermReadJob, r.AllocationsByNode(ws, nodeID), allocNamespace)
+	rows := mapped(shown, func(a *nomadish.Allocation) *nomadish.Allocation { return whole(r, a) })
 	return slices.Collect(rows), r.TableIndex(state.TableAllocations), nil
 }
 
 // Allocation returns an allocation with its job.
-func (e *Endpoint) Allocation(_ context.Context, ws memdb.WatchSet, id string) (*nomadish.Allocation, uint64, error) {
+func (e *Endpoint) Allocation(ctx context.Context, ws memdb.WatchSet, id string) (*nomadish.Allocation, uint64, error) {
 	r := e.store.Reader()
 	a, err := r.Allocation(ws, id)
 	if a, err = found(a, err, "alloc not found"); err != nil {
 		return nil, r.TableIndex(state.TableAllocations), err
+	}
+	if err := e.may(ctx, nomadish.PermReadJob, a.Namespace); err != nil {
+		return nil, 0, err
 	}
 	return whole(r, a), a.ModifyIndex, nil
 }
@@ -80,6 +92,9 @@ func (e *Endpoint) StopAllocation(ctx context.Context, req *nomadish.AllocStopRe
 	r := e.store.Reader()
 	a, err := r.Allocation(nil, req.AllocID)
 	if a, err = found(a, err, "alloc not found"); err != nil {
+		return nil, 0, err
+	}
+	if err := e.may(ctx, nomadish.PermAllocLifecycle, a.Namespace); err != nil {
 		return nil, 0, err
 	}
 	job, err := r.JobVersion(nil, a.Namespace, a.JobID, a.JobVersion)

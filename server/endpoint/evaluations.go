@@ -11,33 +11,46 @@ import (
 )
 
 // Evaluations lists the evaluations of a namespace by id.
-func (e *Endpoint) Evaluations(_ context.Context, ws memdb.WatchSet, namespace, prefix string) (iter.Seq[*nomadish.Evaluation], uint64, error) {
+func (e *Endpoint) Evaluations(ctx context.Context, ws memdb.WatchSet, namespace, prefix string) (iter.Seq[*nomadish.Evaluation], uint64, error) {
 	r := e.store.Reader()
 	rows, err := r.EvaluationsByPrefix(ws, namespace, prefix)
-	return rows, r.TableIndex(state.TableEvaluations), err
+	if err != nil {
+		return nil, 0, err
+	}
+	rows = visibleRows(ctx, e, nomadish.PermReadJob, rows, func(e *nomadish.Evaluation) string { return e.Namespace })
+	return rows, r.TableIndex(state.TableEvaluations), nil
 }
 
 // EvaluationsByJob lists a job's evaluations.
-func (e *Endpoint) EvaluationsByJob(_ context.Context, ws memdb.WatchSet, namespace, jobID string) (iter.Seq[*nomadish.Evaluation], uint64, error) {
+func (e *Endpoint) EvaluationsByJob(ctx context.Context, ws memdb.WatchSet, namespace, jobID string) (iter.Seq[*nomadish.Evaluation], uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	return r.EvaluationsByJob(ws, namespace, jobID), r.TableIndex(state.TableEvaluations), nil
 }
 
 // Evaluation returns an evaluation.
-func (e *Endpoint) Evaluation(_ context.Context, ws memdb.WatchSet, id string) (*nomadish.Evaluation, uint64, error) {
+func (e *Endpoint) Evaluation(ctx context.Context, ws memdb.WatchSet, id string) (*nomadish.Evaluation, uint64, error) {
 	r := e.store.Reader()
 	eval, err := r.Evaluation(ws, id)
 	if eval, err = found(eval, err, "eval not found"); err != nil {
 		return nil, r.TableIndex(state.TableEvaluations), err
 	}
+	if err := e.may(ctx, nomadish.PermReadJob, eval.Namespace); err != nil {
+		return nil, 0, err
+	}
 	return eval, eval.ModifyIndex, nil
 }
 
 // RelatedEvaluations returns the evaluations that an evaluation follows from or led to.
-func (e *Endpoint) RelatedEvaluations(_ context.Context, _ memdb.WatchSet, id string) ([]*nomadish.EvaluationStub, error) {
+func (e *Endpoint) RelatedEvaluations(ctx context.Context, _ memdb.WatchSet, id string) ([]*nomadish.EvaluationStub, error) {
 	r := e.store.Reader()
 	eval, err := r.Evaluation(nil, id)
 	if eval, err = found(eval, err, "eval not found"); err != nil {
+		return nil, err
+	}
+	if err := e.may(ctx, nomadish.PermReadJob, eval.Namespace); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{id: true}
@@ -95,14 +108,21 @@ func (e *Endpoint) DeleteEvaluations(ctx context.Context, req *nomadish.Evaluati
 }
 
 // Deployments lists the deployments of a namespace by id.
-func (e *Endpoint) Deployments(_ context.Context, ws memdb.WatchSet, namespace, prefix string) (iter.Seq[*nomadish.Deployment], uint64, error) {
+func (e *Endpoint) Deployments(ctx context.Context, ws memdb.WatchSet, namespace, prefix string) (iter.Seq[*nomadish.Deployment], uint64, error) {
 	r := e.store.Reader()
 	rows, err := r.DeploymentsByPrefix(ws, namespace, prefix)
-	return rows, r.TableIndex(state.TableDeployments), err
+	if err != nil {
+		return nil, 0, err
+	}
+	rows = visibleRows(ctx, e, nomadish.PermReadJob, rows, func(d *nomadish.Deployment) string { return d.Namespace })
+	return rows, r.TableIndex(state.TableDeployments), nil
 }
 
 // DeploymentsByJob lists a job's deployments.
-func (e *Endpoint) DeploymentsByJob(_ context.Context, ws memdb.WatchSet, namespace, jobID string, all bool) (iter.Seq[*nomadish.Deployment], uint64, error) {
+func (e *Endpoint) DeploymentsByJob(ctx context.Context, ws memdb.WatchSet, namespace, jobID string, all bool) (iter.Seq[*nomadish.Deployment], uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJob, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	rows := r.DeploymentsByJob(ws, namespace, jobID)
 	if job, err := r.Job(ws, namespace, jobID); err == nil && !all {

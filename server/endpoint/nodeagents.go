@@ -3,7 +3,6 @@ package endpoint
 import (
 	"cmp"
 	"context"
-	"crypto/subtle"
 	"slices"
 	"time"
 
@@ -11,64 +10,6 @@ import (
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/state"
 )
-
-// Authenticate finds out who makes a request. While there are no policies, whoever speaks for
-// no node and no server may do everything, also through a node that passes a request on.
-func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
-	if c.PeerKind == nomadish.CallerServer {
-		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
-	}
-	if c.NodeID == "" {
-		return nomadish.Caller{Kind: nomadish.CallerManagement, Addr: c.Addr}, nil
-	}
-	if c.PeerKind == nomadish.CallerNode && c.PeerID != c.NodeID {
-		return nomadish.Caller{}, nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	}
-	// The secret counts even on a node's own connection: it may have been opened by somebody
-	// else before the node was known.
-	if err := e.CheckNode(c.NodeID, c.NodeSecret); err != nil {
-		return nomadish.Caller{}, err
-	}
-	return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil
-}
-
-// CheckNode says whether the secret is that of the node. A node that is not registered is who
-// it says: registering binds its ID to its secret.
-func (e *Endpoint) CheckNode(id, secret string) error {
-	node, err := e.store.Reader().Node(nil, id)
-	if err == nil && subtle.ConstantTimeCompare([]byte(node.SecretID), []byte(secret)) != 1 {
-		return nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	}
-	return nil
-}
-
-// Authorize checks a route's permission.
-func (e *Endpoint) Authorize(_ context.Context, caller nomadish.Caller, permission, _ string) error {
-	denied := nomadish.Errorf(nomadish.KindDenied, "Permission denied")
-	switch permission {
-	case "none":
-		return nil
-	case "by-item":
-		if caller.Kind == nomadish.CallerAnonymous {
-			return denied
-		}
-		return nil
-	case "node":
-		if caller.Kind != nomadish.CallerNode && caller.Kind != nomadish.CallerServer {
-			return denied
-		}
-		return nil
-	case "server":
-		if caller.Kind != nomadish.CallerServer {
-			return denied
-		}
-		return nil
-	}
-	if caller.Kind == nomadish.CallerManagement || caller.Kind == nomadish.CallerServer {
-		return nil
-	}
-	return denied
-}
 
 // RegisterNode stores what a node says of itself.
 func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*nomadish.NodeLease, error) {

@@ -9,6 +9,9 @@ import (
 
 // ForcePeriodicJob launches a periodic job now, also while an earlier launch of it still runs.
 func (e *Endpoint) ForcePeriodicJob(ctx context.Context, req *nomadish.PeriodicForceRequest) (*nomadish.PeriodicForceResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermForcePeriodicJob, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	parent, err := r.Job(nil, req.Namespace, req.JobID)
 	if parent, err = found(parent, err, "job not found"); err != nil {

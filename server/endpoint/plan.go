@@ -20,11 +20,14 @@ type Scheduler interface {
 
 // PlanJob says what would happen if a job were registered: it admits the job as registration
 // does and asks the scheduler, with the newest state. Nothing is written.
-func (e *Endpoint) PlanJob(_ context.Context, req *nomadish.JobPlanRequest) (*nomadish.JobPlanResponse, uint64, error) {
+func (e *Endpoint) PlanJob(ctx context.Context, req *nomadish.JobPlanRequest) (*nomadish.JobPlanResponse, uint64, error) {
 	if e.elsewhere(req.Job) {
 		return nil, 0, nomadish.Errorf(nomadish.KindInternal, "No path to region")
 	}
 	job, warnings, err := e.admit(req.Job, req.WriteRequest)
+	if err := e.maySubmit(ctx, nomadish.PermPlanJob, job); err != nil {
+		return nil, 0, err
+	}
 	if err != nil {
 		return nil, 0, err
 	}

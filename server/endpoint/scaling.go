@@ -21,7 +21,10 @@ const (
 )
 
 // ScaleStatus says how a job is scaled.
-func (e *Endpoint) ScaleStatus(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobScaleStatus, uint64, error) {
+func (e *Endpoint) ScaleStatus(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.JobScaleStatus, uint64, error) {
+	if err := e.may(ctx, nomadish.PermReadJobScaling, namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	index := r.TableIndex(state.TableJobs, state.TableAllocations, state.TableScalingEvents)
 	job, err := r.Job(ws, namespace, id)
@@ -65,6 +68,9 @@ func countAllocation(g *nomadish.TaskGroupScaleStatus, a *nomadish.Allocation) {
 
 // ScaleJob sets the count of a job's group, or leaves a note about it.
 func (e *Endpoint) ScaleJob(ctx context.Context, jobID string, req *nomadish.ScalingRequest) (*nomadish.JobRegisterResponse, uint64, error) {
+	if err := e.may(ctx, nomadish.PermScaleJob, req.Namespace); err != nil {
+		return nil, 0, err
+	}
 	r := e.store.Reader()
 	job, err := r.Job(nil, req.Namespace, jobID)
 	if job, err = found(job, err, "job %q not found", jobID); err != nil {
@@ -129,10 +135,11 @@ func checkScaling(job *nomadish.Job, req *nomadish.ScalingRequest) error {
 
 // ScalingPolicies lists the policies of groups by id, of one job if jobID is not empty, and of
 // one type if kind is not.
-func (e *Endpoint) ScalingPolicies(_ context.Context, ws memdb.WatchSet, namespace, jobID, kind string) ([]*nomadish.ScalingPolicyStub, uint64, error) {
+func (e *Endpoint) ScalingPolicies(ctx context.Context, ws memdb.WatchSet, namespace, jobID, kind string) ([]*nomadish.ScalingPolicyStub, uint64, error) {
 	r := e.store.Reader()
 	var all []*nomadish.ScalingPolicyStub
-	for p := range policies(r, ws, namespace) {
+	rows := visibleRows(ctx, e, nomadish.PermListScaling, policies(r, ws, namespace), func(p *nomadish.ScalingPolicy) string { return p.Namespace })
+	for p := range rows {
 		if (jobID == "" || p.Target["Job"] == jobID) && (kind == "" || p.Type == kind) {
 			all = append(all, p.Stub())
 		}
@@ -142,10 +149,13 @@ func (e *Endpoint) ScalingPolicies(_ context.Context, ws memdb.WatchSet, namespa
 }
 
 // ScalingPolicy returns the policy of a group.
-func (e *Endpoint) ScalingPolicy(_ context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.ScalingPolicy, uint64, error) {
+func (e *Endpoint) ScalingPolicy(ctx context.Context, ws memdb.WatchSet, namespace, id string) (*nomadish.ScalingPolicy, uint64, error) {
 	r := e.store.Reader()
 	for p := range policies(r, ws, namespace) {
 		if p.ID == id {
+			if err := e.may(ctx, nomadish.PermReadScaling, p.Namespace); err != nil {
+				return nil, 0, err
+			}
 			return p, p.ModifyIndex, nil
 		}
 	}

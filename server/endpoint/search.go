@@ -22,9 +22,9 @@ const (
 // kind is a kind of things that can be searched for by the beginning of its ID or name.
 type kind struct {
 	context    string
-	permission string // that shows such things
-	scoped     bool   // they belong to namespaces
-	ids        bool   // they are known by UUIDs
+	permission nomadish.Permission // that shows such things
+	scoped     bool                // they belong to namespaces
+	ids        bool                // they are known by UUIDs
 	// list lists names, each with the namespace that it belongs to, from the first that may
 	// begin with the prefix.
 	list func(r state.Reader, namespace, prefix string) iter.Seq2[string, string]
@@ -45,31 +45,31 @@ const (
 // kinds lists what can be searched for. Kinds without a list exist in the API alone: there is
 // nothing of them yet.
 var kinds = []kind{
-	{contextJobs, "namespace:read-job", true, false, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
+	{contextJobs, nomadish.PermReadJob, true, false, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
 		return pairs(r.JobsByPrefix(nil, namespace, prefix), func(j *nomadish.Job) (string, string) {
 			return nomadish.Val(j.ID), nomadish.Val(j.Namespace)
 		})
 	}},
-	{contextAllocs, "namespace:read-job", true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
+	{contextAllocs, nomadish.PermReadJob, true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
 		rows, _ := r.AllocationsByPrefix(nil, namespace, prefix) // the prefix is that of a UUID
 		return pairs(rows, func(a *nomadish.Allocation) (string, string) { return a.ID, a.Namespace })
 	}},
-	{contextEvals, "namespace:read-job", true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
+	{contextEvals, nomadish.PermReadJob, true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
 		rows, _ := r.EvaluationsByPrefix(nil, namespace, prefix) // the prefix is that of a UUID
 		return pairs(rows, func(e *nomadish.Evaluation) (string, string) { return e.ID, e.Namespace })
 	}},
-	{contextDeployments, "namespace:read-job", true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
+	{contextDeployments, nomadish.PermReadJob, true, true, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
 		rows, _ := r.DeploymentsByPrefix(nil, namespace, prefix) // the prefix is that of a UUID
 		return pairs(rows, func(d *nomadish.Deployment) (string, string) { return d.ID, d.Namespace })
 	}},
-	{contextNodes, "node:read", false, true, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
+	{contextNodes, nomadish.PermNodeRead, false, true, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
 		rows, _ := r.NodesByPrefix(nil, prefix) // the prefix is that of a UUID
 		return pairs(rows, func(n *nomadish.Node) (string, string) { return n.ID, "" })
 	}},
-	{contextNodePools, "node_pool:read", false, false, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
+	{contextNodePools, nomadish.PermNodePoolRead, false, false, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
 		return pairs(r.NodePoolsByPrefix(nil, prefix), func(p *nomadish.NodePool) (string, string) { return p.Name, "" })
 	}},
-	{contextNamespaces, "namespace:*", true, false, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
+	{contextNamespaces, nomadish.PermNamespaceAny, true, false, func(r state.Reader, _, prefix string) iter.Seq2[string, string] {
 		return pairs(r.NamespacesByPrefix(nil, prefix), func(n *nomadish.Namespace) (string, string) { return n.Name, n.Name })
 	}},
 	{context: "plugins"},
@@ -101,7 +101,7 @@ func (e *Endpoint) SearchPrefix(ctx context.Context, req *nomadish.SearchRequest
 	if err != nil {
 		return nil, err
 	}
-	r, sight := e.store.Reader(), e.sight(ctx)
+	r, sight := e.store.Reader(), sightOf(ctx)
 	out := &nomadish.SearchResponse{Matches: map[string][]string{}, Truncations: map[string]bool{}}
 	out.Index = r.Index()
 	for _, k := range wanted {
@@ -134,9 +134,9 @@ func searched(context, text string) ([]kind, error) {
 }
 
 // find lists the names that begin with a prefix, with their namespaces.
-func (k kind) find(r state.Reader, sight *sight, namespace, prefix string) iter.Seq2[string, string] {
+func (k kind) find(r state.Reader, sight sight, namespace, prefix string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		if k.list == nil || !k.scoped && !sight.may(k.permission, "") {
+		if k.list == nil || !k.scoped && !sight.may(k.permission, "", "") {
 			return
 		}
 		start := prefix
@@ -150,7 +150,7 @@ func (k kind) find(r state.Reader, sight *sight, namespace, prefix string) iter.
 			}
 		}
 		for name, in := range k.list(r, namespace, start) {
-			if !strings.HasPrefix(name, prefix) || k.scoped && !sight.may(k.permission, in) {
+			if !strings.HasPrefix(name, prefix) || !sight.may(k.permission, in, name) {
 				continue
 			}
 			if !yield(name, in) {
@@ -165,26 +165,13 @@ func hexDigits(text string) bool {
 	return strings.Trim(text, "0123456789abcdef-") == "" && len(text) <= 36
 }
 
-// sight remembers what a caller may see during one request.
-type sight struct {
-	ctx    context.Context
-	e      *Endpoint
-	caller nomadish.Caller
-	known  map[[2]string]bool
-}
+// sight is what a caller may see.
+type sight struct{ nomadish.Caller }
 
-func (e *Endpoint) sight(ctx context.Context) *sight {
-	return &sight{ctx: ctx, e: e, caller: nomadish.CallerFrom(ctx), known: map[[2]string]bool{}}
-}
+func sightOf(ctx context.Context) sight { return sight{nomadish.CallerFrom(ctx)} }
 
-func (s *sight) may(permission, namespace string) bool {
-	at := [2]string{permission, namespace}
-	allowed, ok := s.known[at]
-	if !ok {
-		allowed = s.e.Authorize(s.ctx, s.caller, permission, namespace) == nil
-		s.known[at] = allowed
-	}
-	return allowed
+func (s sight) may(p nomadish.Permission, namespace, name string) bool {
+	return s.Check(p, namespace, name) == nil
 }
 
 // SearchFuzzy finds things by what their names hold, in any case of letters, and by the
@@ -198,7 +185,7 @@ func (e *Endpoint) SearchFuzzy(ctx context.Context, req *nomadish.FuzzySearchReq
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "fuzzy search needs at least %d characters, got %q", minFuzzyText, req.Text)
 	}
 	r := e.store.Reader()
-	f := &fuzzy{text: strings.ToLower(req.Text), found: map[string][]ranked{}, reader: r, sight: e.sight(ctx), namespace: req.Namespace}
+	f := &fuzzy{text: strings.ToLower(req.Text), found: map[string][]ranked{}, reader: r, sight: sightOf(ctx), namespace: req.Namespace}
 	for _, k := range wanted {
 		f.look(k, req.Text)
 	}
@@ -209,7 +196,7 @@ func (e *Endpoint) SearchFuzzy(ctx context.Context, req *nomadish.FuzzySearchReq
 type fuzzy struct {
 	text      string // in lower case
 	reader    state.Reader
-	sight     *sight
+	sight     sight
 	namespace string
 	found     map[string][]ranked
 }
@@ -227,13 +214,13 @@ func (f *fuzzy) look(k kind, text string) {
 		f.jobs()
 	case contextAllocs:
 		for a := range f.reader.AllocationsByNamespace(nil, f.namespace) {
-			if f.sight.may("namespace:read-job", a.Namespace) {
+			if f.sight.may(nomadish.PermReadJob, a.Namespace, "") {
 				f.match(contextAllocs, a.Name, a.Namespace, a.ID)
 			}
 		}
 	case contextNodes:
 		for n := range f.reader.Nodes(nil) {
-			if f.sight.may("node:read", "") {
+			if f.sight.may(nomadish.PermNodeRead, "", "") {
 				f.match(contextNodes, n.Name, n.ID)
 			}
 		}
@@ -252,7 +239,7 @@ func (f *fuzzy) look(k kind, text string) {
 func (f *fuzzy) jobs() {
 	for j := range f.reader.Jobs(nil, f.namespace) {
 		namespace, id := nomadish.Val(j.Namespace), nomadish.Val(j.ID)
-		if !f.sight.may("namespace:read-job", namespace) {
+		if !f.sight.may(nomadish.PermReadJob, namespace, "") {
 			continue
 		}
 		f.match(contextJobs, nomadish.Val(j.Name), namespace, id)
