@@ -14,16 +14,16 @@ import (
 
 // However a secret is printed or logged, alone or within something else, its text does not
 // show; what the API sends does carry it.
-func TestSecretIsNotPrinted(t *testing.T) {
+func TestSecretTextIsNotPrinted(t *testing.T) {
 	const text = "s3cr3t"
 	holder := struct {
-		Plain nomadish.Secret
-		In    map[string]nomadish.Secret
-		Of    []*nomadish.Secret
+		Plain nomadish.SecretText
+		In    map[string]nomadish.SecretText
+		Of    []*nomadish.SecretText
 		Any   any
-	}{Plain: text, In: map[string]nomadish.Secret{"k": text}, Any: nomadish.Secret(text)}
+	}{Plain: text, In: map[string]nomadish.SecretText{"k": text}, Any: nomadish.SecretText(text)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T %v", "%10.3s"} {
-		for _, v := range []any{nomadish.Secret(text), holder, &holder, []nomadish.Secret{text}} {
+		for _, v := range []any{nomadish.SecretText(text), holder, &holder, []nomadish.SecretText{text}} {
 			args := []any{v}
 			if strings.Count(verb, "%") == 2 {
 				args = append(args, v)
@@ -33,20 +33,20 @@ func TestSecretIsNotPrinted(t *testing.T) {
 			}
 		}
 	}
-	if err := fmt.Errorf("token %w %s", errors.New("bad"), nomadish.Secret(text)); strings.Contains(err.Error(), text) {
+	if err := fmt.Errorf("token %w %s", errors.New("bad"), nomadish.SecretText(text)); strings.Contains(err.Error(), text) {
 		t.Errorf("error: %v", err)
 	}
 	var b bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&b, nil))
-	log.Info("x", "secret", nomadish.Secret(text))
+	log.Info("x", "secret", nomadish.SecretText(text))
 	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "holder", holder)
 	if strings.Contains(b.String(), text) {
 		t.Errorf("logged: %s", b.String())
 	}
-	if got, err := json.Marshal(nomadish.Secret(text)); err != nil || string(got) != `"s3cr3t"` {
+	if got, err := json.Marshal(nomadish.SecretText(text)); err != nil || string(got) != `"s3cr3t"` {
 		t.Errorf("JSON: %s, %v", got, err)
 	}
-	if got := nomadish.Secret("").String(); got != "" {
+	if got := nomadish.SecretText("").String(); got != "" {
 		t.Errorf("no secret prints as %q", got)
 	}
 }
