@@ -52,6 +52,7 @@ var pluginOptions = map[string]option{
 		"config": {Type: nomadish.ConfigStringMap, Doc: "Options of the log driver."},
 	}),
 	"max_archive_bytes":     opt(nomadish.ConfigNumber, "Size of an image archive.").or("34359738368"),
+	"max_image_bytes":       opt(nomadish.ConfigNumber, "Size of an image when it is unpacked.").or("68719476736"),
 	"max_pulls":             opt(nomadish.ConfigNumber, "Images that are downloaded at once.").or("4"),
 	"no_new_privileges":     opt(nomadish.ConfigBool, "Keep all tasks from gaining privileges by set-uid programs.").or("false"),
 	"nvidia_runtime":        opt(nomadish.ConfigString, "Runtime for tasks with GPUs.").notes("runc is the only runtime; tasks can have devices"),

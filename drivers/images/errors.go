@@ -79,7 +79,7 @@ func classify(host string, err error) (fault, string) {
 		netErr    net.Error
 	)
 	switch {
-	case errors.Is(err, errArchive), errors.Is(err, errCredentials):
+	case errors.Is(err, errArchive), errors.Is(err, errCredentials), errors.Is(err, errUnpacked):
 		return final, ""
 	case errors.Is(err, errIdle):
 		return unknown, ""

@@ -125,6 +125,9 @@ func (s *Store) prepare(ctx context.Context, c *session, img client.Image) error
 	if err != nil || done {
 		return err
 	}
+	if err := s.checkRoom(ctx, c, img.Target()); err != nil {
+		return err
+	}
 	return img.Unpack(ctx, c.snapshotter)
 }
 

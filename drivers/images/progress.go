@@ -156,7 +156,7 @@ func (c counted) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, erro
 		if err != nil {
 			return nil, err
 		}
-		reader := &countedReader{ReadCloser: body, p: c.p, digest: desc.Digest}
+		reader := &countedReader{ReadCloser: body, p: c.p, digest: desc.Digest, size: desc.Size}
 		if seeker, ok := body.(io.Seeker); ok {
 			return &countedSeeker{reader, seeker}, nil
 		}
@@ -169,16 +169,20 @@ type countedReader struct {
 	io.ReadCloser
 	p      *progress
 	digest digest.Digest
+	size   int64 // that the image's manifest says; 0: none
 	offset int64
 }
 
-// Read reads on.
+// Read reads on, and not beyond the size.
 func (r *countedReader) Read(b []byte) (int, error) {
 	answered := r.p.ask()
 	n, err := r.ReadCloser.Read(b)
 	answered()
 	r.offset += int64(n)
 	r.p.at(r.digest, r.offset)
+	if r.size > 0 && r.offset > r.size {
+		return 0, fmt.Errorf("%w: the registry sends more than the %d bytes of %s", errUnpacked, r.size, r.digest)
+	}
 	return n, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 
 	"github.com/nomadish/nomadish/drivers"
@@ -91,13 +92,14 @@ func (s *Store) attempt(ctx context.Context, p *progress, req Request) (_ client
 			err = errors.Join(err, done(context.WithoutCancel(ctx)))
 		}
 	}()
+	expect, watch := p.expect(c.ContentStore()), newRoom(s.cfg.MaxImage).watch(c.ContentStore())
 	labels := map[string]string{}
 	if req.keep {
 		labels[labelKeep] = "true"
 	}
 	return c.Pull(ctx, req.Ref,
 		client.WithResolver(counted{s.resolver(ctx, req), p}),
-		client.WithImageHandlerWrapper(p.expect(c.ContentStore())),
+		client.WithImageHandlerWrapper(func(h images.Handler) images.Handler { return watch(expect(h)) }),
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(c.snapshotter),
 		client.WithPullLabels(labels))

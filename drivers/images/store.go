@@ -54,6 +54,8 @@ type Config struct {
 	Archives []string
 	// MaxArchive bounds an unpacked archive in bytes; default 32 GiB.
 	MaxArchive int64
+	// MaxImage bounds an image in bytes when it is unpacked; default 64 GiB.
+	MaxImage int64
 	// KeepUnused keeps images that no task uses; default no.
 	KeepUnused bool
 	// Delay is how long an image stays that no task uses any more; default 3m.
@@ -74,6 +76,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPulls = cmp.Or(c.MaxPulls, 4)
 	c.Attempts = cmp.Or(c.Attempts, 4)
 	c.MaxArchive = cmp.Or(c.MaxArchive, 32<<30)
+	c.MaxImage = cmp.Or(c.MaxImage, 64<<30)
 	c.Delay = cmp.Or(c.Delay, 3*time.Minute)
 	c.Every = cmp.Or(c.Every, min(30*time.Second, max(c.Delay, time.Second)))
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
@@ -106,6 +109,7 @@ func (c Config) Validate() error {
 		{"pull_activity_timeout", int64(c.Idle)},
 		{"max_pulls", int64(c.MaxPulls)},
 		{"max_archive_bytes", c.MaxArchive},
+		{"max_image_bytes", c.MaxImage},
 		{"gc.image_delay", int64(c.Delay)},
 	} {
 		if n.value < 0 {

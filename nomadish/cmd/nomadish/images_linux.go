@@ -14,7 +14,8 @@ func imageConfig(o drivers.Options, logger *slog.Logger) images.Config {
 		Hosts: o.String("registry_config_path"), PlainHTTP: o.Strings("plain_http"),
 		Insecure: o.Strings("insecure_registries"), CA: o.String("registry_ca"),
 		Idle: o.Duration("pull_activity_timeout"), MaxPulls: int(o.Int("max_pulls")),
-		Archives: o.Strings("image_archives"), MaxArchive: o.Int("max_archive_bytes"), Logger: logger,
+		Archives: o.Strings("image_archives"), MaxArchive: o.Int("max_archive_bytes"), MaxImage: o.Int("max_image_bytes"),
+		Logger: logger,
 	}
 	for _, auth := range o.Blocks("auth") {
 		cfg.Auth, cfg.Helper = auth.String("config"), auth.String("helper")
