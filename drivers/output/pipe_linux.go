@@ -94,18 +94,17 @@ func (p *Pipe) Drain() error {
 		return err
 	}
 	var moveErr error
-	err = conn.Control(func(fd uintptr) {
+	if conn.Control(func(fd uintptr) {
 		left, n := int64(0), int64(0)
 		for left, moveErr = waiting(int(fd)); left > 0 && moveErr == nil; left -= n {
 			if n, moveErr = p.move(int(fd), left); n == 0 {
 				break
 			}
 		}
-	})
-	if errors.Is(err, os.ErrClosed) || errors.Is(moveErr, unix.EAGAIN) {
-		return nil // Run has moved it
+	}) != nil || errors.Is(moveErr, unix.EAGAIN) {
+		return nil // it is closed, or empty: Run has moved it
 	}
-	return errors.Join(err, moveErr)
+	return moveErr
 }
 
 // move moves a piece of at most so many bytes. It returns none when the pipe has ended, and
