@@ -101,6 +101,8 @@ type Server struct {
 	Events      Events
 	Search      Search
 	Variables   Variables
+	ACL         ACL
+	Spaces      Spaces
 }
 
 // Reads makes reads consistent.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -20,7 +21,7 @@ var (
 // It is one long list by intent: whoever wants to know what the API offers, to whom and
 // within which limits, reads it here.
 func (a *API) routes() []Route {
-	return append(a.agentRoutes(), []Route{
+	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), []Route{
 		{get, "/.well-known/jwks.json", nomadish.PermNone, OnServer, Read, 0, a.keys},
 		{get, "/.well-known/openid-configuration", nomadish.PermNone, OnServer, 0, 0, a.oidcDiscovery},
 
@@ -97,7 +98,7 @@ func (a *API) routes() []Route {
 		{get, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnServer, Binary, 0, a.watchAllocations},
 		{put, "/v1/internal/node/:node/identities", nomadish.PermNode, OnServer, 0, 0, a.signIdentities},
 		{put, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
-	}...)
+	})
 }
 
 // agentRoutes is the part of the table that agents answer for themselves: nodes about what
