@@ -85,7 +85,7 @@ var layers = map[string][]string{
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "drivers"},
+	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 

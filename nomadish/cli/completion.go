@@ -258,6 +258,11 @@ func liveNames(ctx context.Context, client *api.Client, kind string) (out []stri
 		for _, e := range slices.Backward(evals) {
 			out = append(out, e.ID)
 		}
+	case "VARIABLE", "VARIABLE|-|@FILE", "VARIABLE|@FILE":
+		all, _, _ := client.Variables().List(ctx, nil)
+		for _, v := range all {
+			out = append(out, v.Path)
+		}
 	case "NAMESPACE":
 		spaces, _, _ := client.Namespaces().List(ctx, nil)
 		for _, n := range spaces {

@@ -105,4 +105,3 @@ func (w *world) lead(timers *locks.Timers) (end func()) {
 }
 
 func (w *world) timers() *locks.Timers { return locks.New(locks.Config{Batch: 3}, w.store, w) }
-
