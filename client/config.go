@@ -37,6 +37,8 @@ type Server interface {
 	Allocations(ctx context.Context, nodeID string, index uint64, count int) (*nomadish.NodeAllocations, error)
 	// UpdateAllocations reports the client's fields of allocations.
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) error
+	// SignIdentities signs identities of the node's tasks.
+	SignIdentities(ctx context.Context, nodeID string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error)
 }
 
 // Config is what a client works with.

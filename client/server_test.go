@@ -149,6 +149,20 @@ func (s *fakeServer) UpdateAllocations(_ context.Context, _ string, allocs []*no
 	return nil
 }
 
+// SignIdentities signs with the names of what it is asked for.
+func (s *fakeServer) SignIdentities(_ context.Context, _ string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil, errDown
+	}
+	resp := &nomadish.IdentitiesResponse{}
+	for _, want := range req.Identities {
+		resp.Identities = append(resp.Identities, nomadish.SignedIdentity{JWT: "signed-" + want.Task + "-" + want.Identity})
+	}
+	return resp, nil
+}
+
 // await waits until an allocation's status is reported.
 func (s *fakeServer) await(id, status string) {
 	for {

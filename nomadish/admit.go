@@ -18,8 +18,8 @@ const (
 // IdentityAudience is the audience of a task's default identity.
 const IdentityAudience = "nomadproject.io"
 
-// defaultIdentity is the name of the identity that every task has.
-const defaultIdentity = "default"
+// DefaultIdentity is the name of the identity that every task has.
+const DefaultIdentity = "default"
 
 // Admit adds to a submitted job what the server adds before it stores it. It normalizes
 // first, and admitting twice changes nothing more. What is added:
@@ -124,7 +124,7 @@ func (t *Task) admit(j *Job, g *TaskGroup) {
 func (t *Task) admitIdentities() {
 	others := t.Identities[:0:0]
 	for _, id := range t.Identities {
-		if t.Identity == nil && (id.Name == "" || id.Name == defaultIdentity) {
+		if t.Identity == nil && (id.Name == "" || id.Name == DefaultIdentity) {
 			t.Identity = id
 			continue
 		}
@@ -132,7 +132,7 @@ func (t *Task) admitIdentities() {
 	}
 	t.Identities = others
 	fill(&t.Identity, WorkloadIdentity{})
-	orDefault(&t.Identity.Name, defaultIdentity)
+	orDefault(&t.Identity.Name, DefaultIdentity)
 	if len(t.Identity.Audience) == 0 {
 		t.Identity.Audience = []string{IdentityAudience}
 	}

@@ -303,7 +303,7 @@ func (w *WorkloadIdentity) validate(f *faults) {
 		f.add("ChangeMode", "invalid change_mode: %s", w.ChangeMode)
 	}
 	f.check(w.TTL < 0, "TTL", "ttl must be >= 0")
-	f.check(w.TTL > 0 && w.TTL < 5*time.Second && w.Name != defaultIdentity, "TTL", "ttl must be at least 5s")
+	f.check(w.TTL > 0 && w.TTL < 5*time.Second && w.Name != DefaultIdentity, "TTL", "ttl must be at least 5s")
 	f.check(w.Filepath != "" && escapesAlloc(w.Filepath), "Filepath", "filepath escapes allocation directory")
 }
 

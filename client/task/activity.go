@@ -54,12 +54,22 @@ func (r *Runner) interrupted(ctx context.Context) bool {
 	return ctx.Err() != nil && r.Record().Kill == nil
 }
 
-// await waits for the task's end.
+// await waits for the task's end, and lets hooks attend to it meanwhile.
 func (r *Runner) await(ctx context.Context) Input {
 	handle := r.Record().Handle
 	if err := r.reattach(ctx, handle); err != nil {
 		return r.lost(ctx, err)
 	}
+	attendance, end := context.WithCancel(ctx)
+	attended := make(chan struct{})
+	go func() {
+		defer close(attended)
+		r.cfg.Hooks.Attend(attendance, r.setup)
+	}()
+	defer func() {
+		end()
+		<-attended
+	}()
 	return r.wait(ctx, handle)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
@@ -31,6 +32,12 @@ type Releaser interface {
 	Release(ctx context.Context, s *Setup) error
 }
 
+// Attender is a hook that has something to do while the task runs. Attend returns when ctx
+// ends, which is before the task is stopped, or when there is nothing left to do.
+type Attender interface {
+	Attend(ctx context.Context, s *Setup)
+}
+
 // Setup is what hooks work on: what is given of the task, and what becomes of it.
 type Setup struct {
 	Node         *nomadish.Node
@@ -51,6 +58,8 @@ type Setup struct {
 	GroupNetwork func(ctx context.Context) (*GroupNetwork, error)
 	// Restart ends the running task and starts it again.
 	Restart func(reason string)
+	// Signal sends the running task a signal by its name.
+	Signal func(ctx context.Context, signal, reason string) error
 }
 
 // GroupNetwork is the network namespace that the tasks of an allocation share.
@@ -80,6 +89,17 @@ func (p Pipeline) Prepare(ctx context.Context, s *Setup) error {
 // Restore tells all hooks of a task that runs already.
 func (p Pipeline) Restore(ctx context.Context, s *Setup) error {
 	return each(p, func(h Restorer) error { return h.Restore(ctx, s) })
+}
+
+// Attend returns when no hook has anything left to do for a running task.
+func (p Pipeline) Attend(ctx context.Context, s *Setup) {
+	var busy sync.WaitGroup
+	for _, h := range p {
+		if able, ok := h.(Attender); ok {
+			busy.Go(func() { able.Attend(ctx, s) })
+		}
+	}
+	busy.Wait()
 }
 
 // Release frees what all hooks made, the newest first.

@@ -301,6 +301,7 @@ func (r *Runner) newSetup(attempt int) *Setup {
 		Notify:       r.notifier(nomadish.TaskEventDownloading, nil),
 		GroupNetwork: r.cfg.GroupNetwork,
 		Restart:      func(reason string) { r.post(RestartWanted{Reason: reason}) },
+		Signal:       r.Signal,
 		Spec: &drivers.TaskSpec{
 			ID:        TaskID(alloc.ID, t.Name, attempt),
 			AllocID:   alloc.ID,

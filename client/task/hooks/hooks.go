@@ -2,6 +2,8 @@
 package hooks
 
 import (
+	"time"
+
 	"github.com/nomadish/nomadish/client/artifact"
 	"github.com/nomadish/nomadish/client/task"
 )
@@ -12,16 +14,22 @@ type Config struct {
 	CgroupParent string   // of the tasks' control groups
 	Networks     Networks // for tasks of their own; nil: this node makes none
 	Artifacts    *artifact.Fetcher
+	Identities   Signer           // of tasks; nil: none can be had
+	Now          func() time.Time // wall clock; default time.Now
 }
 
 // All returns all hooks in their order: each finds done what those before it do.
 func All(cfg Config) task.Pipeline {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return task.Pipeline{
 		supported{},
 		groupNetwork{},
 		directories{},
 		secrets{},
 		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent},
+		newIdentities(cfg.Identities, cfg.Now),
 		interpolation{},
 		options{},
 		ownNetwork{networks: cfg.Networks, region: cfg.Region},

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/nomadish/nomadish/client/task"
-	"github.com/nomadish/nomadish/nomadish"
 )
 
 // supported refuses a task that asks for something which this node can't do and without
@@ -28,7 +27,6 @@ func (supported) Prepare(_ context.Context, s *task.Setup) error {
 	add(len(t.Secrets) > 0, "secret")
 	add(len(t.VolumeMounts) > 0, "volume_mount")
 	add(t.CSIPluginConfig != nil, "csi_plugin")
-	add(wantsIdentity(t), "identity with env or file")
 	if t.Resources != nil {
 		add(len(t.Resources.Devices) > 0, "device")
 	}
@@ -36,16 +34,4 @@ func (supported) Prepare(_ context.Context, s *task.Setup) error {
 		return nil
 	}
 	return &task.InvalidError{Err: fmt.Errorf("this node does not support yet: %s", strings.Join(missing, ", "))}
-}
-
-func wantsIdentity(t *nomadish.Task) bool {
-	if t.Identity != nil && (t.Identity.Env || t.Identity.File) {
-		return true
-	}
-	for _, id := range t.Identities {
-		if id.Env || id.File {
-			return true
-		}
-	}
-	return false
 }
