@@ -70,7 +70,7 @@ var ErrDenied = &Error{Kind: KindDenied, Message: "Permission denied"}
 func (c Caller) Check(p Permission, namespace, name string) error {
 	allowed := false
 	switch p {
-	case PermNone:
+	case PermNone, PermAnyone:
 		allowed = true
 	case PermByItem:
 		allowed = c.Rights != nil || c.Management()

@@ -7,8 +7,9 @@ type Permission string
 
 // Permissions that are not given by rules.
 const (
-	PermNone       Permission = "none"    // nobody needs it: everybody has it
-	PermByItem     Permission = "by-item" // whoever is known may ask, and gets what it may see
+	PermNone       Permission = "none"    // nobody needs it, and no token is looked at
+	PermAnyone     Permission = "anyone"  // everybody has it, but for who shows a token that is not good
+	PermByItem     Permission = "by-item" // whoever has any rights may ask, and gets what it may see
 	PermManagement Permission = "management"
 	PermNode       Permission = "node"   // the client node that the path names
 	PermServer     Permission = "server" // another server of the cluster

@@ -61,6 +61,9 @@ func New(cfg Config, back Backends) (*API, error) {
 	return a, nil
 }
 
+// Routes returns the table of routes.
+func (a *API) Routes() []Route { return a.routes() }
+
 // ServeHTTP finds the route of a request and answers it.
 func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	defer a.recover(w, hr)
