@@ -15,13 +15,19 @@ if [[ ${1:-} == dist ]]; then
 	has aarch64-linux-gnu-gcc || need+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 	has dpkg-deb || need+=(dpkg)
 fi
-((${#need[@]})) || exit 0
+# Without the shells whose completion is tested everything builds.
+tests=()
+has zsh || tests+=(zsh)
+has fish || tests+=(fish)
+((${#need[@]} + ${#tests[@]})) || exit 0
 if [[ $(id -u) != 0 ]] || ! has apt-get; then
+	((${#need[@]})) || exit 0
 	echo "missing, and only root on a Debian machine can have it installed here: ${need[*]}" >&2
 	# Without libseccomp the build works and containers have no system call filter.
 	[[ ${need[*]} == libseccomp-dev || ${need[*]} == "pkg-config libseccomp-dev" ]] && exit 0
 	exit 1
 fi
+need+=("${tests[@]}")
 echo "==> installing ${need[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get install -qy --no-install-recommends "${need[@]}" >/dev/null 2>&1 || {

@@ -117,6 +117,7 @@ func TestCluster(t *testing.T) {
 	t.Run("plan and versions", func(t *testing.T) { testPlan(t, c) })
 	t.Run("doctor", func(t *testing.T) { testDoctor(t, c) })
 	t.Run("completion", func(t *testing.T) { testLiveNames(t, c) })
+	t.Run("completion in shells", func(t *testing.T) { testShells(t, c) })
 	t.Run("exec", func(t *testing.T) { testExec(t, c) })
 	t.Run("cp", func(t *testing.T) { testCopy(t, c) })
 	t.Run("stop", func(t *testing.T) { testStop(t, c) })

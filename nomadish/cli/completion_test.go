@@ -103,18 +103,3 @@ printf '%s' "${COMPREPLY[*]}"`
 		}
 	}
 }
-
-// TestShellsTakeTheScripts: zsh and fish, where they are installed, can read their scripts.
-func TestShellsTakeTheScripts(t *testing.T) {
-	for shell, script := range map[string]string{"bash": completionBash, "zsh": completionZsh, "fish": completionFish} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			continue
-		}
-		cmd := exec.CommandContext(t.Context(), path, "-n")
-		cmd.Stdin = strings.NewReader(script)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", shell, err, out)
-		}
-	}
-}
