@@ -46,7 +46,7 @@ type ACLAuthMethodConfig struct {
 	JWKSURL              string
 	OIDCDiscoveryURL     string
 	OIDCClientID         string
-	OIDCClientSecret     string `codec:"-"`
+	OIDCClientSecret     SecretText `codec:"-"`
 	OIDCClientAssertion  *OIDCClientAssertion
 	OIDCEnablePKCE       bool
 	OIDCDisableUserInfo  bool
@@ -76,7 +76,7 @@ type OIDCClientAssertion struct {
 
 // OIDCClientAssertionKey is the key of an OIDCClientAssertion.
 type OIDCClientAssertionKey struct {
-	PemKey      string `codec:"-"`
+	PemKey      SecretText `codec:"-"`
 	PemKeyFile  string
 	KeyIDHeader string
 	KeyID       string
@@ -86,8 +86,8 @@ type OIDCClientAssertionKey struct {
 
 // ACLAuthMethodSecrets are those of a method's config, which are stored sealed.
 type ACLAuthMethodSecrets struct {
-	OIDCClientSecret string
-	PemKey           string
+	OIDCClientSecret SecretText
+	PemKey           SecretText
 }
 
 // Redacted stands for a secret in answers. In a request it leaves the secret as it is.
@@ -180,5 +180,5 @@ func (b *ACLBindingRule) Validate() error {
 // ACLLoginRequest logs in with a token of another system.
 type ACLLoginRequest struct {
 	AuthMethodName string
-	LoginToken     string
+	LoginToken     SecretText
 }

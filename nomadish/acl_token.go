@@ -19,7 +19,7 @@ const OneTimeTokenTTL = 10 * time.Minute
 // by, and sealed, since management may see it again.
 type ACLToken struct {
 	AccessorID     string
-	SecretID       string `codec:"-"` // only in requests and answers
+	SecretID       SecretText `codec:"-"` // only in requests and answers
 	Name           string
 	Type           string
 	Policies       []string
@@ -143,7 +143,7 @@ func (t *ACLToken) checkExpiration(bounds ACLTokenBounds, old *ACLToken) error {
 // OneTimeToken can be exchanged, once, for the token of its accessor: a link to a web page
 // holds it instead of the secret itself.
 type OneTimeToken struct {
-	OneTimeSecretID string `codec:"-"` // only in requests and answers
+	OneTimeSecretID SecretText `codec:"-"` // only in requests and answers
 	AccessorID      string
 	ExpiresAt       time.Time
 	CreateIndex     uint64
@@ -159,11 +159,11 @@ const OneTimeSecretPurpose = "acl-one-time-token"
 type OneTimeTokenUpsertResponse struct{ OneTimeToken *OneTimeToken }
 
 // OneTimeTokenExchangeRequest asks for the token that a one-time token stands for.
-type OneTimeTokenExchangeRequest struct{ OneTimeSecretID string }
+type OneTimeTokenExchangeRequest struct{ OneTimeSecretID SecretText }
 
 // OneTimeTokenExchangeResponse shows that token.
 type OneTimeTokenExchangeResponse struct{ Token *ACLToken }
 
 // ACLBootstrapRequest asks for the first management token of a cluster. Its secret is
 // chosen by the server unless the request does, with a UUID.
-type ACLBootstrapRequest struct{ BootstrapSecret string }
+type ACLBootstrapRequest struct{ BootstrapSecret SecretText }

@@ -170,7 +170,7 @@ func (a *Agent) newServer() (err error) {
 	}
 	c := *a.cfg.Server
 	c.ID, c.Dir, c.Region = a.id, filepath.Join(a.cfg.DataDir, "server"), a.cfg.Region
-	c.ACL.Enabled = a.cfg.ACL
+	c.ACL.Enabled, c.ACL.ResetFile = a.cfg.ACL, filepath.Join(c.Dir, "acl-bootstrap-reset")
 	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = []string{a.id}

@@ -19,6 +19,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server"
+	"github.com/nomadish/nomadish/server/endpoint"
 )
 
 // Ports of Nomad's agents, which are ours too.
@@ -108,8 +109,10 @@ func (f *File) Config() (Config, error) {
 	if f.Audit != nil {
 		c.Audit = f.Audit.config(&r, c.DataDir)
 	}
-	if f.ACL != nil && nomadish.Val(f.ACL.Enabled) {
-		r.fail("acl.enabled: access control is not supported yet; without it this agent refuses to run")
+	var tokens endpoint.ACLConfig
+	if f.ACL != nil {
+		c.ACL = nomadish.Val(f.ACL.Enabled)
+		tokens = f.ACL.config(&r)
 	}
 	if f.Server != nil && f.Server.Encrypt != nil {
 		r.fail("server.encrypt: encrypted gossip is not supported yet; without it this agent refuses to run")
@@ -130,12 +133,28 @@ func (f *File) Config() (Config, error) {
 	}
 	if f.Server != nil && nomadish.Val(f.Server.Enabled) {
 		c.Server = f.Server.config(&r)
+		c.Server.ACL = tokens
 	}
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
 		c.Servers = f.Client.servers()
 	}
 	return c, errors.Join(r.errs...)
+}
+
+// config says how long tokens may live.
+func (a *ACLFile) config(r *reading) endpoint.ACLConfig {
+	r.duration("acl.token_ttl", a.TokenTTL)
+	r.duration("acl.policy_ttl", a.PolicyTTL)
+	r.duration("acl.role_ttl", a.RoleTTL)
+	c := endpoint.ACLConfig{
+		MinTTL: r.duration("acl.token_min_expiration_ttl", a.TokenMinExpirationTTL),
+		MaxTTL: r.duration("acl.token_max_expiration_ttl", a.TokenMaxExpirationTTL),
+	}
+	if c.MinTTL > 0 && c.MaxTTL > 0 && c.MinTTL > c.MaxTTL {
+		r.fail("acl.token_min_expiration_ttl: %s is above token_max_expiration_ttl (%s)", c.MinTTL, c.MaxTTL)
+	}
+	return c
 }
 
 // listeners says where to bind, and what to tell others.
@@ -214,6 +233,7 @@ func (s *ServerFile) config(r *reading) *server.Config {
 	c.GC.Thresholds.Eval = r.duration("server.eval_gc_threshold", s.EvalGCThreshold)
 	c.GC.Thresholds.BatchEval = r.duration("server.batch_eval_gc_threshold", s.BatchEvalGCThreshold)
 	c.GC.Thresholds.Node = r.duration("server.node_gc_threshold", s.NodeGCThreshold)
+	c.GC.Thresholds.Token = r.duration("server.acl_token_gc_threshold", s.ACLTokenGCThreshold)
 	c.Liveness.Grace = r.duration("server.heartbeat_grace", s.HeartbeatGrace)
 	c.Liveness.MinTTL = r.duration("server.min_heartbeat_ttl", s.MinHeartbeatTTL)
 	c.Liveness.Failover = r.duration("server.failover_heartbeat_ttl", s.FailoverHeartbeatTTL)

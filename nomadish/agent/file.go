@@ -94,7 +94,7 @@ type ServerFile struct {
 	DeploymentGCThreshold  *string    `hcl:"deployment_gc_threshold,optional" effect:"none"`
 	CSIVolumeGCThreshold   *string    `hcl:"csi_volume_claim_gc_threshold,optional" effect:"none"`
 	CSIPluginGCThreshold   *string    `hcl:"csi_plugin_gc_threshold,optional" effect:"none"`
-	ACLTokenGCThreshold    *string    `hcl:"acl_token_gc_threshold,optional" effect:"none"`
+	ACLTokenGCThreshold    *string    `hcl:"acl_token_gc_threshold,optional"`
 	RootKeyGCInterval      *string    `hcl:"root_key_gc_interval,optional" effect:"none"`
 	RootKeyGCThreshold     *string    `hcl:"root_key_gc_threshold,optional" effect:"none"`
 	RootKeyRotation        *string    `hcl:"root_key_rotation_threshold,optional" effect:"none"`
@@ -249,8 +249,18 @@ type KeyringFile struct {
 
 // ACLFile is the acl block.
 type ACLFile struct {
-	Enabled *bool    `hcl:"enabled,optional"`
-	Body    hcl.Body `hcl:",remain"`
+	Enabled               *bool   `hcl:"enabled,optional"`
+	TokenMinExpirationTTL *string `hcl:"token_min_expiration_ttl,optional"`
+	TokenMaxExpirationTTL *string `hcl:"token_max_expiration_ttl,optional"`
+	ReplicationToken      *string `hcl:"replication_token,optional" effect:"none"`
+
+	// How long an agent may remember what it has heard of tokens, policies and roles: it is
+	// never as long as anybody sets.
+	TokenTTL  *string `hcl:"token_ttl,optional"`
+	PolicyTTL *string `hcl:"policy_ttl,optional"`
+	RoleTTL   *string `hcl:"role_ttl,optional"`
+
+	Body hcl.Body `hcl:",remain"`
 }
 
 // TelemetryFile is the telemetry block.

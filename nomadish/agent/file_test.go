@@ -80,7 +80,6 @@ func TestKeysWithoutEffectWarn(t *testing.T) {
 // What would make the agent less safe than its configuration says is refused, not ignored.
 func TestProtectionIsNotIgnored(t *testing.T) {
 	for key, text := range map[string]string{
-		"acl.enabled":    "acl {\n  enabled = true\n}",
 		"tls.rpc":        "tls {\n  rpc = true\n}",
 		"server.encrypt": "server {\n  encrypt = \"x\"\n}",
 	} {

@@ -53,7 +53,7 @@ type ACLTokens interface {
 	DeleteACLToken(ctx context.Context, accessor string) (uint64, error)
 	BootstrapACL(ctx context.Context, req *nomadish.ACLBootstrapRequest) (*nomadish.ACLToken, uint64, error)
 	MakeOneTimeToken(ctx context.Context) (*nomadish.OneTimeToken, uint64, error)
-	ExchangeOneTimeToken(ctx context.Context, secret string) (*nomadish.ACLToken, uint64, error)
+	ExchangeOneTimeToken(ctx context.Context, secret nomadish.SecretText) (*nomadish.ACLToken, uint64, error)
 }
 
 // ACLAuthMethods keeps the ways to log in, and lets people in.

@@ -52,7 +52,7 @@ func (e *Endpoint) redacted(m *nomadish.ACLAuthMethod) (*nomadish.ACLAuthMethod,
 	return shown, nil
 }
 
-func hidden(secret string) string {
+func hidden(secret nomadish.SecretText) nomadish.SecretText {
 	if secret == "" {
 		return ""
 	}

@@ -27,7 +27,7 @@ func (e *Endpoint) Login(ctx context.Context, req *nomadish.ACLLoginRequest) (*n
 	if method, err = found(method, err, "auth-method %q not found", req.AuthMethodName); err != nil {
 		return nil, 0, err
 	}
-	who, err := e.logins.Verify(ctx, method, req.LoginToken)
+	who, err := e.logins.Verify(ctx, method, req.LoginToken.Reveal())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -58,7 +58,7 @@ func (e *Endpoint) granted(method *nomadish.ACLAuthMethod, who *login.Identity) 
 		return nil, err
 	}
 	token := &nomadish.ACLToken{
-		AccessorID: nomadish.NewID(), SecretID: nomadish.NewID(), Name: login.TokenName(method, who),
+		AccessorID: nomadish.NewID(), SecretID: newSecret(), Name: login.TokenName(method, who),
 		Type: nomadish.ACLTokenClient, Policies: grant.Policies, Global: method.TokenLocality == nomadish.ACLLocalityGlobal,
 		CreateTime: e.cfg.Now().UTC(), ExpirationTTL: method.MaxTokenTTL,
 	}

@@ -79,7 +79,7 @@ func (e *Endpoint) withSecret(t *nomadish.ACLToken) (*nomadish.ACLToken, error) 
 		return nil, err
 	}
 	shown := *t
-	shown.SecretID = string(secret)
+	shown.SecretID = nomadish.SecretText(secret)
 	return &shown, nil
 }
 
@@ -95,6 +95,9 @@ func linked(r state.Reader, ws memdb.WatchSet, t *nomadish.ACLToken) *nomadish.A
 	}
 	return &shown
 }
+
+// newSecret is a random secret: 122 bits of it are.
+func newSecret() nomadish.SecretText { return nomadish.SecretText(nomadish.NewID()) }
 
 // seal hides a token's secret in what is stored of it.
 func (e *Endpoint) seal(t *nomadish.ACLToken) error {
@@ -170,7 +173,7 @@ func (e *Endpoint) nextToken(r state.Reader, wanted, old *nomadish.ACLToken) (*n
 func (e *Endpoint) freshToken(t *nomadish.ACLToken) error {
 	switch {
 	case t.AccessorID == "" && t.SecretID == "":
-		t.AccessorID, t.SecretID = nomadish.NewID(), nomadish.NewID()
+		t.AccessorID, t.SecretID = nomadish.NewID(), newSecret()
 	case t.SecretID == "":
 		return nomadish.Errorf(nomadish.KindInvalid, "cannot find token %s", t.AccessorID)
 	case t.AccessorID == "":
@@ -178,7 +181,7 @@ func (e *Endpoint) freshToken(t *nomadish.ACLToken) error {
 	case t.Type == nomadish.ACLTokenManagement:
 		return nomadish.Errorf(nomadish.KindInvalid, "cannot upload management tokens")
 	}
-	for _, id := range []string{t.AccessorID, t.SecretID} {
+	for _, id := range []string{t.AccessorID, t.SecretID.Reveal()} {
 		if _, err := nomadish.ParseID(id); err != nil {
 			return nomadish.Errorf(nomadish.KindInvalid, "the accessor ID and the secret ID of a token must be UUIDs")
 		}
@@ -253,11 +256,11 @@ func (e *Endpoint) BootstrapACL(ctx context.Context, req *nomadish.ACLBootstrapR
 		return nil, 0, err
 	}
 	token := &nomadish.ACLToken{
-		AccessorID: nomadish.NewID(), SecretID: nomadish.NewID(), Name: "Bootstrap Token",
+		AccessorID: nomadish.NewID(), SecretID: newSecret(), Name: "Bootstrap Token",
 		Type: nomadish.ACLTokenManagement, Global: true, CreateTime: e.cfg.Now().UTC(),
 	}
 	if req.BootstrapSecret != "" {
-		if _, err := nomadish.ParseID(req.BootstrapSecret); err != nil {
+		if _, err := nomadish.ParseID(req.BootstrapSecret.Reveal()); err != nil {
 			return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "invalid acl token")
 		}
 		token.SecretID = req.BootstrapSecret
@@ -315,7 +318,7 @@ func (e *Endpoint) MakeOneTimeToken(ctx context.Context) (*nomadish.OneTimeToken
 		return nil, 0, nomadish.ErrDenied
 	}
 	token := &nomadish.OneTimeToken{
-		OneTimeSecretID: nomadish.NewID(), AccessorID: caller.ID,
+		OneTimeSecretID: newSecret(), AccessorID: caller.ID,
 		ExpiresAt: e.cfg.Now().UTC().Add(nomadish.OneTimeTokenTTL),
 	}
 	var index uint64
@@ -333,7 +336,7 @@ func (e *Endpoint) MakeOneTimeToken(ctx context.Context) (*nomadish.OneTimeToken
 }
 
 // ExchangeOneTimeToken returns the token that a one-time token stands for, once.
-func (e *Endpoint) ExchangeOneTimeToken(ctx context.Context, secret string) (*nomadish.ACLToken, uint64, error) {
+func (e *Endpoint) ExchangeOneTimeToken(ctx context.Context, secret nomadish.SecretText) (*nomadish.ACLToken, uint64, error) {
 	if !e.cfg.ACL.Enabled {
 		return nil, 0, errACLDisabled
 	}

@@ -21,6 +21,7 @@ type Thresholds struct {
 	BatchEval time.Duration // those of batch jobs; default 24h
 	Job       time.Duration // dead jobs; default 4h
 	Node      time.Duration // nodes that are down; default 24h
+	Token     time.Duration // tokens that have expired; default 1h
 }
 
 func (t Thresholds) withDefaults() Thresholds {
@@ -28,6 +29,7 @@ func (t Thresholds) withDefaults() Thresholds {
 	t.BatchEval = cmp.Or(t.BatchEval, 24*time.Hour)
 	t.Job = cmp.Or(t.Job, 4*time.Hour)
 	t.Node = cmp.Or(t.Node, 24*time.Hour)
+	t.Token = cmp.Or(t.Token, time.Hour)
 	return t
 }
 
@@ -102,7 +104,36 @@ func (r *Reaper) reap(ctx context.Context, t Thresholds) error {
 			return err
 		}
 	}
+	return r.expire(ctx, r.cfg.Now().Add(-t.Token))
+}
+
+// expire removes the tokens that expired before a time, and one-time tokens that have expired.
+func (r *Reaper) expire(ctx context.Context, before time.Time) error {
+	for expired(r.store.Reader(), before, r.cfg.Now()) {
+		index := r.store.Reader().TableIndex(state.TableACLTokens, state.TableOneTimeTokens)
+		if _, _, err := r.raft.Propose(ctx, &fsm.ExpireACL{Before: before.UnixNano()}); err != nil {
+			return err
+		}
+		if r.store.Reader().TableIndex(state.TableACLTokens, state.TableOneTimeTokens) == index {
+			return nil // the log's time has yet to come so far
+		}
+	}
 	return nil
+}
+
+// expired says whether there are tokens to remove.
+func expired(r state.Reader, before, now time.Time) bool {
+	for t := range r.ExpiringACLTokens(nil) {
+		if t.Expired(before) {
+			return true
+		}
+	}
+	for t := range r.OneTimeTokens(nil) {
+		if now.After(t.ExpiresAt) {
+			return true
+		}
+	}
+	return false
 }
 
 // cut takes the first rows of a list.
