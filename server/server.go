@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -46,8 +47,8 @@ type Config struct {
 
 	ACL endpoint.ACLConfig // access control; default: everybody may do everything
 
-	// Keyring says how root keys are kept. Without Wrappers the wrapping key is in the file
-	// keyring/wrap.key in Dir.
+	// Keyring says how root keys are kept. A wrapper that is nil is the key in the file
+	// keyring/wrap.key in Dir; default: that one alone.
 	Keyring secrets.Config
 	Issuer  string // of workload identities: a URL below which others find how to verify them; default none
 
@@ -99,19 +100,32 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.evals = evals.New(cfg.Evals, s.store, raft)
 	s.events = events.New(cfg.Events, s.store)
 	cfg.Keyring.Now, cfg.Keyring.Logger = cfg.Now, cfg.Logger
-	if len(cfg.Keyring.Wrappers) == 0 {
-		cfg.Keyring.Wrappers = []secrets.Wrapper{secrets.NewFile(filepath.Join(cfg.Dir, "keyring", "wrap.key"))}
-	}
+	cfg.Keyring.Wrappers = wrappers(cfg)
 	if s.keyring, err = secrets.New(cfg.Keyring, s.store, raft); err != nil {
 		return nil, errors.Join(err, s.consensus.Close())
 	}
 	s.locks = locks.New(locks.Config{Logger: cfg.Logger}, s.store, raft)
-	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring, reseal.Variables(s.store, s.keyring))
+	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring,
+		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring))
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
+}
+
+// wrappers are the keys that wrap root keys.
+func wrappers(cfg Config) []secrets.Wrapper {
+	all := slices.Clone(cfg.Keyring.Wrappers)
+	if len(all) == 0 {
+		all = []secrets.Wrapper{nil}
+	}
+	for i, w := range all {
+		if w == nil {
+			all[i] = secrets.NewFile(filepath.Join(cfg.Dir, "keyring", "wrap.key"))
+		}
+	}
+	return all
 }
 
 // Close frees the data of a server that was never run.
