@@ -32,7 +32,7 @@ type Config struct {
 	Backlog   int           // commands that readers get who ask from index 0; default 100
 	Readers   int           // at a time; default 1024
 	Heartbeat time.Duration // between signs of life on a quiet stream; default 30s
-	Recheck   time.Duration // between looks at what a reader may see; default 2s
+	Recheck   time.Duration // between looks at what a reader may see; default 5s
 }
 
 func (c Config) withDefaults() Config {
@@ -44,7 +44,7 @@ func (c Config) withDefaults() Config {
 	c.Idle = min(max(cmp.Or(c.Idle, 256), c.Backlog), c.Commands)
 	c.Readers = cmp.Or(c.Readers, 1024)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 30*time.Second)
-	c.Recheck = cmp.Or(c.Recheck, 2*time.Second)
+	c.Recheck = cmp.Or(c.Recheck, 5*time.Second)
 	return c
 }
 
@@ -116,19 +116,19 @@ func (b *Buffer) Newest() uint64 {
 
 // add keeps what a command changed.
 func (b *Buffer) add(c state.Changes) {
-	rows := 0
+	var told []state.Change // the others need not stay in memory
 	for _, change := range c.Changes {
-		if telling(change.Table) {
-			rows++
+		if telling(change) {
+			told = append(told, change)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.newest = c.Index
-	if rows == 0 {
+	if len(told) == 0 {
 		return
 	}
-	b.put(&batch{index: c.Index, rows: rows, changes: c.Changes})
+	b.put(&batch{index: c.Index, rows: len(told), changes: told})
 }
 
 func (b *Buffer) put(new *batch) {

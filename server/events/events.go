@@ -26,10 +26,13 @@ type shape struct {
 	deleted                     bool
 }
 
-// telling says that changes of a table make events.
-func telling(table string) bool {
-	switch table {
-	case state.TableJobs, state.TableAllocations, state.TableEvaluations, state.TableDeployments, state.TableNodes, state.TableNodePools:
+// telling says that a change makes an event. Evaluations, allocations and deployments that are
+// forgotten long after they ended make none.
+func telling(c state.Change) bool {
+	switch c.Table {
+	case state.TableAllocations, state.TableEvaluations, state.TableDeployments:
+		return c.After != nil
+	case state.TableJobs, state.TableNodes, state.TableNodePools:
 		return true
 	}
 	return false
@@ -40,10 +43,7 @@ func encode(index uint64, changes []state.Change) ([]event, error) {
 	cause := causeOf(index, changes)
 	events := make([]event, 0, len(changes))
 	for _, c := range changes {
-		s, ok := shapeOf(c, index, cause)
-		if !ok {
-			continue
-		}
+		s := shapeOf(c, index, cause)
 		text, err := s.encode(index)
 		if err != nil {
 			return nil, fmt.Errorf("event %s of %s: %w", s.kind, s.key, err)
@@ -93,30 +93,28 @@ func causeOf(index uint64, changes []state.Change) string {
 	return cause
 }
 
-// shapeOf says what a change is. Evaluations and allocations that are forgotten long after
-// they ended make no events.
-func shapeOf(c state.Change, index uint64, cause string) (shape, bool) {
+// shapeOf says what a change is that tells something.
+func shapeOf(c state.Change, index uint64, cause string) shape {
 	switch c.Table {
 	case state.TableJobs:
 		before, after := pair[nomadish.Job](c)
-		return jobShape(before, after, cause), true
+		return jobShape(before, after, cause)
 	case state.TableAllocations:
 		before, after := pair[nomadish.Allocation](c)
-		return allocationShape(before, after, index), after != nil
+		return allocationShape(before, after, index)
 	case state.TableEvaluations:
 		_, after := pair[nomadish.Evaluation](c)
-		return evaluationShape(after), after != nil
+		return evaluationShape(after)
 	case state.TableDeployments:
 		before, after := pair[nomadish.Deployment](c)
-		return deploymentShape(before, after), after != nil
+		return deploymentShape(before, after)
 	case state.TableNodes:
 		before, after := pair[nomadish.Node](c)
-		return nodeShape(before, after), true
-	case state.TableNodePools:
+		return nodeShape(before, after)
+	default:
 		before, after := pair[nomadish.NodePool](c)
-		return nodePoolShape(before, after), true
+		return nodePoolShape(before, after)
 	}
-	return shape{}, false
 }
 
 // pair returns both sides of a change; the one that is not there is nil.
