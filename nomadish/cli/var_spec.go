@@ -98,10 +98,10 @@ func (s *varSpec) variable(ref string) (*nomadish.Variable, error) {
 
 // items reads pairs KEY=VALUE into a variable. A value may be a reference.
 func (s *varSpec) items(v *nomadish.Variable, pairs []string) error {
-	for _, pair := range pairs {
+	for i, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
-		if !ok || key == "" {
-			return s.c.misused("%q is no item: an item is KEY=VALUE", key)
+		if !ok || key == "" { // it may be a secret: it is not shown
+			return s.c.misused("the argument at place %d of the items is none: an item is KEY=VALUE", i+1)
 		}
 		if isSpec(value) {
 			_, text, err := s.read(value)
