@@ -134,6 +134,7 @@ func (f *File) Config() (Config, error) {
 	if f.Server != nil && nomadish.Val(f.Server.Enabled) {
 		c.Server = f.Server.config(&r)
 		c.Server.ACL = tokens
+		c.Server.Keyring.Wrappers = f.wrappers(&r)
 	}
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
@@ -239,6 +240,7 @@ func (s *ServerFile) config(r *reading) *server.Config {
 	c.Liveness.Failover = r.duration("server.failover_heartbeat_ttl", s.FailoverHeartbeatTTL)
 	c.Liveness.PerSec = nomadish.Val(s.MaxHeartbeatsPerSecond)
 	c.Events.Backlog = max(0, nomadish.Val(s.EventBufferSize))
+	c.Keyring, c.Issuer = s.keyring(r), nomadish.Val(s.OIDCIssuer)
 	return c
 }
 

@@ -45,7 +45,7 @@ type File struct {
 	Autopilot *Elsewhere     `hcl:"autopilot,block" effect:"none"`
 	Audit     *AuditFile     `hcl:"audit,block"`
 	UI        *Elsewhere     `hcl:"ui,block" effect:"none"`
-	Keyring   []*KeyringFile `hcl:"keyring,block" effect:"none"`
+	Keyring   []*KeyringFile `hcl:"keyring,block"`
 	Reporting *Elsewhere     `hcl:"reporting,block"`
 	RPC       *Elsewhere     `hcl:"rpc,block" effect:"none"`
 	Eventlog  *Elsewhere     `hcl:"eventlog,block" effect:"none"`
@@ -95,9 +95,9 @@ type ServerFile struct {
 	CSIVolumeGCThreshold   *string    `hcl:"csi_volume_claim_gc_threshold,optional" effect:"none"`
 	CSIPluginGCThreshold   *string    `hcl:"csi_plugin_gc_threshold,optional" effect:"none"`
 	ACLTokenGCThreshold    *string    `hcl:"acl_token_gc_threshold,optional"`
-	RootKeyGCInterval      *string    `hcl:"root_key_gc_interval,optional" effect:"none"`
-	RootKeyGCThreshold     *string    `hcl:"root_key_gc_threshold,optional" effect:"none"`
-	RootKeyRotation        *string    `hcl:"root_key_rotation_threshold,optional" effect:"none"`
+	RootKeyGCInterval      *string    `hcl:"root_key_gc_interval,optional"`
+	RootKeyGCThreshold     *string    `hcl:"root_key_gc_threshold,optional"`
+	RootKeyRotation        *string    `hcl:"root_key_rotation_threshold,optional"`
 	HeartbeatGrace         *string    `hcl:"heartbeat_grace,optional"`
 	MinHeartbeatTTL        *string    `hcl:"min_heartbeat_ttl,optional"`
 	MaxHeartbeatsPerSecond *float64   `hcl:"max_heartbeats_per_second,optional"`
@@ -120,7 +120,8 @@ type ServerFile struct {
 	JobMaxCount            *int       `hcl:"job_max_count,optional" effect:"none"`
 	JobMaxSourceSize       *string    `hcl:"job_max_source_size,optional" effect:"none"`
 	JobTrackedVersions     *int       `hcl:"job_tracked_versions,optional" effect:"none"`
-	OIDCIssuer             *string    `hcl:"oidc_issuer,optional" effect:"none"`
+	OIDCIssuer             *string    `hcl:"oidc_issuer,optional"`
+	IdentityAlgorithm      *string    `hcl:"identity_algorithm,optional"` // of keys that sign workload identities: EdDSA or RS256; default EdDSA
 	StartTimeout           *string    `hcl:"start_timeout,optional" effect:"none"`
 	DeploymentQueryLimit   *int       `hcl:"deployment_query_rate_limit,optional" effect:"none"`
 	ServerJoin             *Elsewhere `hcl:"server_join,block" effect:"none"`
@@ -237,12 +238,6 @@ type HostNetworkFile struct {
 
 // FingerprintFile is a fingerprint block.
 type FingerprintFile struct {
-	Name string   `hcl:"name,label"`
-	Body hcl.Body `hcl:",remain"`
-}
-
-// KeyringFile is a keyring block.
-type KeyringFile struct {
 	Name string   `hcl:"name,label"`
 	Body hcl.Body `hcl:",remain"`
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/state"
 )
@@ -46,6 +47,7 @@ type Config struct {
 	Prepublish time.Duration // time that verifiers have to learn of its successor; default 1h
 	Forget     time.Duration // age at which root keys go that nothing needs any more; default 1h
 	Every      time.Duration // time between looks at the age of keys, while this server leads; default 5m
+	Renew      time.Duration // time between renewals of wrappers' own credentials; default 1h
 
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
@@ -59,6 +61,7 @@ func (c Config) withDefaults() Config {
 	c.Prepublish = cmp.Or(c.Prepublish, time.Hour)
 	c.Forget = cmp.Or(c.Forget, time.Hour)
 	c.Every = cmp.Or(c.Every, 5*time.Minute)
+	c.Renew = cmp.Or(c.Renew, time.Hour)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -272,9 +275,30 @@ func compareKeys(a, b *rootKey) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.row.CreateTime, a.row.CreateTime), cmp.Compare(a.row.KeyID, b.row.KeyID))
 }
 
-// Run keeps up with the state until ctx ends. What could not be unwrapped is tried again.
+// Run keeps up with the state until ctx ends, and forgets all keys then.
 func (k *Keyring) Run(ctx context.Context) error {
 	defer k.wipe()
+	return lifecycle.Run(ctx, k.follow, k.renew)
+}
+
+// renew keeps the credentials of those wrappers good that have some.
+func (k *Keyring) renew(ctx context.Context) error {
+	for lifecycle.Sleep(ctx, k.cfg.Renew) == nil {
+		for _, w := range k.cfg.Wrappers {
+			if r, ok := w.(interface {
+				Renew(ctx context.Context) error
+			}); ok {
+				if err := r.Renew(ctx); err != nil && ctx.Err() == nil {
+					k.cfg.Logger.Warn("renew the credentials of a wrapping key", "key", w.Name(), "err", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// follow loads the keys of the state. What could not be unwrapped is tried again.
+func (k *Keyring) follow(ctx context.Context) error {
 	wait := k.cfg.Retry
 	var told string
 	for {

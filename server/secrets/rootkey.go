@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -78,21 +79,15 @@ func generateSigner(algorithm string) (private, public []byte, err error) {
 // unwrap makes a root key of its row.
 func unwrap(ctx context.Context, row *nomadish.RootKey, wrappers []Wrapper) (*rootKey, error) {
 	var errs []error
-	for _, w := range wrappers {
-		if c, ok := w.(interface{ Check() error }); ok {
-			if err := c.Check(); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
 	for _, wrapped := range row.Wrapped {
 		for _, w := range wrappers {
-			if w.Name() != wrapped.Wrapper {
+			name := w.Name()
+			if wrapped.Wrapper != name && !strings.HasPrefix(wrapped.Wrapper, name+":") {
 				continue
 			}
-			secret, err := w.Unwrap(ctx, wrapped.Data)
+			secret, err := w.Unwrap(ctx, wrapped.Data) // of a file that can't be read, an error says why
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", w.Name(), err))
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 				continue
 			}
 			key, err := open(row, secret)

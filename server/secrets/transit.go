@@ -22,6 +22,8 @@ type TransitConfig struct {
 	Namespace string
 	Mount     string // path of the engine; default transit
 	KeyName   string // of the key in it; required
+	Prefix    string // tells keys of the same name in different services apart
+	KeepToken bool   // somebody else prolongs the token
 
 	HTTP *http.Client  // default: one without limits of its own; requests are bounded by their contexts
 	Wait time.Duration // time before a request is made a second time, doubled for each one; default 100ms
@@ -73,7 +75,7 @@ func NewTransit(cfg TransitConfig) (*Transit, error) {
 }
 
 // Name implements Wrapper.
-func (t *Transit) Name() string { return "transit:" + t.cfg.Mount + "/" + t.cfg.KeyName }
+func (t *Transit) Name() string { return "transit:" + t.cfg.Prefix + t.cfg.Mount + "/" + t.cfg.KeyName }
 
 // Wrap implements Wrapper.
 func (t *Transit) Wrap(ctx context.Context, plain []byte) ([]byte, error) {
@@ -100,8 +102,11 @@ func (t *Transit) Unwrap(ctx context.Context, wrapped []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// Renew prolongs the token, if it can be.
+// Renew prolongs the token.
 func (t *Transit) Renew(ctx context.Context) error {
+	if t.cfg.KeepToken {
+		return nil
+	}
 	_, err := t.post(ctx, t.base.JoinPath("v1", "auth", "token", "renew-self"), []byte("{}"))
 	return err
 }
@@ -151,7 +156,9 @@ func (e *refusedError) Error() string {
 }
 
 // passing says whether the same request may be answered later.
-func (e *refusedError) passing() bool { return e.status == http.StatusTooManyRequests || e.status >= 500 }
+func (e *refusedError) passing() bool {
+	return e.status == http.StatusTooManyRequests || e.status >= 500
+}
 
 func (t *Transit) post(ctx context.Context, target *url.URL, body []byte) (*transitResponse, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
