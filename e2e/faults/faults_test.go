@@ -82,7 +82,15 @@ func seed(t *testing.T) uint64 {
 	return seed
 }
 
+// newWorkload starts an agent that keeps the allocations that have ended: their output is
+// compared at the end.
 func newWorkload(t *testing.T, seed uint64) *workload {
+	t.Helper()
+	return newWorkloadOn(t, seed, map[string]any{"gc_max_allocs": 1000})
+}
+
+// newWorkloadOn starts an agent whose client has these keys of the configuration.
+func newWorkloadOn(t *testing.T, seed uint64, client map[string]any) *workload {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test runs real tasks and needs root")
@@ -96,7 +104,7 @@ func newWorkload(t *testing.T, seed uint64) *workload {
 	w.must(err)
 	w.archive, err = machine.Image(w.context(), images, "nomadish.dev/counter:1", w.counter)
 	w.must(err)
-	w.node, err = machine.New(machine.Config{Dir: filepath.Join(dir, "node"), Archives: images, Client: map[string]any{"gc_max_allocs": 1000}, Agent: map[string]any{"enable_debug": true}})
+	w.node, err = machine.New(machine.Config{Dir: filepath.Join(dir, "node"), Archives: images, Client: client, Agent: map[string]any{"enable_debug": true}})
 	w.must(err)
 	t.Cleanup(func() {
 		w.node.Report(t)
