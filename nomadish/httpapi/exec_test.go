@@ -304,6 +304,27 @@ func TestPortForwardPasses(t *testing.T) {
 	}
 }
 
+// What the node does not do is answered as Nomad does: no checks of its own, and no pauses.
+func TestChecksAndPauseAnswers(t *testing.T) {
+	tasks := tasksOf{cluster: newCluster()}
+	a := tasks.api(t, func(_ *Config, b *Backends) { b.Node.Tasks = tasks })
+	base := "/v1/client/allocation/" + allocID
+	for _, tt := range []struct {
+		method, path, want string
+		status             int
+	}{
+		{http.MethodGet, base + "/checks", "{}", 200},
+		{http.MethodGet, base + "/pause?task=web", "Nomad Enterprise only endpoint", 501},
+		{http.MethodPut, base + "/pause", "Nomad Enterprise only endpoint", 501},
+	} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, strings.NewReader("{}")))
+		if got := strings.TrimSpace(w.Body.String()); w.Code != tt.status || got != tt.want {
+			t.Errorf("%s %s: status %d, %q; want %d, %q", tt.method, tt.path, w.Code, got, tt.status, tt.want)
+		}
+	}
+}
+
 func TestSignalAndRestart(t *testing.T) {
 	tasks := tasksOf{cluster: newCluster()}
 	a := tasks.api(t, func(_ *Config, b *Backends) { b.Node.Tasks = tasks })

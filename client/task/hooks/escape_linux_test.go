@@ -329,6 +329,9 @@ func TestHardLinksAreReplaced(t *testing.T) {
 	v.intact("hard link")
 }
 
+// swapsLeast is how many swaps there must have been during an operation's turns.
+const swapsLeast = 1000
+
 // A task swaps a directory for a link and back, as fast as it can, while the agent works on
 // it. The soak does 10,000 of each operation, the test fewer.
 func TestSwapsLeadNowhere(t *testing.T) {
@@ -343,8 +346,11 @@ func TestSwapsLeadNowhere(t *testing.T) {
 		t.Run(op.name, func(t *testing.T) {
 			v := newVictim(t)
 			swaps, stop := v.flip(op.place)
-			begin := time.Now()
-			for range times {
+			begin, done := time.Now(), 0
+			for ; done < times || swaps.Load() < swapsLeast; done++ {
+				if time.Since(begin) > time.Minute && done >= times {
+					t.Fatalf("only %d swaps in a minute: that proves nothing", swaps.Load())
+				}
 				if got := op.do(t.Context(), v); strings.Contains(got, canary) || got == "true" {
 					t.Fatalf("it read what is outside: %q", got)
 				}
@@ -352,7 +358,7 @@ func TestSwapsLeadNowhere(t *testing.T) {
 			took := time.Since(begin)
 			stop()
 			v.intact(op.name)
-			t.Logf("%d operations, %.0f swaps a second", times, float64(swaps.Load())/took.Seconds())
+			t.Logf("%d operations, %.0f swaps a second", done, float64(swaps.Load())/took.Seconds())
 		})
 	}
 }
