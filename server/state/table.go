@@ -119,7 +119,7 @@ func (t *table[T]) schema() *memdb.TableSchema {
 		indexID: {Name: indexID, Unique: true, Indexer: indexer[T]{t.key}},
 	}}
 	for name, key := range t.indexes {
-		s.Indexes[name] = &memdb.IndexSchema{Name: name, Indexer: indexer[T]{key}}
+		s.Indexes[name] = &memdb.IndexSchema{Name: name, AllowMissing: true, Indexer: indexer[T]{key}}
 	}
 	return s
 }
