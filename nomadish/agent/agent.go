@@ -91,7 +91,7 @@ func (a *Agent) open() (err error) {
 	}
 	a.metrics = newMetrics(a)
 	a.api, err = httpapi.New(httpapi.Config{
-		Name: a.cfg.Name, Region: a.cfg.Region, Hosts: a.hosts(), Headers: a.cfg.Headers, Rates: a.cfg.Rates,
+		Name: a.cfg.Name, Region: a.cfg.Region, Hosts: a.hosts(), Headers: a.cfg.Headers, Rates: a.cfg.Rates, MaxImages: a.cfg.MaxImages,
 		Now: a.cfg.Now, Logger: a.cfg.Logger,
 	}, a.backends())
 	return err

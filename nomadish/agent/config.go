@@ -53,6 +53,7 @@ type Config struct {
 	MaxConns  int                  // connections of one address to HTTP; default 100, negative: no limit
 	Hosts     []string             // names, besides addresses, under which HTTP may be asked; default: any, but localhost and Name where it listens on loopback alone
 	Headers   map[string]string    // of every answer of HTTP, besides those that it has
+	MaxImages int64                // bytes of an archive of images that HTTP takes; default 32 GiB
 	Rates     httpapi.Rates        // how many requests HTTP takes of whom
 	TLS       *transport.TLSConfig // encrypts HTTP; nil: it is not
 	Audit     *audit.Config        // keeps a log of requests; nil: none is kept. Now and Logger come from here
@@ -125,6 +126,9 @@ func (f *File) Config() (Config, error) {
 	}
 	if f.Limits != nil {
 		c.Rates = f.Limits.rates()
+		if c.MaxImages = nomadish.Val(f.Limits.HTTPMaxImageBytes); c.MaxImages < 0 {
+			r.fail("limits.http_max_image_bytes: must not be negative")
+		}
 	}
 	c.Hosts, c.Headers = f.HTTPHosts, f.HTTPAPIResponseHeaders
 	c.Debug = nomadish.Val(f.EnableDebug)

@@ -278,6 +278,7 @@ type LimitsFile struct {
 	// Ours: requests a second, 0 without a limit.
 	HTTPRequestsPerAddress *float64 `hcl:"http_requests_per_address,optional"`
 	HTTPRequestsPerToken   *float64 `hcl:"http_requests_per_token,optional"`
+	HTTPMaxImageBytes      *int64   `hcl:"http_max_image_bytes,optional"` // of an archive that image load sends
 }
 
 // PluginFile is a plugin block.

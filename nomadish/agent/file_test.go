@@ -138,3 +138,17 @@ plugin "docker" { config { gc { image = false } volumes { enabled = true } } }`)
 		t.Errorf("meta (-want +got):\n%s", diff)
 	}
 }
+
+// How large an archive of images may be that the API takes is the file's to say.
+func TestImageBytes(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "limits { http_max_image_bytes = 1000 }": 1000, "limits { http_max_image_bytes = -1 }": -1} {
+		file, _, err := load(t, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := file.Config()
+		if cfg.MaxImages != want || (err != nil) != (want < 0) {
+			t.Errorf("%q: got %d, %v", text, cfg.MaxImages, err)
+		}
+	}
+}

@@ -35,7 +35,11 @@ func agentCommand() command {
 		words: "agent", summary: "Run an agent: a server, a client node, or both",
 		example: "  nomadish agent -dev",
 		help: `  With -dev it is both, keeps its data in a directory that it removes at the end, and
-  listens on loopback alone. Otherwise configuration files say what it is; flags win over them.`,
+  listens on loopback alone. Otherwise configuration files say what it is; flags win over them.
+
+  SIGHUP has it read its files again. What takes effect then: log_level, and the files that
+  the tls block names. Of other keys that have changed the log tells that they need a restart;
+  a restart leaves tasks running.`,
 		run: runAgent,
 	}
 }
@@ -119,17 +123,15 @@ func runAgent(ctx context.Context, c *call) error {
 	if err := c.parse(0, 0); err != nil {
 		return err
 	}
-	file, warnings, err := agent.Load(f.configs)
+	file, warnings, err := f.read()
 	if err != nil {
 		return err
 	}
-	if err := f.apply(file); err != nil {
-		return err
-	}
-	logger, err := newLogger(c.Stderr, nomadish.Val(file.LogLevel), nomadish.Val(file.LogJSON))
+	logger, level, err := newLogger(c.Stderr, nomadish.Val(file.LogLevel), nomadish.Val(file.LogJSON))
 	if err != nil {
 		return err
 	}
+	again := &reloader{flags: f, file: *file, level: level, logger: logger}
 	for _, w := range warnings {
 		logger.Warn("configuration", "warning", w)
 	}
@@ -148,11 +150,13 @@ func runAgent(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	again.certs = a.Reload
+	defer again.listen()()
 	fmt.Fprintf(c.Stdout, "==> nomadish %s: API at http://%s\n", c.Version, a.Addr())
 	if err := tellManager(c.Env, "READY=1"); err != nil {
 		logger.Warn("the service manager is not told", "err", err)
 	}
-	err = a.Run(ctx)
+	err = again.during(ctx, a.Run)
 	logger.Info("agent ended")
 	return err
 }
@@ -203,18 +207,30 @@ func shown(file *agent.File) map[string]any {
 	}
 }
 
-func newLogger(w io.Writer, level string, asJSON bool) (*slog.Logger, error) {
+// logLevel reads a log_level.
+func logLevel(text string) (slog.Level, error) {
 	levels := map[string]slog.Level{
 		"": slog.LevelInfo, "trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
 		"warn": slog.LevelWarn, "error": slog.LevelError, "off": slog.LevelError + 4,
 	}
-	l, ok := levels[strings.ToLower(level)]
+	l, ok := levels[strings.ToLower(text)]
 	if !ok {
-		return nil, fmt.Errorf("log_level: %q is none of trace, debug, info, warn, error, off", level)
+		return 0, fmt.Errorf("log_level: %q is none of trace, debug, info, warn, error, off", text)
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	return l, nil
+}
+
+// newLogger returns a logger, and what its level can be changed by.
+func newLogger(w io.Writer, level string, asJSON bool) (*slog.Logger, *slog.LevelVar, error) {
+	l, err := logLevel(level)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := &slog.LevelVar{}
+	at.Set(l)
+	opts := &slog.HandlerOptions{Level: at}
 	if asJSON {
-		return slog.New(agent.NewMonitor(slog.NewJSONHandler(w, opts))), nil
+		return slog.New(agent.NewMonitor(slog.NewJSONHandler(w, opts))), at, nil
 	}
-	return slog.New(agent.NewMonitor(slog.NewTextHandler(w, opts))), nil
+	return slog.New(agent.NewMonitor(slog.NewTextHandler(w, opts))), at, nil
 }
