@@ -158,7 +158,7 @@ func (s *fakeServer) SignIdentities(_ context.Context, _ string, req *nomadish.I
 	}
 	resp := &nomadish.IdentitiesResponse{}
 	for _, want := range req.Identities {
-		resp.Identities = append(resp.Identities, nomadish.SignedIdentity{JWT: "signed-" + want.Task + "-" + want.Identity})
+		resp.Identities = append(resp.Identities, nomadish.SignedIdentity{JWT: nomadish.SecretText("signed-" + want.Task + "-" + want.Identity)})
 	}
 	return resp, nil
 }

@@ -76,7 +76,7 @@ type IdentitiesResponse struct{ Identities []SignedIdentity }
 
 // SignedIdentity is an identity, or why there is none. It never gets into the state.
 type SignedIdentity struct {
-	JWT      string
+	JWT      SecretText
 	IssuedAt int64 // seconds since 1970
 	Expires  int64 // seconds since 1970; 0: it does not by itself
 	Error    string

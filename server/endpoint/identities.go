@@ -60,7 +60,7 @@ func (e *Endpoint) signIdentity(r state.Reader, nodeID string, want nomadish.Ide
 	if err != nil {
 		return none, err
 	}
-	return nomadish.SignedIdentity{JWT: token, IssuedAt: claims.IssuedAt, Expires: claims.Expires}, nil
+	return nomadish.SignedIdentity{JWT: nomadish.SecretText(token), IssuedAt: claims.IssuedAt, Expires: claims.Expires}, nil
 }
 
 // identityClaims is what the cluster says of a task.

@@ -38,11 +38,14 @@ type world struct {
 	collects int
 }
 
-func newWorld(t testing.TB, cfg endpoint.Config) *world {
+func newWorld(t testing.TB, cfg endpoint.Config) *world { return newWorldWith(t, cfg, "") }
+
+// newWorldWith signs identities with an algorithm.
+func newWorldWith(t testing.TB, cfg endpoint.Config, algorithm string) *world {
 	store := state.New()
 	w := &world{t: t, store: store, machine: fsm.New(store, fsm.Config{})}
 	cfg.Now = func() time.Time { return epoch }
-	keyring, err := secrets.New(secrets.Config{Wrappers: []secrets.Wrapper{secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key"))}, Now: cfg.Now}, store, w)
+	keyring, err := secrets.New(secrets.Config{Wrappers: []secrets.Wrapper{secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key"))}, Algorithm: algorithm, Now: cfg.Now}, store, w)
 	if err != nil {
 		t.Fatal(err)
 	}

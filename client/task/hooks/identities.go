@@ -74,7 +74,7 @@ func (h identities) Prepare(ctx context.Context, s *task.Setup) error {
 	}
 	for _, id := range wanted {
 		if id.Env {
-			s.Spec.Env[tokenVariable(id)] = signed[id.Name].JWT
+			s.Spec.Env[tokenVariable(id)] = signed[id.Name].JWT.Reveal()
 		}
 	}
 	if err := h.put(s, wanted, signed); err != nil {

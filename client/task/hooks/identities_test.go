@@ -43,7 +43,7 @@ func (s *fakeSigner) SignIdentities(_ context.Context, requests []nomadish.Ident
 		}
 		now := time.Now().Unix()
 		out = append(out, nomadish.SignedIdentity{
-			JWT: fmt.Sprintf("%s/%s/%d", r.Task, r.Identity, s.count), IssuedAt: now, Expires: now + int64(s.ttl.Seconds()),
+			JWT: nomadish.SecretText(fmt.Sprintf("%s/%s/%d", r.Task, r.Identity, s.count)), IssuedAt: now, Expires: now + int64(s.ttl.Seconds()),
 		})
 	}
 	return out, nil

@@ -27,7 +27,7 @@ func (h identities) put(s *task.Setup, ids []*nomadish.WorkloadIdentity, signed 
 		if !id.File {
 			continue
 		}
-		if err := putIdentity(s, id, signed[id.Name].JWT); err != nil {
+		if err := putIdentity(s, id, signed[id.Name].JWT.Reveal()); err != nil {
 			return fmt.Errorf("identity %q: %w", id.Name, err)
 		}
 	}
