@@ -95,12 +95,13 @@ func (p *Pipe) Drain() error {
 	}
 	var moveErr error
 	if conn.Control(func(fd uintptr) {
-		left, n := int64(0), int64(0)
-		for left, moveErr = waiting(int(fd)); left > 0 && moveErr == nil; left -= n {
-			if n, moveErr = p.move(int(fd), left); n == 0 {
+		left, err := waiting(int(fd))
+		for n := int64(0); left > 0 && err == nil; left -= n {
+			if n, err = p.move(int(fd), left); n == 0 {
 				break
 			}
 		}
+		moveErr = err
 	}) != nil || errors.Is(moveErr, unix.EAGAIN) {
 		return nil // it is closed, or empty: Run has moved it
 	}

@@ -256,3 +256,35 @@ func TestNetworkNamespace(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// When a task has ended, all that it had written is in its log, however much that was; what it
+// has left running goes on writing there.
+func TestOutputIsThereAtTheEnd(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	spec := drivertest.Spec(t, sh("(while [ ! -e go ]; do sleep 0.01; done; echo later) & seq 200000"))
+	h := start(t, d, spec)
+	if exit, err := d.Wait(t.Context(), h); err != nil || !exit.Successful() {
+		t.Fatalf("Wait = %+v, %v", exit, err)
+	}
+	said := drivertest.Said(t, spec.Stdout)
+	if n := strings.Count(said, "\n"); n != 200000 || !strings.HasSuffix(said, "\n200000\n") {
+		t.Errorf("%d lines, the last %q", n, said[max(0, len(said)-20):])
+	}
+	if err := os.WriteFile(filepath.Join(spec.Dir.Task, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what was left running has written", func() bool {
+		return strings.HasSuffix(drivertest.Said(t, spec.Stdout), "\n200000\nlater\n")
+	})
+}
+
+// A task that writes does not run on unseen when its supervisor is killed, also while no agent is
+// there to end it: its pipe is broken.
+func TestKilledSupervisorEndsWhoWrites(t *testing.T) {
+	d := newDriver(t, t.TempDir())
+	h := start(t, d, drivertest.Spec(t, sh("exec yes")))
+	if err := syscall.Kill(parent(t, h.PID), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the task has ended", func() bool { return !drivertest.Alive(h.PID) })
+}
