@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server"
 	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/servertest"
 )
@@ -165,6 +170,66 @@ func TestServerWithoutTheWrappingKeyDoesNotLead(t *testing.T) {
 		})
 		if counts, err := c.rootKeys(); err != nil || counts[nomadish.RootKeyActive] != 1 || len(counts) != 1 {
 			t.Errorf("root keys: %v, %v; want one, active", counts, err)
+		}
+	})
+}
+
+// A state directory shows no secret, and without the wrapping key nobody reads one from it.
+func TestDataWithoutTheWrappingKeyShowsNoSecret(t *testing.T) {
+	const canary = "canary-5e7b2c90a1d34f6e8b7c6d5e4f3a2b1c"
+	dir := t.TempDir()
+	ready := func(s *server.Server) {
+		servertest.Eventually(t, "the keyring", func() error {
+			_, err := s.Keyring().Seal(nil, nil)
+			return err
+		})
+	}
+	runLone(t, dir, func(ctx context.Context, s *server.Server) {
+		ready(s)
+		ctx = nomadish.WithCaller(ctx, nomadish.Caller{Kind: nomadish.CallerManagement})
+		for _, path := range []string{"in/the/snapshot", "in/the/log"} {
+			if _, _, err := s.Variables().Set(ctx, newVariable(path, canary), nil); err != nil {
+				t.Fatal(err)
+			}
+			if path == "in/the/snapshot" {
+				if err := s.Consensus().Snapshot(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+	files := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		files++
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, []byte(canary)) {
+			t.Errorf("%s shows the secret", path)
+		}
+		return err
+	})
+	if err != nil || files < 3 {
+		t.Fatalf("%d files, %v", files, err)
+	}
+	wrapKey := filepath.Join(dir, "keyring", "wrap.key")
+	hidden := filepath.Join(t.TempDir(), "wrap.key")
+	if err := os.Rename(wrapKey, hidden); err != nil {
+		t.Fatal(err)
+	}
+	runLone(t, dir, func(ctx context.Context, s *server.Server) {
+		ctx = nomadish.WithCaller(ctx, nomadish.Caller{Kind: nomadish.CallerManagement})
+		v, _, err := s.Variables().Read(ctx, nil, "default", "in/the/log")
+		if nomadish.KindOf(err) != nomadish.KindNoLeader || !strings.Contains(err.Error(), wrapKey) {
+			t.Errorf("without the wrapping key: %v, %v; want an error of kind no leader that names %s", v, err, wrapKey)
+		}
+		if err := os.Rename(hidden, wrapKey); err != nil {
+			t.Fatal(err)
+		}
+		ready(s)
+		if v, _, err = s.Variables().Read(ctx, nil, "default", "in/the/log"); err != nil || v.Items["value"] != canary {
+			t.Errorf("with the wrapping key: %v, %v", v, err)
 		}
 	})
 }
