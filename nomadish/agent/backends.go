@@ -193,14 +193,8 @@ func (s *self) member() nomadish.Member {
 	return m
 }
 
-func (s *self) Members(ctx context.Context) (*nomadish.ServerMembers, error) {
-	if s.server == nil {
-		way, err := (*router)(s).Server(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return askMembers(ctx, way)
-	}
+// Members lists the servers. The API asks a server for it.
+func (s *self) Members(context.Context) (*nomadish.ServerMembers, error) {
 	m := s.member()
 	return &nomadish.ServerMembers{
 		ServerName: s.cfg.Name, ServerRegion: s.cfg.Region, ServerDC: s.cfg.Datacenter, Members: []*nomadish.Member{&m},

@@ -5,14 +5,12 @@ import (
 	"context"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
-	"github.com/nomadish/nomadish/nomadish/api"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -143,13 +141,4 @@ func pairs(labels []string) []*dto.LabelPair {
 // underscored is a name as Prometheus takes it.
 func underscored(name string) string {
 	return strings.NewReplacer(".", "_", "-", "_").Replace(name)
-}
-
-// askMembers asks a server for the servers that it knows.
-func askMembers(ctx context.Context, way http.RoundTripper) (*nomadish.ServerMembers, error) {
-	c, err := api.New(api.Config{Transport: way})
-	if err != nil {
-		return nil, err
-	}
-	return c.Agent().Members(ctx)
 }

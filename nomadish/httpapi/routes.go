@@ -129,7 +129,7 @@ func (a *API) agentRoutes() []Route {
 
 		{get, "/v1/agent/self", nomadish.PermAgentRead, OnAgent, 0, 0, a.agentSelf},
 		{get, "/v1/agent/health", nomadish.PermNone, OnAgent, 0, 0, a.agentHealth},
-		{get, "/v1/agent/members", nomadish.PermNodeRead, OnAgent, 0, 0, a.agentMembers},
+		{get, "/v1/agent/members", nomadish.PermNodeRead, OnServer, 0, 0, a.agentMembers},
 		{get, "/v1/agent/servers", nomadish.PermAgentRead, OnAgent, 0, 0, a.agentServers},
 		{get, "/v1/agent/monitor", nomadish.PermAgentRead, OnAgent, Peers, 0, a.monitor},
 		{get, "/v1/agent/pprof/:name", nomadish.PermAgentWrite, OnAgent, Peers, 0, a.profile},

@@ -62,6 +62,11 @@ func (e *Endpoint) AllocationsByJob(ctx context.Context, ws memdb.WatchSet, name
 // AllocationsByEvaluation lists what an evaluation placed.
 func (e *Endpoint) AllocationsByEvaluation(ctx context.Context, ws memdb.WatchSet, evalID string) (iter.Seq[*nomadish.AllocationListStub], uint64, error) {
 	r := e.store.Reader()
+	if eval, err := r.Evaluation(ws, evalID); err == nil {
+		if err := e.may(ctx, nomadish.PermReadJob, eval.Namespace); err != nil {
+			return nil, 0, err
+		}
+	}
 	rows := visibleRows(ctx, e, nomadish.PermReadJob, r.AllocationsByEval(ws, evalID), allocNamespace)
 	return stubs(r, rows, nomadish.AllocStubOptions{}), r.TableIndex(state.TableAllocations), nil
 }
