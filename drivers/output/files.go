@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -31,9 +30,8 @@ func openPlain(root *os.Root, name string) (*os.File, error) {
 				return f, nil
 			}
 			err = f.Close()
-		}
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+		} else if there, statErr := root.Lstat(name); statErr != nil || there.Mode().IsRegular() {
+			return nil, err // a full disk, no more descriptors, …
 		}
 		if rmErr := root.RemoveAll(name); rmErr != nil {
 			return nil, errors.Join(err, rmErr)
