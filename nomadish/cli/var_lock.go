@@ -30,10 +30,10 @@ func varLockCommand() command {
                              refuse those that were late to notice that they lost the lock
     NOMADISH_LOCK_ID         with which the variable can be changed while it is locked
     NOMADISH_LOCK_PATH, NOMADISH_LOCK_NAMESPACE`,
-		exits: `  0..255  the command's
-  1   the lock was lost, or could not be had; standard error says why
-  64  the command line is wrong
-  130 interrupted while it waited for the lock`,
+		exits: `  0    the command ended with 0; any other code of the command is passed on
+  1    the lock was lost, or could not be had; standard error says why
+  64   the command line is wrong
+  130  interrupted while it waited for the lock`,
 		example: `  nomadish var lock backup/nightly ./backup.sh
   nomadish var lock -ttl 30s -shell=false leader /usr/bin/worker -v`,
 		run: runVarLock,

@@ -22,7 +22,8 @@ func varPutCommand() command {
   either, if it does not exist yet. -force writes it whatever is there.`,
 		example: `  nomadish var put secret/db user=app password=@pw.txt
   nomadish var get secret/db | nomadish var put - user=admin`,
-		run: runVarPut,
+		reads: true,
+		run:   runVarPut,
 	}
 }
 
