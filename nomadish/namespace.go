@@ -10,12 +10,12 @@ import (
 
 // Namespace keeps jobs apart: their names, and who may see and change them.
 type Namespace struct {
-	Name                  string
-	Description           string
-	Quota                 string
-	Capabilities          *NamespaceCapabilities
-	NodePoolConfiguration *NamespaceNodePools
-	Meta                  map[string]string
+	Name                  string                 `hcl:"name,optional"`
+	Description           string                 `hcl:"description,optional"`
+	Quota                 string                 `hcl:"quota,optional"`
+	Capabilities          *NamespaceCapabilities `hcl:"capabilities,block"`
+	NodePoolConfiguration *NamespaceNodePools    `hcl:"node_pool_config,block"`
+	Meta                  map[string]string      `hcl:"meta,optional"`
 	CreateIndex           uint64
 	ModifyIndex           uint64
 }
@@ -23,17 +23,17 @@ type Namespace struct {
 // NamespaceCapabilities says which task drivers and network modes a namespace's jobs may
 // use. An empty list of enabled ones enables all.
 type NamespaceCapabilities struct {
-	EnabledTaskDrivers   []string
-	DisabledTaskDrivers  []string
-	EnabledNetworkModes  []string
-	DisabledNetworkModes []string
+	EnabledTaskDrivers   []string `hcl:"enabled_task_drivers,optional"`
+	DisabledTaskDrivers  []string `hcl:"disabled_task_drivers,optional"`
+	EnabledNetworkModes  []string `hcl:"enabled_network_modes,optional"`
+	DisabledNetworkModes []string `hcl:"disabled_network_modes,optional"`
 }
 
 // NamespaceNodePools says in which node pools a namespace's jobs may run.
 type NamespaceNodePools struct {
-	Default string
-	Allowed []string
-	Denied  []string
+	Default string   `hcl:"default,optional"`
+	Allowed []string `hcl:"allowed,optional"`
+	Denied  []string `hcl:"denied,optional"`
 }
 
 // Validate says what is wrong with a namespace.

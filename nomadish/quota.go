@@ -7,9 +7,9 @@ import (
 
 // QuotaSpec bounds what the namespaces that name it may use together.
 type QuotaSpec struct {
-	Name        string
-	Description string
-	Limits      []*QuotaLimit
+	Name        string        `hcl:"name,optional"`
+	Description string        `hcl:"description,optional"`
+	Limits      []*QuotaLimit `hcl:"limit,block"`
 	CreateIndex uint64
 	ModifyIndex uint64
 }
@@ -17,10 +17,10 @@ type QuotaSpec struct {
 // QuotaLimit bounds what may be used in one region. A limit of zero is none, a negative one
 // allows nothing.
 type QuotaLimit struct {
-	Region         string
-	RegionLimit    *QuotaResources
-	VariablesLimit *int   `hcl:"variables_limit,optional"` // older name of RegionLimit.Storage.VariablesMB
-	Hash           []byte // names the limit in QuotaUsage
+	Region         string          `hcl:"region"`
+	RegionLimit    *QuotaResources `hcl:"region_limit,block"`
+	VariablesLimit *int            `hcl:"variables_limit,optional"` // older name of RegionLimit.Storage.VariablesMB
+	Hash           []byte          // names the limit in QuotaUsage
 }
 
 // QuotaResources are amounts of what can be limited.
