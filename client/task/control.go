@@ -8,7 +8,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// Release frees what the hooks made for the task: its mounts, its control group, its spools.
+// Release frees what the hooks made for the task: its mounts, its control group.
 // Run does so when the task is dead; who removes the allocation calls it again.
 func (r *Runner) Release(ctx context.Context) error {
 	return r.cfg.Hooks.Release(ctx, r.newSetup(r.Record().Attempt))

@@ -96,10 +96,12 @@ func (p *Pipe) Drain() error {
 	var moveErr error
 	if conn.Control(func(fd uintptr) {
 		left, err := waiting(int(fd))
-		for n := int64(0); left > 0 && err == nil; left -= n {
+		for left > 0 && err == nil {
+			var n int64
 			if n, err = p.move(int(fd), left); n == 0 {
-				break
+				break // Run was faster
 			}
+			left -= n
 		}
 		moveErr = err
 	}) != nil || errors.Is(moveErr, unix.EAGAIN) {
