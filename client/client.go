@@ -29,7 +29,7 @@ type Client struct {
 	log    *slog.Logger
 	dir    string // the client's own directory
 	id     string
-	secret string
+	secret nomadish.SecretText
 	open   func(path string) (store, error)
 
 	fetcher    *artifact.Fetcher
@@ -90,12 +90,14 @@ func New(cfg Config, server Server) (*Client, error) {
 			return nil, fmt.Errorf("client: %w", err)
 		}
 	}
-	if c.id, err = identity(filepath.Join(c.dir, "client-id")); err == nil {
-		c.secret, err = identity(filepath.Join(c.dir, "secret-id"))
+	if c.id, err = identity(filepath.Join(c.dir, "client-id")); err != nil {
+		return nil, fmt.Errorf("client: identity: %w", err)
 	}
+	secret, err := identity(filepath.Join(c.dir, "secret-id"))
 	if err != nil {
 		return nil, fmt.Errorf("client: identity: %w", err)
 	}
+	c.secret = nomadish.SecretText(secret)
 	if c.fetcher, err = artifact.New(cfg.Artifact); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -141,7 +143,7 @@ func (c *Client) newNode() *nomadish.Node {
 func (c *Client) NodeID() string { return c.id }
 
 // SecretID returns the secret by which the servers know the node.
-func (c *Client) SecretID() string { return c.secret }
+func (c *Client) SecretID() nomadish.SecretText { return c.secret }
 
 // Node returns the node as this client describes it. It is shared: copy it to change it.
 func (c *Client) Node() *nomadish.Node {

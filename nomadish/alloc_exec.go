@@ -21,8 +21,8 @@ type TerminalSize struct {
 
 // ExecHandshake is the first message of a caller that can't send headers, such as a browser.
 type ExecHandshake struct {
-	Version   int    `json:"version"` // 1
-	AuthToken string `json:"auth_token"`
+	Version   int        `json:"version"` // 1
+	AuthToken SecretText `json:"auth_token"`
 }
 
 // ExecInput is a message to a command. The zero message is a heartbeat.

@@ -114,9 +114,9 @@ type Workload struct {
 
 // Credentials are what a request brings to prove who makes it.
 type Credentials struct {
-	Token      string // the secret of a token, or a workload's identity
-	NodeID     string // the node that the request speaks for
-	NodeSecret string // that node's secret
+	Token      SecretText // the secret of a token, or a workload's identity
+	NodeID     string     // the node that the request speaks for
+	NodeSecret SecretText // that node's secret
 	PeerKind   CallerKind
 	PeerID     string // the node or server at the other end of the connection, when it is an internal one
 	Addr       string // where the request entered the cluster

@@ -5,9 +5,9 @@ package nomadish
 // WriteRequest are the fields that any request body may carry besides its own. The query
 // string says the same and wins, but for a job's namespace.
 type WriteRequest struct {
-	Region    string `json:",omitempty"`
-	Namespace string `json:",omitempty"`
-	SecretID  string `json:",omitempty"`
+	Region    string     `json:",omitempty"`
+	Namespace string     `json:",omitempty"`
+	SecretID  SecretText `json:",omitempty"`
 }
 
 // QueryMeta is what some answers repeat of their headers.

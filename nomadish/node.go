@@ -25,7 +25,7 @@ const (
 // Node is a machine that runs tasks.
 type Node struct {
 	ID                    string
-	SecretID              string `secret:"true"` // proves the ID; JSON shows it as empty
+	SecretID              SecretText `secret:"true"` // proves the ID; JSON shows it as empty
 	Datacenter            string
 	Name                  string
 	HTTPAddr              string // host:port, or empty when the node serves no HTTP

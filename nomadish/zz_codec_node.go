@@ -358,7 +358,7 @@ func (x *Node) AppendCodec(b []byte) []byte {
 	}
 	if x.SecretID != "" {
 		b = append(b, 0x12)
-		b = codec.AppendString(b, x.SecretID)
+		b = codec.AppendString(b, string(x.SecretID))
 	}
 	if x.Datacenter != "" {
 		b = append(b, 0x1a)
@@ -601,7 +601,7 @@ func (x *Node) DecodeCodec(r *codec.Reader) error {
 		case 10: // ID
 			x.ID = r.Str()
 		case 18: // SecretID
-			x.SecretID = r.Str()
+			x.SecretID = SecretText(r.Str())
 		case 26: // Datacenter
 			x.Datacenter = r.Str()
 		case 34: // Name

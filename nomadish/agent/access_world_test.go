@@ -219,7 +219,7 @@ func (g *guarded) header(who string) http.Header {
 	case "none":
 	case "node":
 		h.Set("X-Nomadish-Node-Id", g.node.client.NodeID())
-		h.Set("X-Nomadish-Node-Secret", g.node.client.SecretID())
+		h.Set("X-Nomadish-Node-Secret", g.node.client.SecretID().Reveal())
 	case "as-server": // what only servers may say of a request that they forward
 		h.Set("X-Nomadish-Origin-Kind", "server")
 		h.Set("X-Nomadish-Origin-Id", g.server.id)

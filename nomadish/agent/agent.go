@@ -138,7 +138,7 @@ func (a *Agent) hosts() []string {
 func (a *Agent) newHub() (err error) {
 	self := transport.Hello{Kind: nomadish.CallerServer.String(), ID: a.id, Region: a.cfg.Region, Build: a.cfg.Version}
 	if a.cfg.Server == nil {
-		self.Kind, self.ID, self.Secret = nomadish.CallerNode.String(), a.client.NodeID(), a.client.SecretID()
+		self.Kind, self.ID, self.Secret = nomadish.CallerNode.String(), a.client.NodeID(), a.client.SecretID().Reveal()
 	}
 	a.hub, err = transport.NewHub(transport.HubConfig{
 		Self: self, Listen: a.cfg.RPC, Admit: a.admit, Logger: a.cfg.Logger,

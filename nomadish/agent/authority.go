@@ -41,12 +41,12 @@ func (a *authority) Authenticate(ctx context.Context, c nomadish.Credentials) (n
 	if c.PeerKind == nomadish.CallerServer {
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
 	}
-	key := sha256.Sum256([]byte(c.Token))
+	key := sha256.Sum256([]byte(c.Token.Reveal()))
 	a.mu.Lock()
 	r, ok := a.known[key]
 	a.mu.Unlock()
 	if !ok || time.Since(r.at) >= rememberFor {
-		r = a.ask(ctx, c.Token, key)
+		r = a.ask(ctx, c.Token.Reveal(), key)
 	}
 	r.caller.Addr = c.Addr
 	return r.caller, r.err

@@ -204,14 +204,14 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 		req.Header.Set("Accept", nomadish.BinaryMediaType)
 	}
 	if c.cfg.Token != "" {
-		req.Header.Set("X-Nomad-Token", c.cfg.Token)
+		req.Header.Set("X-Nomad-Token", c.cfg.Token.Reveal())
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
 	if c.cfg.NodeID != "" {
 		req.Header.Set("X-Nomadish-Node-Id", c.cfg.NodeID)
-		req.Header.Set("X-Nomadish-Node-Secret", c.cfg.NodeSecret)
+		req.Header.Set("X-Nomadish-Node-Secret", c.cfg.NodeSecret.Reveal())
 	}
 	return req, nil
 }

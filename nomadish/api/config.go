@@ -13,14 +13,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Config says which agent to talk to, and as whom.
 type Config struct {
-	Address   string // URL with http, https or unix; default http://127.0.0.1:4646
-	Token     string // secret of a token
-	Region    string // default: the agent's
-	Namespace string // default: "default"
+	Address   string              // URL with http, https or unix; default http://127.0.0.1:4646
+	Token     nomadish.SecretText // of a token
+	Region    string              // default: the agent's
+	Namespace string              // default: "default"
 	TLS       TLSConfig
 
 	// Transport carries the requests; default: connections to Address. With it, Address
@@ -28,7 +30,7 @@ type Config struct {
 	Transport http.RoundTripper
 
 	NodeID     string // of the client node that the requests are made for, if one does
-	NodeSecret string
+	NodeSecret nomadish.SecretText
 }
 
 // TLSConfig are the files for https.
@@ -58,7 +60,7 @@ func FromEnvironment(lookup func(name string) (string, bool)) (Config, error) {
 	}
 	c := Config{
 		Address:   env("ADDR"),
-		Token:     env("TOKEN"),
+		Token:     nomadish.SecretText(env("TOKEN")),
 		Region:    env("REGION"),
 		Namespace: env("NAMESPACE"),
 		TLS: TLSConfig{

@@ -55,7 +55,7 @@ func (c *call) apiConfig() (api.Config, error) {
 		{&cfg.Address, r.address},
 		{&cfg.Region, r.region},
 		{&cfg.Namespace, r.namespace},
-		{&cfg.Token, r.token},
+		{(*string)(&cfg.Token), r.token},
 		{&cfg.TLS.CACert, r.tls.CACert},
 		{&cfg.TLS.CAPath, r.tls.CAPath},
 		{&cfg.TLS.ClientCert, r.tls.ClientCert},

@@ -315,7 +315,7 @@ func (c *cluster) PurgeNode(context.Context, string) (*nomadish.NodeUpdateRespon
 func (c *cluster) RegisterNode(_ context.Context, n *nomadish.Node) (*nomadish.NodeLease, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = append(c.asked, "register "+n.ID+" "+n.SecretID)
+	c.asked = append(c.asked, "register "+n.ID+" "+n.SecretID.Reveal())
 	return &nomadish.NodeLease{HeartbeatTTL: 10 * time.Second, Index: c.index}, nil
 }
 

@@ -27,7 +27,7 @@ func (a *API) registerNode(r *Request) (any, error) {
 	if node.ID != r.Param("node") {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "node ID %q is not that of the path", node.ID)
 	}
-	node.SecretID = r.HTTP.Header.Get(headerNodeSecret) // its JSON never holds it
+	node.SecretID = nomadish.SecretText(r.HTTP.Header.Get(headerNodeSecret)) // its JSON never holds it
 	return a.back.Server.NodeAgents.RegisterNode(r.Context(), node)
 }
 

@@ -102,9 +102,9 @@ func credentials(r *http.Request) nomadish.Credentials {
 	c := nomadish.Credentials{
 		PeerKind:   origin.Kind,
 		PeerID:     origin.ID,
-		Token:      r.Header.Get(headerToken),
+		Token:      nomadish.SecretText(r.Header.Get(headerToken)),
 		NodeID:     r.Header.Get(headerNodeID),
-		NodeSecret: r.Header.Get(headerNodeSecret),
+		NodeSecret: nomadish.SecretText(r.Header.Get(headerNodeSecret)),
 		Addr:       cmp.Or(origin.Addr, r.RemoteAddr),
 	}
 	if c.Token == "" {
@@ -114,10 +114,10 @@ func credentials(r *http.Request) nomadish.Credentials {
 }
 
 // bearer returns the secret of an Authorization header of that scheme.
-func bearer(header string) string {
+func bearer(header string) nomadish.SecretText {
 	const scheme = "bearer "
 	if len(header) > len(scheme) && strings.EqualFold(header[:len(scheme)], scheme) {
-		return header[len(scheme):]
+		return nomadish.SecretText(header[len(scheme):])
 	}
 	return ""
 }

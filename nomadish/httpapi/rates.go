@@ -133,7 +133,7 @@ func (a *API) limited(w http.ResponseWriter, hr *http.Request) error {
 	if err != nil {
 		host = hr.RemoteAddr
 	}
-	wait, what := a.meter.take(time.Now(), host, credentials(hr).Token)
+	wait, what := a.meter.take(time.Now(), host, credentials(hr).Token.Reveal())
 	if wait <= 0 {
 		return nil
 	}

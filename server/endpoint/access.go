@@ -19,7 +19,7 @@ func (e *Endpoint) Authenticate(ctx context.Context, c nomadish.Credentials) (no
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
 	}
 	if c.NodeID == "" {
-		resolved, err := e.ResolveToken(ctx, c.Token)
+		resolved, err := e.ResolveToken(ctx, c.Token.Reveal())
 		if err != nil {
 			return nomadish.Caller{}, err
 		}
@@ -32,7 +32,7 @@ func (e *Endpoint) Authenticate(ctx context.Context, c nomadish.Credentials) (no
 	}
 	// The secret counts even on a node's own connection: it may have been opened by somebody
 	// else before the node was known.
-	if err := e.CheckNode(c.NodeID, c.NodeSecret); err != nil {
+	if err := e.CheckNode(c.NodeID, c.NodeSecret.Reveal()); err != nil {
 		return nomadish.Caller{}, err
 	}
 	return nomadish.Caller{Kind: nomadish.CallerNode, ID: c.NodeID, Addr: c.Addr}, nil

@@ -154,7 +154,7 @@ func nodeID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", 
 
 func newNode(i int) *nomadish.Node {
 	return &nomadish.Node{
-		ID: nodeID(i), SecretID: fmt.Sprint("secret", i), Name: fmt.Sprint("n", i), Datacenter: "dc1",
+		ID: nodeID(i), SecretID: nomadish.SecretText(fmt.Sprint("secret", i)), Name: fmt.Sprint("n", i), Datacenter: "dc1",
 		NodeResources: &nomadish.NodeResources{},
 	}
 }

@@ -89,7 +89,7 @@ func drawCommand(t *rapid.T) fsm.Command {
 	case 2:
 		return &fsm.DeregisterJob{Namespace: "default", JobID: jobID(t), Purge: rapid.Bool().Draw(t, "purge"), NoShutdownDelay: true}
 	case 3, 4, 5:
-		return &fsm.RegisterNode{Node: &nomadish.Node{ID: nodeID(t), Name: "node", SecretID: rapid.SampledFrom([]string{"a", "a", "a", "b"}).Draw(t, "secret")}}
+		return &fsm.RegisterNode{Node: &nomadish.Node{ID: nodeID(t), Name: "node", SecretID: rapid.SampledFrom([]nomadish.SecretText{"a", "a", "a", "b"}).Draw(t, "secret")}}
 	case 6:
 		return &fsm.UpdateNodeStatus{NodeID: nodeID(t), Status: rapid.SampledFrom([]string{"ready", "down", "odd"}).Draw(t, "status")}
 	case 7:
