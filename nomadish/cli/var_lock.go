@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,7 +165,7 @@ func (l *lockRun) release(ctx context.Context) error {
 
 // environ is the environment of the command.
 func (l *lockRun) environ() []string {
-	return append(os.Environ(),
+	return append(slices.Clone(l.Environ),
 		"NOMADISH_LOCK_FENCE="+number(l.held.Lock.Fence), "NOMADISH_LOCK_ID="+l.held.Lock.ID,
 		"NOMADISH_LOCK_PATH="+l.held.Path, "NOMADISH_LOCK_NAMESPACE="+l.held.Namespace)
 }

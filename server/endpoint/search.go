@@ -40,6 +40,7 @@ const (
 	contextNodes       = "nodes"
 	contextNodePools   = "node_pools"
 	contextNamespaces  = "namespaces"
+	contextVariables   = "vars"
 )
 
 // kinds lists what can be searched for. Kinds without a list exist in the API alone: there is
@@ -75,7 +76,11 @@ var kinds = []kind{
 	{context: "plugins"},
 	{context: "volumes"},
 	{context: "host_volumes"},
-	{context: "vars"},
+	{contextVariables, nomadish.PermVariablesList, true, false, func(r state.Reader, namespace, prefix string) iter.Seq2[string, string] {
+		return pairs(r.Variables(nil, namespace, prefix, nomadish.VariableName{}), func(v *nomadish.SealedVariable) (string, string) {
+			return v.Path, v.Namespace
+		})
+	}},
 	{context: "scaling_policy"},
 	{context: "quotas"},
 	{context: "recommendations"},

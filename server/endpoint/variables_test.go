@@ -477,3 +477,27 @@ func TestVariableList(t *testing.T) {
 		t.Errorf("with a prefix, in all namespaces (-want +got):\n%s", diff)
 	}
 }
+
+// Variables are found by the beginning of their path, by who may list them.
+func TestSearchVariables(t *testing.T) {
+	s := newSafe(t)
+	for _, path := range []string{"web", "web-admin", "other"} {
+		s.set(path, "k", "v")
+	}
+	for _, tt := range []struct {
+		ctx  context.Context
+		want []string
+	}{
+		{root(t), []string{"web", "web-admin"}},
+		{as(t, "variables:list web"), []string{"web"}},
+		{as(t, "variables:list other"), []string{}},
+	} {
+		found, err := s.SearchPrefix(tt.ctx, &nomadish.SearchRequest{Prefix: "web", Context: "vars", WriteRequest: nomadish.WriteRequest{Namespace: "default"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, found.Matches["vars"]); diff != "" {
+			t.Errorf("found (-want +got):\n%s", diff)
+		}
+	}
+}
