@@ -94,13 +94,13 @@ func (f *File) Create() error {
 }
 
 // writeSecret writes a file that must not be there yet, whole or not at all.
-func writeSecret(path string, content []byte) error {
+func writeSecret(path string, content []byte) (err error) {
 	defer clear(content)
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
 	_, err = file.Write(content)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err

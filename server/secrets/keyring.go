@@ -209,7 +209,7 @@ func (k *Keyring) use() (r *ring, done func()) {
 	k.mu.RUnlock()
 	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.Timeout)
 	defer cancel()
-	k.load(ctx, false) // what is missing afterwards is in the ring
+	_ = k.load(ctx, false) // why keys are missing afterwards is in the ring
 	k.mu.RLock()
 	return k.ring, k.mu.RUnlock
 }
