@@ -67,7 +67,8 @@ var layers = map[string][]string{
 	"server/fsm":           {"nomadish", "nomadish/codec", "server/state"},
 	"server/consensus/...": {"nomadish", "nomadish/transport", "server/fsm", "server/state", "server/consensus/..."},
 	"server/planner":       {"nomadish", "server/capacity", "server/fsm", "server/state"},
-	"server/endpoint":      {"nomadish", "nomadish/acl", "nomadish/codec", "jobspec", "server/state", "server/fsm", "server/scheduler"},
+	"server/endpoint":      {"nomadish", "nomadish/acl", "nomadish/codec", "jobspec", "server/state", "server/fsm", "server/scheduler", "server/login"},
+	"server/login":         {"nomadish"},
 	"server/secrets":       {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm"},
 	"server/leader/...":    {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm", "server/broker", "server/capacity", "server/planner", "server/scheduler"},
 	"server/servertest":    {"nomadish", "server/consensus/...", "server/fsm", "server/state"},
@@ -83,7 +84,7 @@ var layers = map[string][]string{
 	"client/fingerprint": {"nomadish", "drivers", "drivers/cgroup"},
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
-	"nomadish/httpapi":      {"nomadish", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
+	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
 	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},

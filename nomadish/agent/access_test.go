@@ -243,6 +243,8 @@ func (g *guarded) example(l line) (path, body string) {
 	switch {
 	case strings.HasPrefix(l.path, "/v1/event/"):
 		query += "&topic=Job"
+	case strings.HasSuffix(l.path, "-can"), strings.HasSuffix(l.path, "/can-i"):
+		query += "&permission=submit-job"
 	case strings.HasPrefix(l.path, "/v1/client/fs/"):
 		query += "&path=/&task=task&type=stdout&follow=false"
 	case strings.HasSuffix(l.path, "/exec"):

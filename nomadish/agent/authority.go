@@ -12,7 +12,7 @@ import (
 
 // Bounds of what an agent that is no server remembers of tokens.
 const (
-	rememberFor = 2 * time.Second
+	rememberFor = time.Second
 	maxRemember = 4096
 	askTimeout  = 2 * time.Second
 )

@@ -81,6 +81,11 @@ func (c command) as(words string) command {
 
 // commands is the table of all commands, in the order of the overview.
 func commands() []command {
+	return slices.Concat(workCommands(), accessCommands(), clusterCommands())
+}
+
+// workCommands are about what runs.
+func workCommands() []command {
 	return []command{
 		agentCommand(),
 		jobRunCommand(),
@@ -126,23 +131,12 @@ func commands() []command {
 		eventsCommand(),
 		topCommand(),
 		monitorCommand(),
-		nodeEligibilityCommand(),
-		serverMembersCommand(),
-		agentInfoCommand(),
-		systemGCCommand(),
-		operatorAPICommand(),
-		keyringListCommand(),
-		keyringRotateCommand(),
-		keyringRemoveCommand(),
-		operatorMetricsCommand(),
-		operatorAuditCommand(),
-		operatorDebugCommand(),
-		varPutCommand(),
-		varGetCommand(),
-		varListCommand(),
-		varPurgeCommand(),
-		varInitCommand(),
-		varLockCommand(),
+	}
+}
+
+// accessCommands are about who may do what, and where.
+func accessCommands() []command {
+	return []command{
 		aclBootstrapCommand(),
 		aclPolicyApplyCommand(),
 		aclPolicyListCommand(),
@@ -171,6 +165,8 @@ func commands() []command {
 		aclBindingRuleListCommand(),
 		aclBindingRuleDeleteCommand(),
 		loginCommand(),
+		authCanICommand(),
+		authWhoCanCommand(),
 		namespaceApplyCommand(),
 		namespaceListCommand(),
 		namespaceStatusCommand(),
@@ -182,6 +178,29 @@ func commands() []command {
 		quotaInspectCommand(),
 		quotaDeleteCommand(),
 		quotaInitCommand(),
+	}
+}
+
+// clusterCommands are about the cluster itself, and this program.
+func clusterCommands() []command {
+	return []command{
+		nodeEligibilityCommand(),
+		serverMembersCommand(),
+		agentInfoCommand(),
+		systemGCCommand(),
+		operatorAPICommand(),
+		keyringListCommand(),
+		keyringRotateCommand(),
+		keyringRemoveCommand(),
+		operatorMetricsCommand(),
+		operatorAuditCommand(),
+		operatorDebugCommand(),
+		varPutCommand(),
+		varGetCommand(),
+		varListCommand(),
+		varPurgeCommand(),
+		varInitCommand(),
+		varLockCommand(),
 		explainCommand(),
 		fmtCommand(),
 		doctorCommand(),

@@ -12,9 +12,9 @@ import (
 
 // Times of requests that last.
 const (
-	recheckEvery = 2 * time.Second // between looks at whether the caller still may
-	recheckSoon  = time.Second     // after a look that failed
-	recheckGrace = 4 * time.Second // that a request goes on unseen
+	recheckEvery = 1500 * time.Millisecond // between looks at whether the caller still may
+	recheckSoon  = time.Second             // after a look that failed
+	recheckGrace = 4 * time.Second         // that a request goes on unseen
 )
 
 // authorize checks the route's permission. What a request is about may have a namespace of

@@ -78,31 +78,32 @@ type Debug interface {
 
 // Server is a server's half of the backends.
 type Server struct {
-	Reads       Reads
-	Status      Status
-	Jobs        Jobs
-	JobWrites   JobWrites
-	JobVersions JobVersions
-	Planner     Planner
-	Scaling     Scaling
-	Launches    Launches
-	Parser      Parser
-	Allocations Allocations
-	Evaluations Evaluations
-	Deployments Deployments
-	Nodes       Nodes
-	NodeWrites  NodeWrites
-	NodeAgents  NodeAgents
-	Callers     Callers
-	Operator    Operator
-	Catalog     Catalog
-	System      System
-	Keyring     Keyring
-	Events      Events
-	Search      Search
-	Variables   Variables
-	ACL         ACL
-	Spaces      Spaces
+	Reads        Reads
+	Status       Status
+	Jobs         Jobs
+	JobWrites    JobWrites
+	JobVersions  JobVersions
+	Planner      Planner
+	Scaling      Scaling
+	Launches     Launches
+	Parser       Parser
+	Allocations  Allocations
+	Evaluations  Evaluations
+	Deployments  Deployments
+	Nodes        Nodes
+	NodeWrites   NodeWrites
+	NodeAgents   NodeAgents
+	Callers      Callers
+	AccessSurvey AccessSurvey
+	Operator     Operator
+	Catalog      Catalog
+	System       System
+	Keyring      Keyring
+	Events       Events
+	Search       Search
+	Variables    Variables
+	ACL          ACL
+	Spaces       Spaces
 }
 
 // Reads makes reads consistent.

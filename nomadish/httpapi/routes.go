@@ -80,6 +80,9 @@ func (a *API) routes() []Route {
 		{write, "/v1/var/*path", nomadish.PermByItem, OnLeader, CORS, bodyVariable, a.putVariable},
 		{destroy, "/v1/var/*path", nomadish.PermByItem, OnLeader, CORS, 0, a.deleteVariable},
 
+		{get, "/v1/acl/can-i", nomadish.PermAnyone, OnServer, 0, 0, a.canI},
+		{get, "/v1/acl/who-can", nomadish.PermManagement, OnServer, 0, 0, a.whoCan},
+
 		{get, "/v1/event/stream", nomadish.PermByItem, OnServer, 0, 0, a.events},
 		{write, "/v1/search", nomadish.PermByItem, OnServer, Read, 0, a.searchPrefix},
 		{write, "/v1/search/fuzzy", nomadish.PermByItem, OnServer, Read, 0, a.searchFuzzy},
