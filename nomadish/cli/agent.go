@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -188,6 +189,9 @@ func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agen
 	cfg.Version, cfg.Logger = c.Version, logger
 	cfg.Show = shown(file)
 	cfg.Debug = cfg.Debug || dev
+	if cfg.Server != nil {
+		cfg.Server.GC.Emptied = debug.FreeOSMemory // this process is the agent's alone
+	}
 	if cfg.Client == nil {
 		return cfg, nil
 	}

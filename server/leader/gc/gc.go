@@ -37,8 +37,11 @@ func (t Thresholds) withDefaults() Thresholds {
 type Config struct {
 	Every      time.Duration // time between passes; default 5m
 	Thresholds Thresholds
-	Now        func() time.Time // wall clock; default time.Now
-	Logger     *slog.Logger     // default: discard
+	// Emptied is told after a pass that removed many rows: their memory may be given back.
+	// Default: nothing.
+	Emptied func()
+	Now     func() time.Time // wall clock; default time.Now
+	Logger  *slog.Logger     // default: discard
 }
 
 // Proposer replicates commands.
@@ -86,8 +89,14 @@ func (r *Reaper) Collect(ctx context.Context) error { return r.reap(ctx, Thresho
 // perCommand bounds the rows that one command removes.
 const perCommand = 1000
 
+// many is how many rows a pass has to remove for Emptied to be told.
+const many = 500
+
 func (r *Reaper) reap(ctx context.Context, t Thresholds) error {
 	d := Select(r.store.Reader(), r.cfg.Now(), t)
+	if rows := len(d.Evals) + len(d.Allocs) + len(d.Jobs); rows >= many && r.cfg.Emptied != nil {
+		defer r.cfg.Emptied()
+	}
 	for len(d.Evals) > 0 || len(d.Allocs) > 0 {
 		c := &fsm.DeleteEvaluations{EvalIDs: cut(&d.Evals), AllocIDs: cut(&d.Allocs)}
 		if _, _, err := r.raft.Propose(ctx, c); err != nil {

@@ -1,6 +1,7 @@
 package gc_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -180,5 +181,38 @@ func TestSelect(t *testing.T) {
 				t.Errorf("selected (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Propose makes the world a proposer.
+func (w *world) Propose(_ context.Context, c fsm.Command) (uint64, any, error) {
+	w.apply(c)
+	return w.index, nil, nil
+}
+
+// A pass that removed much says so, once it is done; one that removed little does not.
+func TestEmptied(t *testing.T) {
+	for _, tt := range []struct {
+		rows, told int
+	}{{499, 0}, {500, 1}, {1500, 1}} {
+		w := newWorld(t)
+		var evals []*nomadish.Evaluation
+		for range tt.rows {
+			evals = append(evals, &nomadish.Evaluation{
+				ID: nomadish.NewID(), Namespace: "default", JobID: "gone", Type: nomadish.JobTypeService, Status: nomadish.EvalStatusComplete,
+			})
+		}
+		w.apply(&fsm.UpdateEvaluations{Evals: evals})
+		told := 0
+		reaper := gc.New(gc.Config{Now: func() time.Time { return epoch.Add(time.Hour) }, Emptied: func() { told++ }}, w.store, w)
+		if err := reaper.Collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if told != tt.told {
+			t.Errorf("after %d rows: told %d times, want %d", tt.rows, told, tt.told)
+		}
+		if left := slices.Collect(w.store.Reader().Evaluations(nil)); len(left) > 0 {
+			t.Errorf("%d of %d rows are left", len(left), tt.rows)
+		}
 	}
 }
