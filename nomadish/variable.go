@@ -108,7 +108,7 @@ func (e *VariableConflict) Error() string {
 func (e *VariableConflict) Unwrap() error { return &Error{Kind: KindConflict, Message: e.Error()} }
 
 // Holds says whether id is that of the variable's lock.
-func (v *VariableMetadata) Holds(id string) bool { return v.Lock != nil && id != "" && v.Lock.ID == id }
+func (m *VariableMetadata) Holds(id string) bool { return m.Lock != nil && id != "" && m.Lock.ID == id }
 
 // Size is what counts against MaxVariableSize.
 func (v VariableItems) Size() int {

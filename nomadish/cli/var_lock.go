@@ -207,7 +207,7 @@ func (l *lockRun) run(ctx context.Context, args []string) error {
 			pass(cmd, s, group)
 		case err := <-ended:
 			cancel()
-			<-lost
+			_ = <-lost // if it was lost just now, its release says so
 			return exitOf(err)
 		case err := <-lost:
 			l.held = nil
@@ -240,10 +240,10 @@ func (l *lockRun) lose(cmd *exec.Cmd, group bool, ended <-chan error) {
 	timer := time.NewTimer(lockGrace)
 	defer timer.Stop()
 	select {
-	case <-ended:
+	case _ = <-ended: // how it ended says nothing
 	case <-timer.C:
 		pass(cmd, os.Kill, group)
-		<-ended
+		_ = <-ended
 	}
 }
 
