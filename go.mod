@@ -17,6 +17,7 @@ require (
 	github.com/containerd/ttrpc v1.2.9
 	github.com/containerd/typeurl/v2 v2.3.0
 	github.com/distribution/reference v0.6.0
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/gofrs/flock v0.13.1
 	github.com/google/go-cmp v0.7.0
 	github.com/google/go-containerregistry v0.22.1
@@ -49,8 +50,6 @@ require (
 	google.golang.org/grpc v1.83.2
 	pgregory.net/rapid v1.3.0
 )
-
-require github.com/go-jose/go-jose/v4 v4.1.8 // indirect
 
 require (
 	cyphar.com/go-pathrs v0.2.6 // indirect

@@ -2,9 +2,11 @@ package login
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-bexpr"
+	"github.com/hashicorp/go-bexpr/grammar"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -68,8 +70,51 @@ func selects(selector string, who *Identity) (bool, error) {
 	if err != nil {
 		return false, nomadish.Errorf(nomadish.KindInvalid, "selector: %w", err)
 	}
+	tree, err := grammar.Parse("", []byte(selector), grammar.MaxExpressions(filterSteps))
+	if err != nil {
+		return false, nomadish.Errorf(nomadish.KindInvalid, "selector: %w", err)
+	}
+	if expr, ok := tree.(grammar.Expression); !ok || !who.knows(expr, nil) {
+		return false, nil
+	}
 	matches, err := e.Evaluate(who)
 	return matches && err == nil, nil
+}
+
+// knows says whether an expression is about what the method maps, and nothing else: of what
+// nobody knows every "is not" would hold. bound are names that the expression makes itself.
+func (who *Identity) knows(expr grammar.Expression, bound []string) bool {
+	switch x := expr.(type) {
+	case *grammar.UnaryExpression:
+		return who.knows(x.Operand, bound)
+	case *grammar.BinaryExpression:
+		return who.knows(x.Left, bound) && who.knows(x.Right, bound)
+	case *grammar.MatchExpression:
+		return who.has(x.Selector.Path, bound)
+	case *grammar.CollectionExpression:
+		names := append(slices.Clone(bound), x.NameBinding.Default, x.NameBinding.Index, x.NameBinding.Value)
+		return who.has(x.Selector.Path, bound) && who.knows(x.Inner, names)
+	}
+	return false
+}
+
+// has says whether there is something at a path.
+func (who *Identity) has(path []string, bound []string) bool {
+	if len(path) > 0 && path[0] != "" && slices.Contains(bound, path[0]) {
+		return true
+	}
+	if len(path) != 2 {
+		return false
+	}
+	switch path[0] {
+	case "value":
+		_, there := who.Value[path[1]]
+		return there
+	case "list":
+		_, there := who.List[path[1]]
+		return there
+	}
+	return false
 }
 
 // names are what names may refer to.
