@@ -18,9 +18,9 @@ import (
 
 // Bounds of a policy.
 const (
-	MaxSource = 256 << 10// bytes of its text
-	maxLabel  = 128      // characters of a name in it
-	maxFaults = 10       // that one error tells of
+	MaxSource = 256 << 10 // bytes of its text
+	maxLabel  = 128       // characters of a name in it
+	maxFaults = 10        // that one error tells of
 )
 
 // Policy is a policy that was read.

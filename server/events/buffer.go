@@ -32,7 +32,7 @@ type Config struct {
 	Backlog   int           // commands that readers get who ask from index 0; default 100
 	Readers   int           // at a time; default 1024
 	Heartbeat time.Duration // between signs of life on a quiet stream; default 30s
-	Recheck   time.Duration // between looks at what a reader may see; default 5s
+	Recheck   time.Duration // between looks at what a reader may see; default 1s
 }
 
 func (c Config) withDefaults() Config {
@@ -44,7 +44,7 @@ func (c Config) withDefaults() Config {
 	c.Idle = min(max(cmp.Or(c.Idle, 256), c.Backlog), c.Commands)
 	c.Readers = cmp.Or(c.Readers, 1024)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 30*time.Second)
-	c.Recheck = cmp.Or(c.Recheck, 5*time.Second)
+	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	return c
 }
 
