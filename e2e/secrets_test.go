@@ -194,11 +194,21 @@ func private(path, top string) bool {
 // checkArchive looks at what operator debug collects.
 func checkArchive(t *testing.T, n *machine.Node) {
 	t.Helper()
+	debugFiles(t, func(name, text string) {
+		if err := secretsIn(text, canaryEnv, canaryRegistry, canaryHeader); err != nil {
+			t.Errorf("operator debug, %s: %v", name, err)
+		}
+	}, "NOMAD_ADDR=http://"+n.Addr)
+}
+
+// debugFiles shows each file that operator debug collects, run with more of an environment.
+func debugFiles(t *testing.T, show func(name, text string), env ...string) {
+	t.Helper()
 	binary, err := machine.Binary()
 	must(t, err)
 	dir := t.TempDir()
 	cmd := exec.CommandContext(testContext(t), binary, "operator", "debug", "-duration", "1s", "-interval", "1s", "-pprof-duration", "0", "-output", dir)
-	cmd.Env = append(os.Environ(), "NOMAD_ADDR=http://"+n.Addr)
+	cmd.Env = append(os.Environ(), env...)
 	if text, err := cmd.CombinedOutput(); err != nil && cmd.ProcessState.ExitCode() != 2 { // 2: without profiles
 		t.Fatalf("operator debug: %v\n%s", err, text)
 	}
@@ -221,8 +231,6 @@ func checkArchive(t *testing.T, n *machine.Node) {
 		must(t, err)
 		text, err := io.ReadAll(r)
 		must(t, err)
-		if err := secretsIn(string(text), canaryEnv, canaryRegistry, canaryHeader); err != nil {
-			t.Errorf("operator debug, %s: %v", h.Name, err)
-		}
+		show(h.Name, string(text))
 	}
 }
