@@ -197,18 +197,24 @@ func (l *lockRun) run(ctx context.Context, args []string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("run %s: %w", args[0], err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var result error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		result = cmd.Wait()
+	}()
 	lost := make(chan error, 1)
 	go func() { lost <- l.keep(ctx) }()
 	for {
 		select {
 		case s := <-signals:
 			pass(cmd, s, group)
-		case err := <-ended:
+		case <-ended:
 			cancel()
-			_ = <-lost // if it was lost just now, its release says so
-			return exitOf(err)
+			if err := <-lost; err != nil { // just now: its release will say so
+				l.note("The lock was lost: %v", err)
+			}
+			return exitOf(result)
 		case err := <-lost:
 			l.held = nil
 			l.lose(cmd, group, ended)
@@ -235,15 +241,15 @@ func exitOf(err error) error {
 const lockGrace = 5 * time.Second
 
 // lose ends the command.
-func (l *lockRun) lose(cmd *exec.Cmd, group bool, ended <-chan error) {
+func (l *lockRun) lose(cmd *exec.Cmd, group bool, ended <-chan struct{}) {
 	pass(cmd, terminate, group)
 	timer := time.NewTimer(lockGrace)
 	defer timer.Stop()
 	select {
-	case _ = <-ended: // how it ended says nothing
+	case <-ended:
 	case <-timer.C:
 		pass(cmd, os.Kill, group)
-		_ = <-ended
+		<-ended
 	}
 }
 
