@@ -179,14 +179,17 @@ func (k *Keyring) Open(s nomadish.Sealed, bound []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// MACs returns the keyed hashes of a secret, one for each root key, that of the active one
-// first: store the first, look up with all. With an error there are keys that can't be used
+// MACs returns the keyed hashes of a secret, one for each root key in use, that of the active
+// one first: store the first, look up with all. With an error there are keys that can't be used
 // now, and what none of the hashes finds may be there nevertheless.
 func (k *Keyring) MACs(purpose string, data []byte) ([]nomadish.KeyedHash, error) {
 	r, done := k.use()
 	defer done()
 	hashes := make([]nomadish.KeyedHash, 0, len(r.keys))
 	for _, key := range r.keys {
+		if s := key.row.State; s == nomadish.RootKeyPrepublished || s == nomadish.RootKeyDeprecated {
+			continue // nothing is stored under its hash
+		}
 		h := hmac.New(sha256.New, key.mac)
 		h.Write([]byte(purpose))
 		h.Write([]byte{0})
@@ -229,9 +232,13 @@ func (k *Keyring) load(ctx context.Context, again bool) error {
 	if !old.stale() && (old.locked == nil || !again) {
 		return old.locked // somebody else was faster
 	}
+	// Services that don't answer are not waited for once for each key.
+	ctx, cancel := context.WithTimeout(ctx, 4*k.cfg.Timeout)
+	defer cancel()
 	next := &ring{watch: memdb.NewWatchSet()}
 	var errs []error
-	for row := range k.store.Reader().RootKeys(next.watch) {
+	rows := slices.SortedFunc(k.store.Reader().RootKeys(next.watch), compareRows)
+	for _, row := range rows {
 		if known := old.key(row.KeyID); known != nil {
 			key := *known
 			key.row = row
@@ -245,7 +252,6 @@ func (k *Keyring) load(ctx context.Context, again bool) error {
 		}
 		next.keys = append(next.keys, key)
 	}
-	slices.SortFunc(next.keys, compareKeys)
 	next.locked = errors.Join(errs...)
 	k.mu.Lock()
 	k.ring = next
@@ -264,15 +270,15 @@ func (k *Keyring) unwrap(ctx context.Context, row *nomadish.RootKey) (*rootKey, 
 	return unwrap(ctx, row, k.cfg.Wrappers)
 }
 
-// compareKeys puts the active key first, then newer before older ones.
-func compareKeys(a, b *rootKey) int {
-	rank := func(k *rootKey) int {
-		if k.row.State == nomadish.RootKeyActive {
+// compareRows puts the active key first, then newer before older ones.
+func compareRows(a, b *nomadish.RootKey) int {
+	rank := func(k *nomadish.RootKey) int {
+		if k.State == nomadish.RootKeyActive {
 			return 0
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.row.CreateTime, a.row.CreateTime), cmp.Compare(a.row.KeyID, b.row.KeyID))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.CreateTime, a.CreateTime), cmp.Compare(a.KeyID, b.KeyID))
 }
 
 // Run keeps up with the state until ctx ends, and forgets all keys then.
