@@ -10,6 +10,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -266,9 +267,18 @@ func describe(err error) string {
 	}
 	text := "Error: " + strings.TrimRight(err.Error(), "\n")
 	var request *url.Error
-	if errors.As(err, &request) {
-		text = fmt.Sprintf("Error: no answer from %s: %s\n\nStart an agent with \"nomadish agent -dev\", or say with NOMAD_ADDR or -address where one runs.",
-			origin(request.URL), strings.TrimRight(request.Err.Error(), "\n"))
+	var untrusted *tls.CertificateVerificationError
+	var denied *nomadish.Error
+	switch {
+	case errors.As(err, &request):
+		next := "Start an agent with \"nomadish agent -dev\", or say with NOMAD_ADDR or -address where one runs."
+		if errors.As(err, &untrusted) {
+			next = "Say with NOMAD_CACERT or -ca-cert which authority's certificates to trust."
+		}
+		text = fmt.Sprintf("Error: no answer from %s: %s\n\n%s", origin(request.URL), strings.TrimRight(request.Err.Error(), "\n"), next)
+	case errors.As(err, &denied) && strings.TrimSpace(denied.Message) == nomadish.ErrDenied.Message:
+		text += "\n\n\"nomadish acl token self\" shows whose token NOMAD_TOKEN or -token gives, if any, \"nomadish auth can-i\" what\n" +
+			"it allows. Who manages access finds with \"nomadish auth who-can\" who may do this."
 	}
 	return printable(text)
 }

@@ -2,9 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // result is what a run of the program gave.
@@ -104,6 +110,23 @@ func TestCommandLine(t *testing.T) {
 				t.Errorf("a failed command wrote to standard output: %q", got.stdout)
 			}
 		})
+	}
+}
+
+// TestWhatToDoNext: who is denied, or does not trust the server, is told what to do.
+func TestWhatToDoNext(t *testing.T) {
+	denies := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, nomadish.ErrDenied.Message, http.StatusForbidden)
+	})
+	open, encrypted := httptest.NewServer(denies), httptest.NewUnstartedServer(denies)
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	encrypted.StartTLS()
+	defer open.Close()
+	defer encrypted.Close()
+	for address, want := range map[string]string{open.URL: "auth can-i", encrypted.URL: "NOMAD_CACERT"} {
+		if got := runs(t, "", nil, "status", "-address", address); got.code != ExitFailed || !strings.Contains(got.stderr, want) {
+			t.Errorf("got code %d, %q, want %q in it", got.code, got.stderr, want)
+		}
 	}
 }
 
