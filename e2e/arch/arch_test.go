@@ -85,7 +85,7 @@ var layers = map[string][]string{
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
-	"nomadish/agent":        {"nomadish", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
+	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
 	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},

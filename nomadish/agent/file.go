@@ -1,6 +1,10 @@
 package agent
 
-import "github.com/hashicorp/hcl/v2"
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
 
 // File is what agent configuration files say, by Nomad's keys. A field that no file sets is
 // nil. A field whose tag effect is "none" is understood and changes nothing yet: using it
@@ -133,59 +137,59 @@ type ServerFile struct {
 
 // ClientFile is the client block.
 type ClientFile struct {
-	Enabled                *bool              `hcl:"enabled,optional"`
-	StateDir               *string            `hcl:"state_dir,optional" effect:"none"`
-	AllocDir               *string            `hcl:"alloc_dir,optional" effect:"none"`
-	AllocMountsDir         *string            `hcl:"alloc_mounts_dir,optional" effect:"none"`
-	Servers                []string           `hcl:"servers,optional"`
-	NodeClass              *string            `hcl:"node_class,optional"`
-	NodePool               *string            `hcl:"node_pool,optional"`
-	Options                map[string]string  `hcl:"options,optional"`
-	Meta                   map[string]string  `hcl:"meta,optional"`
-	ChrootEnv              map[string]string  `hcl:"chroot_env,optional"`
-	NetworkInterface       *string            `hcl:"network_interface,optional"`
-	NetworkSpeed           *int               `hcl:"network_speed,optional"`
-	CPUTotalCompute        *int               `hcl:"cpu_total_compute,optional"`
-	CPUDisableDmidecode    *bool              `hcl:"cpu_disable_dmidecode,optional"`
-	MemoryTotalMB          *int               `hcl:"memory_total_mb,optional"`
-	DiskTotalMB            *int               `hcl:"disk_total_mb,optional"`
-	DiskFreeMB             *int               `hcl:"disk_free_mb,optional"`
-	ReservableCores        *string            `hcl:"reservable_cores,optional" effect:"none"`
-	NodeMaxAllocs          *int               `hcl:"node_max_allocs,optional" effect:"none"`
-	MaxKillTimeout         *string            `hcl:"max_kill_timeout,optional"`
-	ClientMinPort          *int               `hcl:"client_min_port,optional" effect:"none"`
-	ClientMaxPort          *int               `hcl:"client_max_port,optional" effect:"none"`
-	MinDynamicPort         *int               `hcl:"min_dynamic_port,optional"`
-	MaxDynamicPort         *int               `hcl:"max_dynamic_port,optional"`
-	GCInterval             *string            `hcl:"gc_interval,optional"`
-	GCParallelDestroys     *int               `hcl:"gc_parallel_destroys,optional" effect:"none"`
-	GCDiskUsageThreshold   *float64           `hcl:"gc_disk_usage_threshold,optional" effect:"none"`
-	GCInodeUsageThreshold  *float64           `hcl:"gc_inode_usage_threshold,optional" effect:"none"`
-	GCMaxAllocs            *int               `hcl:"gc_max_allocs,optional"`
-	GCVolumesOnNodeGC      *bool              `hcl:"gc_volumes_on_node_gc,optional" effect:"none"`
-	NoHostUUID             *bool              `hcl:"no_host_uuid,optional"`
-	HostVolumePluginDir    *string            `hcl:"host_volume_plugin_dir,optional" effect:"none"`
-	HostVolumesDir         *string            `hcl:"host_volumes_dir,optional" effect:"none"`
-	CNIPath                *string            `hcl:"cni_path,optional"`
-	CNIConfigDir           *string            `hcl:"cni_config_dir,optional"`
-	BridgeNetworkName      *string            `hcl:"bridge_network_name,optional"`
-	BridgeNetworkSubnet    *string            `hcl:"bridge_network_subnet,optional"`
-	BridgeNetworkSubnet6   *string            `hcl:"bridge_network_subnet_ipv6,optional"`
-	BridgeNetworkHairpin   *bool              `hcl:"bridge_network_hairpin_mode,optional" effect:"none"`
-	CgroupParent           *string            `hcl:"cgroup_parent,optional"`
-	ServiceDiscovery       *bool              `hcl:"nomad_service_discovery,optional" effect:"none"`
-	PreferredAddressFamily *string            `hcl:"preferred_address_family,optional" effect:"none"`
-	DisableRemoteExec      *bool              `hcl:"disable_remote_exec,optional"`
-	IntroToken             *string            `hcl:"intro_token,optional" effect:"none"`
-	Reserved               *ReservedFile      `hcl:"reserved,block"`
-	HostVolumes            []*HostVolumeFile  `hcl:"host_volume,block"`
-	HostNetworks           []*HostNetworkFile `hcl:"host_network,block"`
-	ServerJoin             *ServerJoinFile    `hcl:"server_join,block"`
-	Template               *Elsewhere         `hcl:"template,block" effect:"none"`
-	Artifact               *ArtifactFile      `hcl:"artifact,block"`
-	DrainOnShutdown        *Elsewhere         `hcl:"drain_on_shutdown,block" effect:"none"`
-	Users                  *Elsewhere         `hcl:"users,block" effect:"none"`
-	Fingerprint            []*FingerprintFile `hcl:"fingerprint,block" effect:"none"`
+	Enabled                *bool                `hcl:"enabled,optional"`
+	StateDir               *string              `hcl:"state_dir,optional" effect:"none"`
+	AllocDir               *string              `hcl:"alloc_dir,optional" effect:"none"`
+	AllocMountsDir         *string              `hcl:"alloc_mounts_dir,optional" effect:"none"`
+	Servers                []string             `hcl:"servers,optional"`
+	NodeClass              *string              `hcl:"node_class,optional"`
+	NodePool               *string              `hcl:"node_pool,optional"`
+	Options                map[string]string    `hcl:"options,optional"`
+	Meta                   map[string]string    `hcl:"meta,optional"`
+	ChrootEnv              map[string]string    `hcl:"chroot_env,optional"`
+	NetworkInterface       *string              `hcl:"network_interface,optional"`
+	NetworkSpeed           *int                 `hcl:"network_speed,optional"`
+	CPUTotalCompute        *int                 `hcl:"cpu_total_compute,optional"`
+	CPUDisableDmidecode    *bool                `hcl:"cpu_disable_dmidecode,optional"`
+	MemoryTotalMB          *int                 `hcl:"memory_total_mb,optional"`
+	DiskTotalMB            *int                 `hcl:"disk_total_mb,optional"`
+	DiskFreeMB             *int                 `hcl:"disk_free_mb,optional"`
+	ReservableCores        *string              `hcl:"reservable_cores,optional" effect:"none"`
+	NodeMaxAllocs          *int                 `hcl:"node_max_allocs,optional" effect:"none"`
+	MaxKillTimeout         *string              `hcl:"max_kill_timeout,optional"`
+	ClientMinPort          *int                 `hcl:"client_min_port,optional" effect:"none"`
+	ClientMaxPort          *int                 `hcl:"client_max_port,optional" effect:"none"`
+	MinDynamicPort         *int                 `hcl:"min_dynamic_port,optional"`
+	MaxDynamicPort         *int                 `hcl:"max_dynamic_port,optional"`
+	GCInterval             *string              `hcl:"gc_interval,optional"`
+	GCParallelDestroys     *int                 `hcl:"gc_parallel_destroys,optional" effect:"none"`
+	GCDiskUsageThreshold   *float64             `hcl:"gc_disk_usage_threshold,optional" effect:"none"`
+	GCInodeUsageThreshold  *float64             `hcl:"gc_inode_usage_threshold,optional" effect:"none"`
+	GCMaxAllocs            *int                 `hcl:"gc_max_allocs,optional"`
+	GCVolumesOnNodeGC      *bool                `hcl:"gc_volumes_on_node_gc,optional" effect:"none"`
+	NoHostUUID             *bool                `hcl:"no_host_uuid,optional"`
+	HostVolumePluginDir    *string              `hcl:"host_volume_plugin_dir,optional" effect:"none"`
+	HostVolumesDir         *string              `hcl:"host_volumes_dir,optional" effect:"none"`
+	CNIPath                *string              `hcl:"cni_path,optional"`
+	CNIConfigDir           *string              `hcl:"cni_config_dir,optional"`
+	BridgeNetworkName      *string              `hcl:"bridge_network_name,optional"`
+	BridgeNetworkSubnet    *string              `hcl:"bridge_network_subnet,optional"`
+	BridgeNetworkSubnet6   *string              `hcl:"bridge_network_subnet_ipv6,optional"`
+	BridgeNetworkHairpin   *bool                `hcl:"bridge_network_hairpin_mode,optional" effect:"none"`
+	CgroupParent           *string              `hcl:"cgroup_parent,optional"`
+	ServiceDiscovery       *bool                `hcl:"nomad_service_discovery,optional" effect:"none"`
+	PreferredAddressFamily *string              `hcl:"preferred_address_family,optional" effect:"none"`
+	DisableRemoteExec      *bool                `hcl:"disable_remote_exec,optional"`
+	IntroToken             *nomadish.SecretText `hcl:"intro_token,optional" effect:"none"`
+	Reserved               *ReservedFile        `hcl:"reserved,block"`
+	HostVolumes            []*HostVolumeFile    `hcl:"host_volume,block"`
+	HostNetworks           []*HostNetworkFile   `hcl:"host_network,block"`
+	ServerJoin             *ServerJoinFile      `hcl:"server_join,block"`
+	Template               *Elsewhere           `hcl:"template,block" effect:"none"`
+	Artifact               *ArtifactFile        `hcl:"artifact,block"`
+	DrainOnShutdown        *Elsewhere           `hcl:"drain_on_shutdown,block" effect:"none"`
+	Users                  *Elsewhere           `hcl:"users,block" effect:"none"`
+	Fingerprint            []*FingerprintFile   `hcl:"fingerprint,block" effect:"none"`
 }
 
 // ArtifactFile bounds what tasks have fetched.
@@ -244,10 +248,10 @@ type FingerprintFile struct {
 
 // ACLFile is the acl block.
 type ACLFile struct {
-	Enabled               *bool   `hcl:"enabled,optional"`
-	TokenMinExpirationTTL *string `hcl:"token_min_expiration_ttl,optional"`
-	TokenMaxExpirationTTL *string `hcl:"token_max_expiration_ttl,optional"`
-	ReplicationToken      *string `hcl:"replication_token,optional" effect:"none"`
+	Enabled               *bool                `hcl:"enabled,optional"`
+	TokenMinExpirationTTL *string              `hcl:"token_min_expiration_ttl,optional"`
+	TokenMaxExpirationTTL *string              `hcl:"token_max_expiration_ttl,optional"`
+	ReplicationToken      *nomadish.SecretText `hcl:"replication_token,optional" effect:"none"`
 
 	// How long an agent may remember what it has heard of tokens, policies and roles: it is
 	// never as long as anybody sets.

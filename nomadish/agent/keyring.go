@@ -29,20 +29,20 @@ type keyringBlock struct {
 
 // transitBlock is a keyring block of type transit.
 type transitBlock struct {
-	Active         *bool   `hcl:"active,optional"`
-	Name           *string `hcl:"name,optional"`
-	Address        *string `hcl:"address,optional"` // default $VAULT_ADDR
-	Token          *string `hcl:"token,optional"`   // default $VAULT_TOKEN
-	KeyName        *string `hcl:"key_name,optional"`
-	KeyIDPrefix    *string `hcl:"key_id_prefix,optional"`
-	MountPath      *string `hcl:"mount_path,optional"`
-	Namespace      *string `hcl:"namespace,optional"`
-	DisableRenewal *bool   `hcl:"disable_renewal,optional"`
-	CACert         *string `hcl:"tls_ca_cert,optional"`
-	ClientCert     *string `hcl:"tls_client_cert,optional"`
-	ClientKey      *string `hcl:"tls_client_key,optional"`
-	ServerName     *string `hcl:"tls_server_name,optional"`
-	SkipVerify     *bool   `hcl:"tls_skip_verify,optional"`
+	Active         *bool                `hcl:"active,optional"`
+	Name           *string              `hcl:"name,optional"`
+	Address        *string              `hcl:"address,optional"` // default $VAULT_ADDR
+	Token          *nomadish.SecretText `hcl:"token,optional"`   // default $VAULT_TOKEN
+	KeyName        *string              `hcl:"key_name,optional"`
+	KeyIDPrefix    *string              `hcl:"key_id_prefix,optional"`
+	MountPath      *string              `hcl:"mount_path,optional"`
+	Namespace      *string              `hcl:"namespace,optional"`
+	DisableRenewal *bool                `hcl:"disable_renewal,optional"`
+	CACert         *string              `hcl:"tls_ca_cert,optional"`
+	ClientCert     *string              `hcl:"tls_client_cert,optional"`
+	ClientKey      *string              `hcl:"tls_client_key,optional"`
+	ServerName     *string              `hcl:"tls_server_name,optional"`
+	SkipVerify     *bool                `hcl:"tls_skip_verify,optional"`
 }
 
 // wrappers makes the wrapping keys of all keyring blocks, the active one first. A nil one is
@@ -95,7 +95,7 @@ func (b *transitBlock) wrapper() (secrets.Wrapper, error) {
 		return nil, err
 	}
 	cfg := secrets.TransitConfig{
-		Address: valueOr(b.Address, "VAULT_ADDR"), Token: valueOr(b.Token, "VAULT_TOKEN"), Namespace: nomadish.Val(b.Namespace),
+		Address: valueOr(b.Address, "VAULT_ADDR"), Token: nomadish.SecretText(valueOr((*string)(b.Token), "VAULT_TOKEN")), Namespace: nomadish.Val(b.Namespace),
 		Mount: nomadish.Val(b.MountPath), KeyName: nomadish.Val(b.KeyName), Prefix: nomadish.Val(b.KeyIDPrefix),
 		KeepToken: nomadish.Val(b.DisableRenewal), HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: conf, Proxy: http.ProxyFromEnvironment}},
 	}

@@ -13,12 +13,14 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // TransitConfig says where a service is that speaks the protocol of Vault's transit engine.
 type TransitConfig struct {
 	Address   string // its URL; required
-	Token     string
+	Token     nomadish.SecretText
 	Namespace string
 	Mount     string // path of the engine; default transit
 	KeyName   string // of the key in it; required
@@ -167,7 +169,7 @@ func (t *Transit) post(ctx context.Context, target *url.URL, body []byte) (*tran
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Vault-Request", "true")
-	req.Header.Set("X-Vault-Token", t.cfg.Token)
+	req.Header.Set("X-Vault-Token", t.cfg.Token.Reveal())
 	if t.cfg.Namespace != "" {
 		req.Header.Set("X-Vault-Namespace", t.cfg.Namespace)
 	}
