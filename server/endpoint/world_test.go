@@ -33,7 +33,8 @@ type world struct {
 	mu       sync.Mutex
 	machine  *fsm.FSM
 	index    uint64
-	refuse   error // what the log answers instead of taking a command
+	refuse   error               // what the log answers instead of taking a command
+	record   func(c fsm.Command) // is told of every command, if it is set
 	renewed  []string
 	collects int
 }
@@ -61,6 +62,9 @@ func (w *world) Propose(_ context.Context, c fsm.Command) (uint64, any, error) {
 	defer w.mu.Unlock()
 	if w.refuse != nil {
 		return 0, nil, w.refuse
+	}
+	if w.record != nil {
+		w.record(c)
 	}
 	entry, err := fsm.Encode(c, "", epoch)
 	if err != nil {
