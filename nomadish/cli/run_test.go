@@ -11,14 +11,13 @@ import (
 	"github.com/nomadish/nomadish/jobspec"
 )
 
-// TestRunImageText: the command line becomes a job file, laid out in the canonical way.
-func TestRunImageText(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		args []string
-		want string
-	}{
-		{"image alone", []string{"nginx:1.27"}, `job "nginx" {
+// imageTexts are command lines of run, and the job files that they stand for.
+var imageTexts = []struct {
+	name string
+	args []string
+	want string
+}{
+	{"image alone", []string{"nginx:1.27"}, `job "nginx" {
   group "nginx" {
     task "nginx" {
       driver = "docker"
@@ -29,11 +28,11 @@ func TestRunImageText(t *testing.T) {
   }
 }
 `},
-		{
-			"everything", []string{
-				"-name", "api", "registry.local:5000/team/api@sha256:abc", "-port", "http=8080:80", "-port=metrics", "-port", "9000", "-env", "A=${attr.cpu.arch} \"x\"",
-				"-volume", "/srv:/data:ro", "-count", "3", "-cpu", "200", "-memory=64", "serve", "-v", "--", "%{x}",
-			}, `job "api" {
+	{
+		"everything", []string{
+			"-name", "api", "registry.local:5000/team/api@sha256:abc", "-port", "http=8080:80", "-port=metrics", "-port", "9000", "-env", "A=${attr.cpu.arch} \"x\"",
+			"-volume", "/srv:/data:ro", "-count", "3", "-cpu", "200", "-memory=64", "serve", "-v", "--", "%{x}",
+		}, `job "api" {
   group "api" {
     count = 3
     network {
@@ -67,8 +66,8 @@ func TestRunImageText(t *testing.T) {
   }
 }
 `,
-		},
-		{"to its end, without a container", []string{"-batch", "-driver", "raw_exec", "/bin/echo", "--", "-n", "hello"}, `job "echo" {
+	},
+	{"to its end, without a container", []string{"-batch", "-driver", "raw_exec", "/bin/echo", "--", "-n", "hello"}, `job "echo" {
   type = "batch"
   group "echo" {
     restart {
@@ -88,7 +87,7 @@ func TestRunImageText(t *testing.T) {
   }
 }
 `},
-		{"with a terminal", []string{"-it", "-rm", "alpine:3", "python"}, `job "alpine" {
+	{"with a terminal", []string{"-it", "-rm", "alpine:3", "python"}, `job "alpine" {
   type = "batch"
   group "alpine" {
     restart {
@@ -109,7 +108,11 @@ func TestRunImageText(t *testing.T) {
   }
 }
 `},
-	} {
+}
+
+// TestRunImageText: the command line becomes a job file, laid out in the canonical way.
+func TestRunImageText(t *testing.T) {
+	for _, tt := range imageTexts {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.name == "to its end, without a container" { // a program that is there is not taken for a job file
 				t.Chdir(t.TempDir())
