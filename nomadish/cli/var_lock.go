@@ -278,7 +278,7 @@ func (l *lockRun) keep(ctx context.Context) error {
 		failed++
 		left := time.Until(l.until)
 		if failed > l.maxRetry || left <= 0 {
-			return fmt.Errorf("it could not be renewed in time: %w", err)
+			return errors.New("it could not be renewed in time: " + err.Error()) // of its own kind: what is wrong is that the lock is lost
 		}
 		l.note("The lock could not be renewed: %v", err)
 		wait = min(left, ttl/16)
