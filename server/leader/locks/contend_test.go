@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,8 +150,8 @@ func (c *contention) replace(ctx context.Context, rng *rand.Rand) {
 // own clocks. NOMADISH_LOCK_ROUNDS sets how often the lock is given.
 func TestContention(t *testing.T) {
 	rounds := 500
-	if n, err := strconv.Atoi(os.Getenv("NOMADISH_LOCK_ROUNDS")); err == nil {
-		rounds = n
+	if os.Getenv("NOMADISH_SOAK") != "" {
+		rounds = 10_000
 	}
 	const seed = 7
 	synctest.Test(t, func(t *testing.T) {
