@@ -89,6 +89,7 @@ type OIDCDiscovery struct {
 	ResponseTypes []string `json:"response_types_supported"`
 	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
 	Subjects      []string `json:"subject_types_supported"`
+	Claims        []string `json:"claims_supported"`
 }
 
 // IdentityID is the job's ID in identities: of a job that another one has launched, that one's.

@@ -3,6 +3,7 @@ package nomadish
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -18,6 +19,12 @@ type Namespace struct {
 	Meta                  map[string]string      `hcl:"meta,optional"`
 	CreateIndex           uint64
 	ModifyIndex           uint64
+
+	// Claims that the identities of the namespace's workloads have besides those of all: the
+	// required ones always, the optional ones where a job asks for them. Their values may
+	// refer to the workload, as in ${job.meta.team}.
+	RequiredExtraClaims map[string]string `hcl:"required_extra_claims,optional"`
+	OptionalExtraClaims map[string]string `hcl:"optional_extra_claims,optional"`
 }
 
 // NamespaceCapabilities says which task drivers and network modes a namespace's jobs may
@@ -44,6 +51,8 @@ func (n *Namespace) Validate() error {
 	}
 	f.check(len(n.Description) > maxACLDescription, "Description", "description longer than %d", maxACLDescription)
 	validateMeta(&f, n.Meta)
+	validateClaims(&f, "RequiredExtraClaims", n.RequiredExtraClaims)
+	validateClaims(&f, "OptionalExtraClaims", n.OptionalExtraClaims)
 	if c := n.Capabilities; c != nil {
 		for _, l := range [][]string{c.EnabledTaskDrivers, c.DisabledTaskDrivers, c.EnabledNetworkModes, c.DisabledNetworkModes} {
 			f.check(len(l) > maxNamespaceRules, "Capabilities", "capabilities: %d names, more than the limit of %d", len(l), maxNamespaceRules)
@@ -60,6 +69,20 @@ func (n *Namespace) Validate() error {
 		texts[i] = fault.String()
 	}
 	return Errorf(KindInvalid, "invalid namespace: %s", strings.Join(texts, "; "))
+}
+
+// Bounds of extra claims: a token is sent with each request.
+const (
+	maxExtraClaims = 32
+	maxExtraClaim  = 512 // bytes of a name and its value, before anything is filled in
+)
+
+func validateClaims(f *faults, field string, claims map[string]string) {
+	f.check(len(claims) > maxExtraClaims, field, "%d extra claims, more than the limit of %d", len(claims), maxExtraClaims)
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		f.check(name == "", field, "an extra claim has no name")
+		f.check(len(name)+len(claims[name]) > maxExtraClaim, field, "extra claim %.64q is longer than %d bytes", name, maxExtraClaim)
+	}
 }
 
 // maxNamespaceRules is how many names one rule of a namespace may have.

@@ -61,6 +61,40 @@ func (x *Namespace) AppendCodec(b []byte) []byte {
 		b = append(b, 0x40)
 		b = codec.AppendUint(b, x.ModifyIndex)
 	}
+	if x.RequiredExtraClaims != nil {
+		b = append(b, 0x4a, 0)
+		m := len(b) - 1
+		b = codec.AppendCount(b, len(x.RequiredExtraClaims), x.RequiredExtraClaims == nil)
+		var few0 [16]string
+		keys0 := few0[:0]
+		for k := range x.RequiredExtraClaims {
+			keys0 = append(keys0, k)
+		}
+		slices.Sort(keys0)
+		for _, k0 := range keys0 {
+			b = codec.AppendString(b, k0)
+			v0 := x.RequiredExtraClaims[k0]
+			b = codec.AppendString(b, v0)
+		}
+		b = codec.Close(b, m, 0)
+	}
+	if x.OptionalExtraClaims != nil {
+		b = append(b, 0x52, 0)
+		m := len(b) - 1
+		b = codec.AppendCount(b, len(x.OptionalExtraClaims), x.OptionalExtraClaims == nil)
+		var few0 [16]string
+		keys0 := few0[:0]
+		for k := range x.OptionalExtraClaims {
+			keys0 = append(keys0, k)
+		}
+		slices.Sort(keys0)
+		for _, k0 := range keys0 {
+			b = codec.AppendString(b, k0)
+			v0 := x.OptionalExtraClaims[k0]
+			b = codec.AppendString(b, v0)
+		}
+		b = codec.Close(b, m, 0)
+	}
 	return b
 }
 
@@ -102,6 +136,34 @@ func (x *Namespace) DecodeCodec(r *codec.Reader) error {
 			x.CreateIndex = r.Uint()
 		case 64: // ModifyIndex
 			x.ModifyIndex = r.Uint()
+		case 74: // RequiredExtraClaims
+			if outer := r.Enter(); outer >= 0 {
+				if n, ok := r.MapCount(16); ok {
+					m0 := make(map[string]string, n)
+					for i, k := 0, ""; i < n && r.OK(); i++ {
+						k = r.Key(i == 0, k)
+						var v0 string
+						v0 = r.Str()
+						m0[k] = v0
+					}
+					x.RequiredExtraClaims = m0
+				}
+				r.Leave(outer)
+			}
+		case 82: // OptionalExtraClaims
+			if outer := r.Enter(); outer >= 0 {
+				if n, ok := r.MapCount(16); ok {
+					m0 := make(map[string]string, n)
+					for i, k := 0, ""; i < n && r.OK(); i++ {
+						k = r.Key(i == 0, k)
+						var v0 string
+						v0 = r.Str()
+						m0[k] = v0
+					}
+					x.OptionalExtraClaims = m0
+				}
+				r.Leave(outer)
+			}
 		default:
 			r.Skip(key)
 		}

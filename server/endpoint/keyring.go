@@ -75,6 +75,10 @@ func (e *Endpoint) OIDCDiscovery(context.Context) (*nomadish.OIDCDiscovery, erro
 	d := &nomadish.OIDCDiscovery{
 		Issuer: e.cfg.Issuer, JWKS: strings.TrimSuffix(e.cfg.Issuer, "/") + "/.well-known/jwks.json",
 		ResponseTypes: []string{"code"}, Subjects: []string{"public"},
+		Claims: []string{
+			"aud", "exp", "iat", "iss", "jti", "nbf", "sub",
+			"nomad_namespace", "nomad_job_id", "nomad_allocation_id", "nomad_task", "extra_claims",
+		},
 	}
 	seen := map[string]bool{}
 	for k := range e.store.Reader().RootKeys(nil) {
