@@ -111,7 +111,7 @@ func drawCommand(t *rapid.T) fsm.Command {
 }
 
 func drawRare(t *rapid.T) fsm.Command {
-	switch rapid.IntRange(0, 6).Draw(t, "rare command") {
+	switch rapid.IntRange(0, 9).Draw(t, "rare command") {
 	case 0:
 		return &fsm.TermStart{Term: uint64(rapid.IntRange(1, 3).Draw(t, "term")), ClusterID: id('c', 1)}
 	case 1:
@@ -124,8 +124,10 @@ func drawRare(t *rapid.T) fsm.Command {
 		return &fsm.RaiseClusterLevel{Level: 1}
 	case 5:
 		return &fsm.PutIdentityKey{Key: &nomadish.IdentityKey{ID: id('k', rapid.IntRange(1, 3).Draw(t, "key")), Algorithm: nomadish.AlgorithmEdDSA, PublicKey: []byte("public")}}
+	case 6:
+		return &fsm.Barrier{}
 	}
-	return &fsm.Barrier{}
+	return drawACL(t)
 }
 
 // drawLog draws a log: all nodes and jobs are registered, and then any commands follow.
@@ -144,6 +146,7 @@ func drawLog(t *rapid.T) []*raft.Log {
 		job.ID, job.Stop = nomadish.Ptr(fmt.Sprintf("job%d", i)), nomadish.Ptr(false)
 		add("", &fsm.RegisterJob{Job: job})
 	}
+	add("", rootKey(1, nomadish.RootKeyActive))
 	for range rapid.IntRange(1, 60).Draw(t, "commands") {
 		at = at.Add(time.Duration(rapid.IntRange(-60, 200).Draw(t, "seconds")) * time.Second)
 		request := ""
