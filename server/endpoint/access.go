@@ -14,18 +14,21 @@ import (
 
 // Authenticate finds out who makes a request. Without access control, whoever speaks for no
 // node and no server may do everything, also through a node that passes a request on.
-func (e *Endpoint) Authenticate(ctx context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
+func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
 	if c.PeerKind == nomadish.CallerServer {
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
 	}
 	if c.NodeID == "" {
-		resolved, err := e.ResolveToken(ctx, c.Token.Reveal())
+		resolved, err := e.resolve(c.Token.Reveal())
 		if err != nil {
 			return nomadish.Caller{}, err
 		}
 		caller, err := e.compiler.Caller(resolved)
+		if err != nil {
+			return nomadish.Caller{}, err
+		}
 		caller.Addr = c.Addr
-		return caller, err
+		return caller, nil
 	}
 	if c.PeerKind == nomadish.CallerNode && c.PeerID != c.NodeID {
 		return nomadish.Caller{}, nomadish.ErrDenied
@@ -48,9 +51,21 @@ func (e *Endpoint) CheckNode(id, secret string) error {
 	return nil
 }
 
-// ResolveToken says whom a token makes its bearer: the secret of a token, a workload's
-// identity, or nothing. Why a token is not good is nobody's business.
-func (e *Endpoint) ResolveToken(_ context.Context, token string) (*nomadish.ResolvedCaller, error) {
+// ResolveToken tells a node whom a token makes its bearer. A node that is not registered has
+// proved nothing, and is told nothing of policies.
+func (e *Endpoint) ResolveToken(ctx context.Context, token string) (*nomadish.ResolvedCaller, error) {
+	if e.cfg.ACL.Enabled {
+		id := nomadish.CallerFrom(ctx).ID
+		if _, err := e.store.Reader().Node(nil, id); err != nil {
+			return nil, nomadish.Errorf(nomadish.KindNoLeader, "node %s is not registered yet", id)
+		}
+	}
+	return e.resolve(token)
+}
+
+// resolve says whom a token makes its bearer: the secret of a token, a workload's identity, or
+// nothing. Why a token is not good is nobody's business.
+func (e *Endpoint) resolve(token string) (*nomadish.ResolvedCaller, error) {
 	r := e.store.Reader()
 	switch {
 	case !e.cfg.ACL.Enabled:

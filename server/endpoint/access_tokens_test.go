@@ -127,6 +127,25 @@ func TestTokensWithoutKeys(t *testing.T) {
 	}
 }
 
+// A node is told who its callers are once it is registered: before that it is nobody itself.
+func TestNodesAskWhoCallersAre(t *testing.T) {
+	w := guardedWorld(t)
+	w.putPolicy("nodes", `node { policy = "read" }`)
+	secret := w.putToken(func(t *nomadish.ACLToken) { t.Policies = []string{"nodes"} })
+	ctx := nomadish.WithCaller(t.Context(), nomadish.Caller{Kind: nomadish.CallerNode, ID: nodeID(0)})
+	_, err := w.ResolveToken(ctx, secret)
+	if nomadish.KindOf(err) != nomadish.KindNoLeader {
+		t.Errorf("before it is registered: %v", err)
+	}
+	w.node(0)
+	got, err := w.ResolveToken(ctx, secret)
+	if err != nil || got.Kind != nomadish.CallerToken || len(got.Policies) != 1 || got.Policies[0].Name != "nodes" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, err = w.ResolveToken(ctx, nomadish.NewID())
+	wantKind(t, err, nomadish.KindDenied, "Permission denied")
+}
+
 // Whoever submits a job needs the right to what it mounts.
 func TestMountsNeedRights(t *testing.T) {
 	w := guardedWorld(t)
