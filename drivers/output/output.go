@@ -47,6 +47,7 @@ type Log struct {
 	out    drivers.Output
 	number int64    // of the newest file
 	file   *os.File // the newest, or nil
+	buffer []byte   // what a pipe holds goes through it where the kernel cannot move it; else nil
 	lost   int64    // bytes that the log does not say of yet
 	why    error
 }
@@ -100,7 +101,7 @@ func (l *Log) Write(p []byte) (int, error) {
 		at, room, err := l.room()
 		n := 0
 		if err == nil {
-			n, err = l.file.WriteAt(rest[:min(int64(len(rest)), room)], at)
+			n, err = l.put(rest[:min(int64(len(rest)), room)], at)
 		}
 		rest = rest[n:]
 		if err != nil {
@@ -109,6 +110,18 @@ func (l *Log) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// put writes to a place in the newest file, and returns how much of it is there. The file's own
+// word is none when a disk fills up in the middle.
+func (l *Log) put(p []byte, at int64) (int, error) {
+	n, err := l.file.WriteAt(p, at)
+	if err != nil {
+		if size, _, statErr := measure(l.file); statErr == nil {
+			n = int(min(max(size-at, 0), int64(len(p))))
+		}
+	}
+	return n, err
 }
 
 // begin sets what limits the log, and finds its newest file where it is not known yet.
@@ -166,7 +179,7 @@ func (l *Log) leave() error {
 		return nil
 	}
 	err := l.file.Close()
-	l.file = nil
+	l.file, l.buffer = nil, nil
 	return err
 }
 

@@ -21,6 +21,9 @@ const pipeSize = 256 << 10
 // maxPiece bounds what is moved in one go, while the log is locked.
 const maxPiece = 1 << 20
 
+// copySize is how much is copied at once where the kernel cannot move it.
+const copySize = 64 << 10
+
 // Pipe is a pipe whose content goes to a log.
 type Pipe struct {
 	// Writer is the end for the task. Who has given it away closes it: the pipe ends when
@@ -126,7 +129,7 @@ func (p *Pipe) move(fd int, most int64) (int64, error) {
 	at, room, err := l.room()
 	if err == nil {
 		var n int64
-		n, err = splice(fd, l.file, &at, min(most, room))
+		n, err = l.fill(fd, at, min(most, room))
 		if err == nil || errors.Is(err, unix.EAGAIN) {
 			return n, err
 		}
@@ -134,6 +137,27 @@ func (p *Pipe) move(fd int, most int64) (int64, error) {
 	n, discardErr := discard(fd, most) // a task does not wait for room on a disk
 	l.lose(n, err)
 	return n, discardErr
+}
+
+// fill moves what a pipe holds to a place in the newest file. Some file systems (of old kernels,
+// of FUSE) have nothing to move it there inside the kernel: their files are written by copying.
+func (l *Log) fill(fd int, at, most int64) (int64, error) {
+	if l.buffer == nil {
+		n, err := splice(fd, l.file, &at, most)
+		if !errors.Is(err, unix.EINVAL) {
+			return n, err
+		}
+		l.buffer = make([]byte, copySize)
+	}
+	n, err := unix.Read(fd, l.buffer[:min(most, copySize)])
+	if err != nil {
+		return 0, err
+	}
+	// What was taken out of the pipe is lost when it cannot be written.
+	if written, err := l.put(l.buffer[:n], at); err != nil {
+		l.lose(int64(n-written), err)
+	}
+	return int64(n), nil
 }
 
 // waiting is how much a pipe holds.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -134,24 +135,74 @@ func TestARemovedFileIsMadeAnew(t *testing.T) {
 	}
 }
 
-// On a full disk a task writes on. What is missing is said when there is room again.
-func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, for a disk of its own")
-	}
-	o := where(t, 10, 1<<20)
-	if err := unix.Mount("tmpfs", o.Root, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(o.Root, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	ballast := filepath.Join(o.Root, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 128<<10), 0o600); err != nil {
+// appendOnly makes a log's newest file one that the kernel does not splice into, as those of some
+// file systems are.
+func appendOnly(t *testing.T, o drivers.Output, number int) {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
 		t.Fatal(err)
 	}
+	for _, entry := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + entry.Name()); err != nil || to != file(o, number) {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_APPEND); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("%s is not open", file(o, number))
+}
+
+// A file that the kernel cannot move anything into is written all the same, up to its size; what
+// is behind it goes on in the next one.
+func TestCopiesWhereTheKernelCannotSplice(t *testing.T) {
+	o := where(t, 1000, 100<<10)
+	var set output.Set
+	p, wait := running(t, &set, o)
+	appendOnly(t, o, 0)
+	want := strings.Repeat("0123456789abcde\n", 16<<10)
+	say(t, p, want)
+	if err := p.Writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wait()
+	if got := read(t, o); got != want {
+		t.Errorf("%d bytes, want %d, in order; the first: %.100q", len(got), len(want), got)
+	}
+	if n := len(files(t, o)); n != 3 {
+		t.Errorf("%d files, want 3", n)
+	}
+}
+
+// What could not be copied is counted, and said when there is room again.
+func TestCopiesToAFullDisk(t *testing.T) {
+	o, free := diskOf(t, 64<<10)
+	var set output.Set
+	p, wait := running(t, &set, o)
+	appendOnly(t, o, 0)
+	const size = 256 << 10
+	say(t, p, strings.Repeat("0123456789abcde\n", size/16))
+	if err := p.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	say(t, p, "room again\n")
+	if err := p.Writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wait()
+	checkMissing(t, read(t, o), size)
+}
+
+// On a full disk a task writes on. What is missing is said when there is room again.
+func TestFullDisk(t *testing.T) {
+	o, free := diskOf(t, 256<<10)
 	var set output.Set
 	p, wait := running(t, &set, o)
 	const size = 4 << 20
@@ -161,15 +212,46 @@ func TestFullDisk(t *testing.T) {
 	if err := p.Drain(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	free()
 	say(t, p, "room again\n")
 	if err := p.Writer.Close(); err != nil {
 		t.Fatal(err)
 	}
 	wait()
-	got := read(t, o)
+	checkMissing(t, read(t, o), size)
+}
+
+// diskOf returns a log on a disk of its own, of this size, that is half full. free empties it.
+func diskOf(t *testing.T, size int) (o drivers.Output, free func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for a disk of its own")
+	}
+	o = where(t, 10, 1<<20)
+	if err := unix.Mount("tmpfs", o.Root, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(o.Root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(o.Root, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, size/2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return o, func() {
+		t.Helper()
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkMissing checks a log that said size bytes to a disk that was full after some of them, and
+// "room again" when it was not any more.
+func checkMissing(t *testing.T, got string, size int) {
+	t.Helper()
 	before, notice, ok := strings.Cut(got, "[nomadish: ")
 	var lost int
 	if _, err := fmt.Sscanf(notice, "%d bytes of output are missing here: no space left on device]", &lost); !ok || err != nil || !strings.HasSuffix(notice, "]\nroom again\n") {
@@ -178,6 +260,17 @@ func TestFullDisk(t *testing.T) {
 	if sum := len(strings.TrimSuffix(before, "\n")) + lost; sum != size && sum != size-1 {
 		t.Errorf("%d bytes before and %d missing, want %d in all", len(before), lost, size)
 	}
+}
+
+// So it is for what is written without a pipe.
+func TestWriteToAFullDisk(t *testing.T) {
+	o, free := diskOf(t, 64<<10)
+	l := open(t, o)
+	const size = 256 << 10
+	write(t, l, strings.Repeat("0123456789abcde\n", size/16))
+	free()
+	write(t, l, "room again\n")
+	checkMissing(t, read(t, o), size)
 }
 
 func BenchmarkPipe(b *testing.B) {
