@@ -214,8 +214,14 @@ func (k *Keyring) use() (r *ring, done func()) {
 	defer cancel()
 	_ = k.load(ctx, false) // why keys are missing afterwards is in the ring
 	k.mu.RLock()
+	if k.ring.stale() {
+		return &ring{keys: k.ring.keys, locked: errLoading}, k.mu.RUnlock
+	}
 	return k.ring, k.mu.RUnlock
 }
+
+// errLoading says that root keys have changed, and are not unwrapped in time.
+var errLoading = errors.New("root keys are being unwrapped")
 
 // load makes the ring hold the state's root keys, those that can be unwrapped. Those that
 // could not before are tried again if the caller says so, or if the state has changed.
@@ -287,6 +293,17 @@ func (k *Keyring) Run(ctx context.Context) error {
 	return lifecycle.Run(ctx, k.follow, k.renew)
 }
 
+// renewer is a wrapper with credentials that end.
+type renewer interface {
+	Renew(ctx context.Context) error
+}
+
+func (k *Keyring) renewed(ctx context.Context, r renewer) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
+	defer cancel()
+	return r.Renew(ctx)
+}
+
 // renew keeps the credentials of those wrappers good that have some.
 func (k *Keyring) renew(ctx context.Context) error {
 	for lifecycle.Sleep(ctx, k.cfg.Renew) == nil {
@@ -294,7 +311,7 @@ func (k *Keyring) renew(ctx context.Context) error {
 			if r, ok := w.(interface {
 				Renew(ctx context.Context) error
 			}); ok {
-				if err := r.Renew(ctx); err != nil && ctx.Err() == nil {
+				if err := k.renewed(ctx, r); err != nil && ctx.Err() == nil {
 					k.cfg.Logger.Warn("renew the credentials of a wrapping key", "key", w.Name(), "err", err)
 				}
 			}

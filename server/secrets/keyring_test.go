@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/secrets"
@@ -214,4 +217,40 @@ func TestStateShowsNoSecret(t *testing.T) {
 			t.Error("a private key is in the log or in a snapshot")
 		}
 	}
+}
+
+// hanging is a wrapping key whose service does not answer.
+type hanging struct{ secrets.Wrapper }
+
+func (h hanging) Unwrap(ctx context.Context, _ []byte) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// While a service hangs, nobody waits long, and a token that could be stored under a new key
+// is not taken for an unknown one.
+func TestHangingService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		file := secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key"))
+		leader := w.ready(secrets.Config{Wrappers: []secrets.Wrapper{file}})
+		for range 20 {
+			w.rotate(leader, nomadish.KeyringRotateRequest{})
+		}
+		follower := w.keyring(secrets.Config{Wrappers: []secrets.Wrapper{hanging{file}}})
+		var callers sync.WaitGroup
+		for range 4 {
+			callers.Go(func() {
+				begin := time.Now()
+				hashes, err := follower.MACs("token", []byte("secret"))
+				if nomadish.KindOf(err) != nomadish.KindNoLeader || len(hashes) != 0 {
+					t.Errorf("%d hashes, %v; want an error of kind no leader", len(hashes), err)
+				}
+				if took := time.Since(begin); took > 6*time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		}
+		callers.Wait()
+	})
 }

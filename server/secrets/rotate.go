@@ -1,7 +1,9 @@
 package secrets
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -110,15 +112,19 @@ func (k *Keyring) Lead(ctx context.Context) error {
 // tend does what is due and returns the time until it should look again.
 func (k *Keyring) tend(ctx context.Context) time.Duration {
 	now, next := k.cfg.Now(), k.cfg.Every
-	for row := range k.store.Reader().RootKeys(nil) {
+	// Of keys that are to become active the earliest one does, and the others with later looks.
+	rows := slices.SortedFunc(k.store.Reader().RootKeys(nil), func(a, b *nomadish.RootKey) int { return cmp.Compare(a.PublishTime, b.PublishTime) })
+	promoted := false
+	for _, row := range rows {
 		var err error
 		switch age := now.Sub(time.Unix(0, row.CreateTime)); row.State {
 		case nomadish.RootKeyPrepublished:
 			if due := time.Unix(0, row.PublishTime).Sub(now); due > 0 {
 				next = min(next, due)
-				continue
+			} else if !promoted {
+				promoted = true
+				_, _, err = k.raft.Propose(ctx, &fsm.ChangeRootKey{KeyID: row.KeyID, State: nomadish.RootKeyActive})
 			}
-			_, _, err = k.raft.Propose(ctx, &fsm.ChangeRootKey{KeyID: row.KeyID, State: nomadish.RootKeyActive})
 		case nomadish.RootKeyActive:
 			if age >= k.cfg.Rotate || row.Signer.Algorithm != k.cfg.Algorithm {
 				err = k.replace(ctx, row.KeyID)

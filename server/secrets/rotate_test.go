@@ -140,6 +140,26 @@ func TestKeysAreReplacedByAge(t *testing.T) {
 	})
 }
 
+// Of several keys that were published ahead, each becomes active in its turn.
+func TestPrepublishedKeysTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		k := w.ready(secrets.Config{Every: time.Minute})
+		second := w.rotate(k, nomadish.KeyringRotateRequest{PublishTime: epoch.Add(2 * time.Hour).UnixNano()}).KeyID
+		first := w.rotate(k, nomadish.KeyringRotateRequest{PublishTime: epoch.Add(time.Hour).UnixNano()}).KeyID
+		w.pass(3 * time.Hour) // both are overdue, as after an outage
+		end := lead(t, k)
+		for _, want := range []string{first, second} {
+			synctest.Wait()
+			if got := w.store.Reader().ActiveRootKey(nil).KeyID; got != want {
+				t.Errorf("active is %s, want %s", got, want)
+			}
+			time.Sleep(time.Minute)
+		}
+		end()
+	})
+}
+
 // Another algorithm in the configuration gives identities another key.
 func TestAlgorithmChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
