@@ -44,8 +44,19 @@ func (c *Constraint) validate(f *faults) {
 	f.check(needsAttribute && c.LTarget == "", "LTarget", "No LTarget provided but is required by constraint")
 }
 
+// MaxPattern is the longest regular expression or version constraint that is read, in bytes. A
+// longer one takes memory and time out of proportion.
+const MaxPattern = 4 << 10
+
 // validateOperand checks the operators that constraints and affinities share.
 func validateOperand(f *faults, what, unknown, operand, value string) {
+	switch operand {
+	case OperandRegexp, OperandVersion, OperandSemver:
+		if len(value) > MaxPattern {
+			f.add("RTarget", "%d bytes are more than a pattern may have, %d", len(value), MaxPattern)
+			return
+		}
+	}
 	switch operand {
 	case OperandSetContains, OperandSetContainsAll, OperandSetContainsAny:
 		f.check(value == "", "RTarget", "Set contains %s requires an RTarget", what)

@@ -92,3 +92,21 @@ func TestNamesOfTheAgent(t *testing.T) {
 		}
 	}
 }
+
+// What a task wrote is text to a browser, whatever it looks like, and nothing in it runs.
+func TestFilesAreText(t *testing.T) {
+	a := newCluster().api(t)
+	for _, target := range []string{
+		"/v1/client/fs/cat/" + allocID + "?path=x.html",
+		"/v1/client/fs/readat/" + allocID + "?path=x.html&offset=0&limit=5",
+		"/v1/client/fs/stream/" + allocID + "?path=x.html&follow=false",
+		"/v1/client/fs/logs/" + allocID + "?task=t&type=stdout&plain=true",
+	} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+		h := w.Header()
+		if w.Code != http.StatusOK || h.Get("Content-Type") != "text/plain" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") != contentPolicy {
+			t.Errorf("%s: %d, headers %v", target, w.Code, h)
+		}
+	}
+}

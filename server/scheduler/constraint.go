@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -119,16 +120,25 @@ func matcher(operand, right string) func(l, r value) bool {
 	return func(value, value) bool { return false }
 }
 
+// errLongPattern refuses what an attribute of a node makes a pattern of.
+var errLongPattern = errors.New("the pattern is too long")
+
 // once makes a matcher of a parser for the right side and a test of the left side against it.
 func once[T any](right string, parse func(string) (T, error), test func(T, string) bool) func(l, r value) bool {
-	literal, literalErr := parse(right)
+	bounded := func(text string) (none T, err error) {
+		if len(text) > nomadish.MaxPattern {
+			return none, errLongPattern
+		}
+		return parse(text)
+	}
+	literal, literalErr := bounded(right)
 	return func(l, r value) bool {
 		if !l.set || !r.set {
 			return false
 		}
 		parsed, err := literal, literalErr
 		if r.text != right {
-			parsed, err = parse(r.text)
+			parsed, err = bounded(r.text)
 		}
 		return err == nil && test(parsed, l.text)
 	}
