@@ -11,6 +11,12 @@ const (
 	TopicDeployment = "Deployment"
 	TopicNode       = "Node"
 	TopicNodePool   = "NodePool"
+
+	TopicACLPolicy      = "ACLPolicy"
+	TopicACLRole        = "ACLRole"
+	TopicACLToken       = "ACLToken"
+	TopicACLAuthMethod  = "ACLAuthMethod"
+	TopicACLBindingRule = "ACLBindingRule"
 )
 
 // Types of events: what happened to the thing that the topic names.
@@ -30,6 +36,16 @@ const (
 	EventNodeEvent                     = "NodeEvent"
 	EventNodePoolUpserted              = "NodePoolUpserted"
 	EventNodePoolDeleted               = "NodePoolDeleted"
+	EventACLPolicyUpserted             = "ACLPolicyUpserted"
+	EventACLPolicyDeleted              = "ACLPolicyDeleted"
+	EventACLRoleUpserted               = "ACLRoleUpserted"
+	EventACLRoleDeleted                = "ACLRoleDeleted"
+	EventACLTokenUpserted              = "ACLTokenUpserted"
+	EventACLTokenDeleted               = "ACLTokenDeleted"
+	EventACLAuthMethodUpserted         = "ACLAuthMethodUpserted"
+	EventACLAuthMethodDeleted          = "ACLAuthMethodDeleted"
+	EventACLBindingRuleUpserted        = "ACLBindingRuleUpserted"
+	EventACLBindingRuleDeleted         = "ACLBindingRuleDeleted"
 	EventPlanResult                    = "PlanResult" // what a plan of the scheduler changed
 )
 
@@ -60,7 +76,14 @@ type EventPayload struct {
 	Deployment *Deployment `json:",omitempty"`
 	Node       *Node       `json:",omitempty"`
 	NodePool   *NodePool   `json:",omitempty"`
-	Deleted    bool        `json:",omitempty"` // the job was not only stopped, it is forgotten
+
+	ACLPolicy      *ACLPolicy      `json:",omitempty"`
+	ACLRole        *ACLRole        `json:",omitempty"`
+	ACLToken       *ACLToken       `json:",omitempty"` // without its secret
+	ACLAuthMethod  *ACLAuthMethod  `json:",omitempty"` // without its secrets
+	ACLBindingRule *ACLBindingRule `json:",omitempty"`
+
+	Deleted bool `json:",omitempty"` // the job was not only stopped, it is forgotten
 }
 
 // EventRequest asks for events.
