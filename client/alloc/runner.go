@@ -16,6 +16,7 @@ import (
 
 	"github.com/nomadish/nomadish/client/localstate"
 	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/client/task/hooks"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -347,8 +348,8 @@ func (r *Runner) Destroy(ctx context.Context) error {
 	if err := errors.Join(append(errs, r.freeNetwork(ctx))...); err != nil {
 		return err
 	}
-	if err := nothingMounted(r.cfg.Root); err != nil {
-		return err
+	if err := hooks.Unmount(r.cfg.Root); err != nil {
+		return fmt.Errorf("remove %w", err)
 	}
 	return os.RemoveAll(r.cfg.Root)
 }

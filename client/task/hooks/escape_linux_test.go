@@ -47,7 +47,7 @@ func newVictim(t testing.TB) *victim {
 	}
 	v.server = httptest.NewServer(http.HandlerFunc(serveArtifact))
 	t.Cleanup(v.server.Close)
-	t.Cleanup(func() { unmountBelow(t, v.s.Root) })
+	t.Cleanup(func() { unmountAll(t, v.s.Root) })
 	for _, dir := range []string{"alloc/data", "alloc/logs", "web/local", "web/private", "web/secrets", "web/tmp"} {
 		if err := os.MkdirAll(filepath.Join(v.s.Root, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -56,8 +56,8 @@ func newVictim(t testing.TB) *victim {
 	return v
 }
 
-// unmountBelow frees what a mount was led to under another name.
-func unmountBelow(t testing.TB, dir string) {
+// unmountAll frees what a mount was led to under another name.
+func unmountAll(t testing.TB, dir string) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

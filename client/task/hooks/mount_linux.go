@@ -13,6 +13,9 @@ import (
 // Mounts are made and removed by way of open directories: a path could be led elsewhere by
 // who swaps a directory for a link.
 
+// memory is the kind of file system that secrets lie in.
+const memory = "tmpfs"
+
 // mountMemory mounts a file system in memory on a directory of dir, unless one is there. It
 // says whether it did; a process without the right to mount goes without.
 func mountMemory(dir *os.Root, name string, sizeMB int) (mounted bool, err error) {
@@ -38,7 +41,7 @@ func mountMemory(dir *os.Root, name string, sizeMB int) (mounted bool, err error
 	if !os.SameFile(here, opened) {
 		return false, errors.New("it is being changed")
 	}
-	err = unix.Mount("tmpfs", fmt.Sprintf("/proc/self/fd/%d", at.Fd()), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%dm,mode=0700", sizeMB))
+	err = unix.Mount(memory, fmt.Sprintf("/proc/self/fd/%d", at.Fd()), memory, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%dm,mode=0700", sizeMB))
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		return false, nil
 	}
@@ -52,7 +55,7 @@ func unmount(dir *os.Root, name string) error {
 		return err
 	}
 	defer parent.Close()
-	for range 8 { // more than one can lie on top of each other
+	for range maxPasses {
 		above, here, err := look(dir, name)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && device(above) == device(here) {
 			return nil
@@ -60,8 +63,8 @@ func unmount(dir *os.Root, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := unix.Unmount(fmt.Sprintf("/proc/self/fd/%d/%s", parent.Fd(), name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount %s: %w", name, err)
+		if err := unmountAt(parent, name); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("unmount %s: still mounted", name)

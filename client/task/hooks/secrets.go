@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/nomadish/nomadish/client/allocfs"
 	"github.com/nomadish/nomadish/client/task"
@@ -52,15 +51,27 @@ func (secrets) Prepare(_ context.Context, s *task.Setup) error {
 	return nil
 }
 
-// Release unmounts them.
+// Release unmounts them, where they still are: what a task has moved is found by Unmount.
 func (secrets) Release(_ context.Context, s *task.Setup) error {
 	if checkName(s.Task.Name) != nil {
 		return nil
 	}
-	dir, err := openBelow(s.Root, s.Task.Name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	root, err := os.OpenRoot(s.Root)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it was never made
 	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	there, err := root.Lstat(s.Task.Name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !there.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := allocfs.OpenDir(root, s.Task.Name)
 	if err != nil {
 		return err
 	}
