@@ -6,7 +6,7 @@ import (
 )
 
 // aclShape says what a change of access control is. Rows hold no secret that JSON would show.
-func aclShape(c state.Change) (shape, bool) {
+func aclShape(c state.Change) shape {
 	switch c.Table {
 	case state.TableACLPolicies:
 		return named(c, nomadish.TopicACLPolicy, nomadish.EventACLPolicyUpserted, nomadish.EventACLPolicyDeleted,
@@ -20,21 +20,20 @@ func aclShape(c state.Change) (shape, bool) {
 	case state.TableACLAuthMethods:
 		return named(c, nomadish.TopicACLAuthMethod, nomadish.EventACLAuthMethodUpserted, nomadish.EventACLAuthMethodDeleted,
 			func(m *nomadish.ACLAuthMethod) []string { return []string{m.Name} })
-	case state.TableACLBindingRules:
+	default:
 		return named(c, nomadish.TopicACLBindingRule, nomadish.EventACLBindingRuleUpserted, nomadish.EventACLBindingRuleDeleted,
 			func(b *nomadish.ACLBindingRule) []string { return []string{b.ID, b.AuthMethod} })
 	}
-	return shape{}, false
 }
 
 // named is the shape of a row that is either stored or deleted. Its names are its key, and
 // what else it may be asked for by.
-func named[T any](c state.Change, topic, stored, deleted string, names func(*T) []string) (shape, bool) {
+func named[T any](c state.Change, topic, stored, deleted string, names func(*T) []string) shape {
 	before, after := pair[T](c)
 	row, kind := after, stored
 	if after == nil {
 		row, kind = before, deleted
 	}
 	all := names(row)
-	return shape{topic: topic, kind: kind, key: all[0], filter: all[1:], payload: row}, true
+	return shape{topic: topic, kind: kind, key: all[0], filter: all[1:], payload: row}
 }

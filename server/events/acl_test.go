@@ -32,7 +32,9 @@ func TestAccessControl(t *testing.T) {
 				Name: "m", Config: &nomadish.ACLAuthMethodConfig{}, Secrets: &nomadish.Sealed{Data: []byte("sealed")},
 			})
 		},
-		func(w *state.Writer) error { return w.PutACLBindingRule(&nomadish.ACLBindingRule{ID: id(7), AuthMethod: "m"}) },
+		func(w *state.Writer) error {
+			return w.PutACLBindingRule(&nomadish.ACLBindingRule{ID: id(7), AuthMethod: "m"})
+		},
 		func(w *state.Writer) error { return w.DeleteACLToken(id(6)) },
 		func(w *state.Writer) error { return w.DeleteACLRole(id(5)) },
 		func(w *state.Writer) error { return w.DeleteACLPolicy("p") },

@@ -32,7 +32,8 @@ func telling(c state.Change) bool {
 	switch c.Table {
 	case state.TableAllocations, state.TableEvaluations, state.TableDeployments:
 		return c.After != nil
-	case state.TableJobs, state.TableNodes, state.TableNodePools:
+	case state.TableJobs, state.TableNodes, state.TableNodePools,
+		state.TableACLPolicies, state.TableACLRoles, state.TableACLTokens, state.TableACLAuthMethods, state.TableACLBindingRules:
 		return true
 	}
 	return false
@@ -111,10 +112,11 @@ func shapeOf(c state.Change, index uint64, cause string) shape {
 	case state.TableNodes:
 		before, after := pair[nomadish.Node](c)
 		return nodeShape(before, after)
-	default:
+	case state.TableNodePools:
 		before, after := pair[nomadish.NodePool](c)
 		return nodePoolShape(before, after)
 	}
+	return aclShape(c)
 }
 
 // pair returns both sides of a change; the one that is not there is nil.
