@@ -19,6 +19,7 @@ import (
 	"github.com/nomadish/nomadish/client/fingerprint"
 	"github.com/nomadish/nomadish/client/network"
 	"github.com/nomadish/nomadish/client/task"
+	"github.com/nomadish/nomadish/client/task/hooks"
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -63,6 +64,8 @@ type Config struct {
 
 	Artifact    artifact.Config // bounds of what tasks have fetched
 	DisableExec bool            // nobody runs commands inside tasks
+	DeniedEnv   []string        // variables of the agent that no task gets, of the few that tasks get
+	DeniedUsers hooks.Users     // as whom no task may run; default: tasks run as who they say
 
 	CgroupParent        string        // of the tasks' control groups; default nomadish
 	MaxKillTimeout      time.Duration // upper bound of tasks' kill_timeout; default 30s

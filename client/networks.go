@@ -30,7 +30,10 @@ const (
 // hooksConfig leaves the networks out where there are none: an interface that holds nothing
 // is not nil.
 func (c *Client) hooksConfig() hooks.Config {
-	cfg := hooks.Config{Region: c.cfg.Region, CgroupParent: c.cfg.CgroupParent, Artifacts: c.fetcher, Identities: signer{c}, Now: c.cfg.Now}
+	cfg := hooks.Config{
+		Region: c.cfg.Region, CgroupParent: c.cfg.CgroupParent, Artifacts: c.fetcher, Identities: signer{c}, Now: c.cfg.Now,
+		DeniedEnv: c.cfg.DeniedEnv, DeniedUsers: c.cfg.DeniedUsers,
+	}
 	if c.networks != nil {
 		cfg.Networks = c.networks
 	}

@@ -277,6 +277,7 @@ func (c *ClientFile) config(r *reading) *client.Config {
 	f.DiskTotalMB, f.DiskFreeMB = int64(nomadish.Val(c.DiskTotalMB)), int64(nomadish.Val(c.DiskFreeMB))
 	f.MinDynamicPort, f.MaxDynamicPort = nomadish.Val(c.MinDynamicPort), nomadish.Val(c.MaxDynamicPort)
 	c.networks(r, out)
+	c.denied(out)
 	if res := c.Reserved; res != nil {
 		out.Reserved = &nomadish.NodeReservedResources{
 			Cpu:      nomadish.NodeReservedCpuResources{CpuShares: uint64(max(0, nomadish.Val(res.CPU)))},

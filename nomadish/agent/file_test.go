@@ -31,7 +31,7 @@ region = "one"
 client {
   enabled = true
   meta { "a.b" = "1", c = "2" }
-  options = { "driver.raw_exec.enable" = "1" }
+  options = { "driver.denylist" = "qemu" }
   reserved { memory = 100 }
 }
 plugin "docker" {

@@ -31,7 +31,11 @@ func Load(paths []string) (file *File, warnings []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, key := range withoutEffect(reflect.ValueOf(next).Elem(), "") {
+		keys := withoutEffect(reflect.ValueOf(next).Elem(), "")
+		if next.Client != nil {
+			keys = append(keys, next.Client.optionsWithoutEffect()...)
+		}
+		for _, key := range keys {
 			warnings = append(warnings, fmt.Sprintf("%s: %s has no effect yet", name, key))
 		}
 		merge(reflect.ValueOf(file).Elem(), reflect.ValueOf(next).Elem())

@@ -21,6 +21,7 @@ import (
 type environment struct {
 	region       string
 	cgroupParent string
+	denied       []string // of those that are inherited
 }
 
 func (environment) Name() string { return "environment" }
@@ -37,7 +38,7 @@ func (h environment) Prepare(ctx context.Context, s *task.Setup) error {
 	env := map[string]string{}
 	if s.Capabilities.Isolation != drivers.IsolationImage {
 		for _, name := range inherited {
-			if s.Capabilities.Isolation == drivers.IsolationChroot && slices.Contains(ofAccount, name) {
+			if slices.Contains(h.denied, name) || s.Capabilities.Isolation == drivers.IsolationChroot && slices.Contains(ofAccount, name) {
 				continue
 			}
 			if v, ok := os.LookupEnv(name); ok {

@@ -15,6 +15,8 @@ type Config struct {
 	Networks     Networks // for tasks of their own; nil: this node makes none
 	Artifacts    *artifact.Fetcher
 	Identities   Signer           // of tasks; nil: none can be had
+	DeniedEnv    []string         // variables of the agent that no task gets, of the few that tasks get
+	DeniedUsers  Users            // as whom no task may run
 	Now          func() time.Time // wall clock; default time.Now
 }
 
@@ -28,9 +30,10 @@ func All(cfg Config) task.Pipeline {
 		groupNetwork{},
 		directories{},
 		secrets{},
-		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent},
+		environment{region: cfg.Region, cgroupParent: cfg.CgroupParent, denied: cfg.DeniedEnv},
 		newIdentities(cfg.Identities, cfg.Now),
 		interpolation{},
+		forbidden{cfg.DeniedUsers},
 		options{},
 		ownNetwork{networks: cfg.Networks, region: cfg.Region},
 		artifacts{fetcher: cfg.Artifacts},

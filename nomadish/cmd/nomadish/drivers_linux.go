@@ -116,7 +116,16 @@ func standardDrivers(dataDir string, file *agent.File, dev bool, logger *slog.Lo
 			return nil, nil, fmt.Errorf("plugin %q: %w", name, err)
 		}
 	}
+	maps.DeleteFunc(all, func(name string, _ drivers.Driver) bool { return !file.Offers(namesOf(name)...) })
 	return all, []lifecycle.Part{containers.Run, store.Run}, nil
+}
+
+// namesOf returns all names of the driver that one of them is for.
+func namesOf(driver string) []string {
+	if docks := append(docker.Aliases(), docker.Name); slices.Contains(docks, driver) {
+		return docks
+	}
+	return []string{driver}
 }
 
 // runcOf says which runc makes containers, empty for the one in this program, and whether it
