@@ -171,6 +171,20 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// Asking allocates nothing: it is done for every row of every list.
+func TestAllowsAllocatesNothing(t *testing.T) {
+	a := compile(t, `namespace "web-*" { policy = "read" variables { path "a/*" { capabilities = ["read"] } } } namespace "*" { policy = "read" } node { policy = "read" }`)
+	allocs := testing.AllocsPerRun(100, func() {
+		a.Allows(nomadish.PermReadJob, "web-shop", "")
+		a.Allows(nomadish.PermVariablesRead, "web-shop", "a/b")
+		a.Allows(nomadish.PermSubmitJob, "*", "")
+		a.Allows(nomadish.PermNodeRead, "", "")
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
 func BenchmarkAllows(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		var sources []string
