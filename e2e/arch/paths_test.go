@@ -20,10 +20,10 @@ var pathless = []string{"OpenRoot", "Geteuid", "Getpid", "LookupEnv", "NewFile",
 
 // named are calls with paths in which no part is a task's, and why.
 var named = map[string]string{
-	"client/alloc/mounts_linux.go ReadFile":     "/proc/self/mountinfo",
-	"client/alloc/runner.go RemoveAll":          "the allocation's own directory, whose parent is the agent's; it follows no link",
-	"client/task/hooks/directories.go MkdirAll": "the allocation's own directory, whose parent is the agent's",
-	"drivers/output/pipe_linux.go OpenFile":     "/dev/null",
+	"client/task/hooks/unmount_linux.go ReadFile": "/proc/self/mountinfo",
+	"client/alloc/runner.go RemoveAll":            "the allocation's own directory, whose parent is the agent's; it follows no link",
+	"client/task/hooks/directories.go MkdirAll":   "the allocation's own directory, whose parent is the agent's",
+	"drivers/output/pipe_linux.go OpenFile":       "/dev/null",
 }
 
 // What is below an allocation's directory is reached through an os.Root, which nothing leads
