@@ -118,7 +118,7 @@ func (f *File) Config() (Config, error) {
 	if f.Server != nil && f.Server.Encrypt != nil {
 		r.fail("server.encrypt: encrypted gossip is not supported yet; without it this agent refuses to run")
 	}
-	f.listeners(&c)
+	f.listeners(&r, &c)
 	if f.Limits != nil && f.Limits.HTTPMaxConnsPerClient != nil {
 		if c.MaxConns = *f.Limits.HTTPMaxConnsPerClient; c.MaxConns == 0 {
 			c.MaxConns = -1
@@ -163,26 +163,29 @@ func (a *ACLFile) config(r *reading) endpoint.ACLConfig {
 }
 
 // listeners says where to bind, and what to tell others.
-func (f *File) listeners(c *Config) {
-	bind := cmp.Or(nomadish.Val(f.BindAddr), "0.0.0.0")
+func (f *File) listeners(r *reading, c *Config) {
 	httpPort, rpcPort := DefaultHTTPPort, DefaultRPCPort
 	if p := f.Ports; p != nil {
 		httpPort = cmp.Or(nomadish.Val(p.HTTP), httpPort)
 		rpcPort = cmp.Or(nomadish.Val(p.RPC), rpcPort)
 	}
-	httpBind, rpcBind := bind, bind
+	bind := cmp.Or(r.address("bind_addr", f.BindAddr), "0.0.0.0")
+	httpBind, rpcBind := []string{bind}, bind
 	if a := f.Addresses; a != nil {
-		httpBind = cmp.Or(nomadish.Val(a.HTTP), httpBind)
-		rpcBind = cmp.Or(nomadish.Val(a.RPC), rpcBind)
+		if addrs := r.addresses("addresses.http", a.HTTP); len(addrs) > 0 {
+			httpBind = addrs
+		}
+		rpcBind = cmp.Or(r.address("addresses.rpc", a.RPC), rpcBind)
 	}
-	for _, addr := range strings.Fields(httpBind) {
+	for _, addr := range httpBind {
 		c.HTTP = append(c.HTTP, net.JoinHostPort(addr, strconv.Itoa(httpPort)))
 	}
-	if addrs := strings.Fields(rpcBind); len(addrs) > 0 {
-		c.RPC = net.JoinHostPort(addrs[0], strconv.Itoa(rpcPort))
+	c.RPC = net.JoinHostPort(rpcBind, strconv.Itoa(rpcPort))
+	if f.Advertise == nil {
+		return
 	}
-	if f.Advertise != nil && nomadish.Val(f.Advertise.HTTP) != "" {
-		c.Advertise = withPort(*f.Advertise.HTTP, httpPort)
+	if addr := r.address("advertise.http", f.Advertise.HTTP); addr != "" {
+		c.Advertise = withPort(addr, httpPort)
 	}
 }
 
@@ -272,7 +275,7 @@ func (c *ClientFile) config(r *reading) *client.Config {
 		Artifact:       c.Artifact.config(r),
 	}
 	f := &out.Fingerprint
-	f.NetworkInterface, f.NetworkSpeed = nomadish.Val(c.NetworkInterface), nomadish.Val(c.NetworkSpeed)
+	f.NetworkInterface, f.NetworkSpeed = r.address("client.network_interface", c.NetworkInterface), nomadish.Val(c.NetworkSpeed)
 	f.CPUTotalMHz, f.MemoryTotalMB = int64(nomadish.Val(c.CPUTotalCompute)), int64(nomadish.Val(c.MemoryTotalMB))
 	f.DiskTotalMB, f.DiskFreeMB = int64(nomadish.Val(c.DiskTotalMB)), int64(nomadish.Val(c.DiskFreeMB))
 	f.MinDynamicPort, f.MaxDynamicPort = nomadish.Val(c.MinDynamicPort), nomadish.Val(c.MaxDynamicPort)
