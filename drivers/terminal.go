@@ -8,8 +8,8 @@ import (
 )
 
 // sizePatience is how long a command with a terminal waits for the terminal's size. Callers send
-// it at once, or never.
-const sizePatience = 200 * time.Millisecond
+// it at once, or say at once that there is none; those of others may send nothing.
+const sizePatience = 2 * time.Second
 
 // FirstSize returns the size that a command's terminal has from its beginning, so that what the
 // command asks first it is answered rightly. It is false where the caller tells none.
@@ -21,7 +21,7 @@ func FirstSize(ctx context.Context, req *ExecRequest) (nomadish.TerminalSize, bo
 	defer timer.Stop()
 	select {
 	case size, ok := <-req.Resize:
-		return size, ok
+		return size, ok && size != nomadish.TerminalSize{}
 	case <-timer.C:
 	case <-ctx.Done():
 	}

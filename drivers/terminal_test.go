@@ -3,6 +3,7 @@ package drivers_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
@@ -16,6 +17,11 @@ func TestFirstSize(t *testing.T) {
 		req := &drivers.ExecRequest{TTY: true, Resize: sizes}
 		if size, ok := drivers.FirstSize(t.Context(), req); !ok || size.Width != 80 || size.Height != 24 {
 			t.Errorf("got %+v, %t", size, ok)
+		}
+		begin := time.Now()
+		go func() { sizes <- nomadish.TerminalSize{} }()
+		if size, ok := drivers.FirstSize(t.Context(), req); ok || time.Since(begin) > 0 {
+			t.Errorf("that there is no size was said at once: got %+v after %s", size, time.Since(begin))
 		}
 		if size, ok := drivers.FirstSize(t.Context(), req); ok {
 			t.Errorf("nobody sent a size, and it is %+v", size)

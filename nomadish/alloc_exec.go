@@ -13,10 +13,15 @@ type ExecRequest struct {
 	Resize  <-chan TerminalSize
 }
 
-// TerminalSize is a terminal's, in characters.
+// TerminalSize is a terminal's, in characters. The zero value says that none is known.
 type TerminalSize struct {
 	Height int `json:"height,omitempty"`
 	Width  int `json:"width,omitempty"`
+}
+
+// Valid says whether there can be such a terminal, or whether none is known.
+func (s TerminalSize) Valid() bool {
+	return s == TerminalSize{} || s.Height > 0 && s.Width > 0 && s.Height < 1<<16 && s.Width < 1<<16
 }
 
 // ExecHandshake is the first message of a caller that can't send headers, such as a browser.

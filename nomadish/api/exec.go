@@ -65,6 +65,11 @@ func (a Allocations) Exec(ctx context.Context, allocID string, req *nomadish.Exe
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	if req.TTY && req.Resize == nil { // says that nobody needs to wait for one
+		if err := sendMessage(ctx, conn, &nomadish.ExecInput{TTYSize: &nomadish.TerminalSize{}}); err != nil {
+			return 0, err
+		}
+	}
 	wg.Go(func() { sendSizes(ctx, conn, req.Resize) })
 	if req.Stdin != nil {
 		go sendInput(ctx, conn, req.Stdin) // a read of a terminal can't be interrupted

@@ -89,7 +89,7 @@ func receive(ctx context.Context, c *websocket.Conn, input *io.PipeWriter, sizes
 		if err := json.Unmarshal(data, &m); err != nil {
 			return nomadish.Errorf(nomadish.KindInvalid, "message of an exec session: %w", err)
 		}
-		if size := m.TTYSize; size != nil && size.Height > 0 && size.Width > 0 && size.Height < 1<<16 && size.Width < 1<<16 {
+		if size := m.TTYSize; size != nil && size.Valid() {
 			select {
 			case <-sizes: // only the newest counts
 			default:
