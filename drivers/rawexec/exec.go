@@ -51,6 +51,8 @@ func (d *Driver) exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecR
 	if size, ok := drivers.FirstSize(ctx, req); ok {
 		s.resize(size)
 	}
+	c := d.commands.begin(h.ID)
+	defer d.commands.end(c)
 	x := &supervisor.Exec{Task: h.ID, Args: req.Command, TTY: req.TTY}
 	session, err := d.supervisors.Exec(ctx, d.allocDir(h.ID), x, s.theirs...)
 	if err != nil {
@@ -79,6 +81,9 @@ func (d *Driver) exec(ctx context.Context, h *drivers.Handle, req *drivers.ExecR
 			}
 			if r.err != nil {
 				return 0, r.err
+			}
+			if d.commands.killed(c) {
+				return 0, errKilled
 			}
 			return r.exit.Code, nil
 		case size, open := <-req.Resize:

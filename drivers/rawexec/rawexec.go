@@ -48,6 +48,7 @@ type Driver struct {
 	dir         string
 	supervisors supervisor.Client
 	cgroups     *cgroup.System // nil: none that can be written
+	commands    commands
 }
 
 // New returns a driver.
@@ -314,6 +315,7 @@ func alive(r *supervisor.Record) bool {
 
 // kill ends every process of the task and returns when none is left.
 func (d *Driver) kill(ctx context.Context, r *supervisor.Record) error {
+	d.commands.kill(r.ID)
 	if r.Cgroup != "" && d.cgroups != nil {
 		return d.cgroups.Group(r.Cgroup).Kill(ctx)
 	}

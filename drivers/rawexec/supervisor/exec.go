@@ -25,6 +25,9 @@ import (
 // endTimeout bounds how long a command that is to end may take to be gone.
 const endTimeout = 10 * time.Second
 
+// taskEnded says why a command was ended.
+const taskEnded = "the task has ended"
+
 // maxFiles bounds the descriptors that come with a request: the standard streams.
 const maxFiles = 3
 
@@ -44,8 +47,9 @@ type execution struct {
 	ended  chan struct{} // closed when exit is set
 }
 
-// exec runs a command with the files that came with the request and writes two answers: that it runs, and how it ended. When the caller
-// hangs up or the task ends before, the command ends too, with all that it has started.
+// exec runs a command with the files that came with the request and writes two answers: that it
+// runs, and how it ended. When the caller hangs up or the task ends before, the command ends too,
+// with all that it has started.
 func (s *server) exec(ctx context.Context, conn net.Conn, x *Exec, from *filesOf) error {
 	t, e, err := s.startExec(x, from.files)
 	from.close() // or the command's streams would not end with it
@@ -57,8 +61,13 @@ func (s *server) exec(ctx context.Context, conn net.Conn, x *Exec, from *filesOf
 	if err = out.Encode(answer{Record: &e.record}); err == nil {
 		select {
 		case <-e.ended:
+			select { // what killed both may have left the command a moment to say otherwise
+			case <-t.ended:
+				why = taskEnded
+			default:
+			}
 		case <-t.ended:
-			why = "the task has ended"
+			why = taskEnded
 		case <-hangUp(conn):
 			why = "ended by its caller"
 		case <-ctx.Done():
