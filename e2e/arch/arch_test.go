@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"nomadish/api":             {"nomadish", "nomadish/codec", "nomadish/socket"},
 	"nomadish/socket":          {},
 	"nomadish/audit":           {"nomadish"},
+	"nomadish/snapshot":        {},
 	"jobspec":                  {"nomadish"},
 	"jobspec/hcl1":             {},
 	"drivers":                  {"nomadish"},
@@ -72,7 +73,7 @@ var layers = map[string][]string{
 	"server/secrets":       {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm"},
 	"server/leader/...":    {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm", "server/broker", "server/capacity", "server/planner", "server/scheduler"},
 	"server/servertest":    {"nomadish", "server/consensus/...", "server/fsm", "server/state"},
-	"server":               {"nomadish", "nomadish/codec", "nomadish/lifecycle", "nomadish/transport", "server/..."},
+	"server":               {"nomadish", "nomadish/codec", "nomadish/lifecycle", "nomadish/snapshot", "nomadish/transport", "server/..."},
 
 	"client/alloc":       {"nomadish", "nomadish/lifecycle", "drivers", "client/task", "client/task/hooks", "client/localstate", "client/network", "client/allocfs"},
 	"client/task":        {"nomadish", "nomadish/lifecycle", "drivers", "client/localstate"},
@@ -86,12 +87,12 @@ var layers = map[string][]string{
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
+	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 
 	"examples/...": {"examples/..."},
-	"e2e/...":      {"nomadish", "nomadish/api", "drivers", "e2e/..."},
+	"e2e/...":      {"nomadish", "nomadish/api", "drivers", "drivers/runtime/process", "e2e/..."},
 }
 
 // goPackage is what of `go list -json` we look at.

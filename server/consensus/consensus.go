@@ -115,12 +115,14 @@ type Consensus struct {
 
 	proposals chan struct{} // holds a token for each proposal under way
 	reads     chan *read
+	restoring chan struct{}  // holds a token while a snapshot is restored
 	waiters   sync.WaitGroup // goroutines of proposals whose callers went away
 
 	mu      sync.Mutex // guards what follows
 	raft    *raft.Raft // nil before Run
 	lead    leadership
-	changed chan struct{} // closed when lead changes
+	terms   int           // calls of what Lead was given
+	changed chan struct{} // closed when lead or terms changes
 	fatal   error
 	dead    chan struct{} // closed with fatal's being set, or when Run returns
 }
@@ -136,6 +138,7 @@ func New(cfg Config, f *fsm.FSM, network Network) (*Consensus, error) {
 		cfg: cfg, network: network,
 		proposals: make(chan struct{}, cfg.ProposalLimit),
 		reads:     make(chan *read, cfg.ReadLimit),
+		restoring: make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		dead:      make(chan struct{}),
 	}
@@ -229,6 +232,7 @@ func (c *Consensus) Run(ctx context.Context) error {
 	parts.Go(func() { c.answerReads(inner, r) })
 	select {
 	case <-ctx.Done():
+		c.endRestore()
 	case <-c.dead:
 	}
 	cancel()
@@ -238,6 +242,15 @@ func (c *Consensus) Run(ctx context.Context) error {
 	c.stop(nil)
 	c.waiters.Wait()
 	return errors.Join(c.fatal, err, c.log.Close())
+}
+
+// endRestore returns when no snapshot is being restored, and none will be: raft panics when it is shut down
+// meanwhile.
+func (c *Consensus) endRestore() {
+	select {
+	case c.restoring <- struct{}{}:
+	case <-c.dead:
+	}
 }
 
 // start creates the cluster if it is new, and the raft node.

@@ -16,9 +16,11 @@ import (
 type leadership struct {
 	round   uint64 // goes up with each change
 	leading bool   // raft made it the leader
-	ready   bool   // a command of this term is applied, and with it all of earlier terms
-	term    uint64 // set when ready
-	start   uint64 // index of the term's first command, set when ready
+	// suspended: its term does not go on before a snapshot is restored.
+	suspended bool
+	ready     bool   // a command of this term is applied, and with it all of earlier terms
+	term      uint64 // set when ready
+	start     uint64 // index of the term's first command, set when ready
 }
 
 // retryBegin is the time after which a leader tries again to begin its term.
@@ -38,8 +40,18 @@ func (c *Consensus) setLeadership(next leadership) {
 	if next.ready && next.round != c.lead.round {
 		return
 	}
+	c.replaceLeadership(next)
+}
+
+// replaceLeadership is for who has locked mu.
+func (c *Consensus) replaceLeadership(next leadership) {
 	next.round = c.lead.round + 1
 	c.lead = next
+	c.tell()
+}
+
+// tell wakes who waits for changed, for who has locked mu.
+func (c *Consensus) tell() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -63,7 +75,7 @@ func (c *Consensus) beginTerms(ctx context.Context) {
 	for {
 		now, changed := c.leadership()
 		var retry <-chan time.Time
-		if now.leading && !now.ready {
+		if now.leading && !now.ready && !now.suspended {
 			if err := c.beginTerm(ctx, now); err != nil && ctx.Err() == nil {
 				c.cfg.Logger.Warn("begin term", "err", err)
 			}
@@ -125,6 +137,10 @@ func (c *Consensus) Lead(ctx context.Context, run func(ctx context.Context, term
 
 // leadTerm calls run for one term.
 func (c *Consensus) leadTerm(ctx context.Context, l leadership, run func(context.Context, uint64) error) error {
+	if !c.enterTerm(l) {
+		return nil
+	}
+	defer c.leaveTerm()
 	inner, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -137,6 +153,24 @@ func (c *Consensus) leadTerm(ctx context.Context, l leadership, run func(context
 		<-ended
 	}()
 	return run(inner, l.term)
+}
+
+// enterTerm counts a call of run, unless leadership is no longer l.
+func (c *Consensus) enterTerm(l leadership) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lead.round != l.round {
+		return false
+	}
+	c.terms++
+	return true
+}
+
+func (c *Consensus) leaveTerm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.terms--
+	c.tell()
 }
 
 // waitTerm returns when leadership is no longer l, or ctx has ended.

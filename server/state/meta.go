@@ -14,7 +14,8 @@ type meta struct {
 	Tables    []uint64 // by table number: the index of the newest change
 	SumHigh   uint64   // the sum of the hashes of all other rows
 	SumLow    uint64
-	Requests  int // rows in the table of requests
+	Requests  int    // rows in the table of requests
+	Restored  uint64 // the index at which somebody restored a snapshot; 0: never
 }
 
 var metaKey = []byte{0}

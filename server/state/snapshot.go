@@ -30,23 +30,39 @@ var ErrSnapshot = errors.New("state: snapshot can't be read")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// WriteSnapshot writes the whole state to w.
+// WriteSnapshot writes the whole state to w. The same state gives the same bytes.
 func (r Reader) WriteSnapshot(w io.Writer) error {
+	_, err := r.WriteSnapshotTables(w)
+	return err
+}
+
+// WriteSnapshotTables is WriteSnapshot, and says what the tables make of it; empty ones are left out.
+func (r Reader) WriteSnapshotTables(w io.Writer) ([]SnapshotTable, error) {
 	out := &chunkWriter{w: bufio.NewWriterSize(w, 64<<10)}
 	out.head()
 	rows := uint64(0)
+	var written []SnapshotTable
 	for _, t := range tableList {
 		if t.isDerived() {
 			continue
 		}
+		table := SnapshotTable{Name: t.tableName()}
 		for b := range t.rows(r) {
 			out.row(t.tableNumber(), b)
-			rows++
+			table.Rows++
+			table.Bytes += int64(len(b))
+			if out.err != nil {
+				return nil, out.err
+			}
+		}
+		rows += uint64(table.Rows)
+		if table.Rows > 0 {
+			written = append(written, table)
 		}
 	}
 	hash := r.Hash()
 	out.end(rows, hash)
-	return out.err
+	return written, out.err
 }
 
 type chunkWriter struct {
@@ -143,8 +159,11 @@ func readSnapshot(r io.Reader) (*memdb.MemDB, error) {
 			return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 		}
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
+	switch _, err := in.ReadByte(); {
+	case err == nil:
 		return nil, fmt.Errorf("%w: bytes after its end", ErrSnapshot)
+	case err != io.EOF:
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	if got := txn.hash(); got != load.hash {
 		return nil, fmt.Errorf("%w: its state hash is %s and should be %s", ErrSnapshot, got, load.hash)

@@ -49,6 +49,10 @@ func (x *meta) AppendCodec(b []byte) []byte {
 		b = append(b, 0x48)
 		b = codec.AppendInt(b, int64(x.Requests))
 	}
+	if x.Restored != 0 {
+		b = append(b, 0x50)
+		b = codec.AppendUint(b, x.Restored)
+	}
 	return b
 }
 
@@ -83,6 +87,8 @@ func (x *meta) DecodeCodec(r *codec.Reader) error {
 			x.SumLow = r.Uint()
 		case 72: // Requests
 			x.Requests = int(r.Int())
+		case 80: // Restored
+			x.Restored = r.Uint()
 		default:
 			r.Skip(key)
 		}
