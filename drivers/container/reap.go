@@ -212,21 +212,8 @@ func after(args []string, flag string) string {
 
 // childless says that no process has this one for its parent.
 func childless(pid int) bool {
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil || len(files) == 0 {
-		return false
-	}
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has just ended
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // behind its name: state, parent
-		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(pid) {
-			return false
-		}
-	}
-	return true
+	all, err := process.Stats()
+	return err == nil && !slices.ContainsFunc(all, func(p process.Stat) bool { return p.Parent == pid })
 }
 
 // reapSockets removes those of shims that were killed: nobody listens there any more.

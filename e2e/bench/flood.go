@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 	"github.com/nomadish/nomadish/e2e/machine"
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -74,19 +74,9 @@ func newFlooder(ctx context.Context, n *machine.Node, driver, id string) (f floo
 		return f, errors.Join(err, fmt.Errorf("allocation %s has the processes %v", a.ID, pids))
 	}
 	f.pid = pids[0]
-	f.helper, err = parent(f.pid)
+	stat, err := process.ReadStat(f.pid)
+	f.helper = stat.Parent
 	return f, err
-}
-
-// parent is a process's parent.
-func parent(pid int) (id int, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	var state string
-	_, err = fmt.Sscan(string(data[bytes.LastIndex(data, []byte(") "))+2:]), &state, &id)
-	return id, err
 }
 
 // written is how much a task has written so far.

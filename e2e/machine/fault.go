@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
+
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // Containerd returns the process of the node's containerd.
@@ -40,20 +41,14 @@ func (n *Node) KillContainerd(ctx context.Context) error {
 
 // Shim returns the process that is the parent of a container's first process.
 func (n *Node) Shim(pid int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := process.ReadStat(pid)
 	if err != nil {
 		return 0, err
 	}
-	var state string
-	var parent int
-	_, rest, _ := strings.Cut(string(data), ") ")
-	if _, err := fmt.Sscan(rest, &state, &parent); err != nil {
-		return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-	}
-	if p, ok := readProcess(parent); !ok || !slices.Contains(p.Args, "-namespace") {
+	if p, ok := readProcess(stat.Parent); !ok || !slices.Contains(p.Args, "-namespace") {
 		return 0, fmt.Errorf("the parent of process %d is no shim: %s", pid, p)
 	}
-	return parent, nil
+	return stat.Parent, nil
 }
 
 // FlushRules deletes the node's table of host rules, as somebody who flushes all does.

@@ -3,7 +3,6 @@
 package machine
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // Process is a process of a node: its agent, a helper, or one of a task.
@@ -88,8 +89,7 @@ func readProcess(pid int) (Process, bool) {
 	if err != nil {
 		return Process{}, false
 	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil || bytes.Contains(stat, []byte(") Z ")) || bytes.Contains(stat, []byte(") X ")) {
+	if !process.Running(pid) {
 		return Process{}, false
 	}
 	p := Process{PID: pid, Group: string(group)}
@@ -161,31 +161,13 @@ func PrivateMemory(pid int) (int64, error) {
 }
 
 // CPUTime returns how long a process has computed, to 10 ms.
-func CPUTime(pid int) (time.Duration, error) { return cpuTime(pid, 2) }
+func CPUTime(pid int) (time.Duration, error) {
+	s, err := process.ReadStat(pid)
+	return s.User + s.System, err
+}
 
 // CPUTimeWithChildren is CPUTime with that of the children that it has waited for.
-func CPUTimeWithChildren(pid int) (time.Duration, error) { return cpuTime(pid, 4) }
-
-// cpuTime adds up the first of a process's times: in user mode, in the kernel, and those of
-// ended children.
-func cpuTime(pid, count int) (sum time.Duration, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(data), ") ")
-	const first = 11
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < first+count {
-		return 0, fmt.Errorf("/proc/%d/stat: unknown form", pid)
-	}
-	const tick = time.Second / 100 // USER_HZ is 100 on every Linux that Go runs on
-	for _, f := range fields[first : first+count] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum, nil
+func CPUTimeWithChildren(pid int) (time.Duration, error) {
+	s, err := process.ReadStat(pid)
+	return s.User + s.System + s.Children, err
 }

@@ -4,13 +4,10 @@
 package process
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,15 +26,21 @@ func Self() ID { id, _ := Find(os.Getpid()); return id }
 
 // Find returns the running process with a pid; false when there is none.
 func Find(pid int) (ID, bool) {
-	start, err := startTime(pid)
-	if err != nil {
+	stat, err := ReadStat(pid)
+	if err != nil || stat.Ended() {
 		return ID{PID: pid}, false
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ID{PID: pid}, false
 	}
-	return ID{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, true
+	return ID{PID: pid, Start: stat.Start, Boot: strings.TrimSpace(string(boot))}, true
+}
+
+// Running says whether there is a process with a pid; one that nobody has waited for does not count.
+func Running(pid int) bool {
+	stat, err := ReadStat(pid)
+	return err == nil && !stat.Ended()
 }
 
 // Alive says whether the process still runs; one that nobody has waited for does not.
@@ -82,22 +85,6 @@ func (id ID) Kill(signal unix.Signal, grace time.Duration) error {
 		}
 		return nil
 	}
-}
-
-// startTime reads the 22nd field of a process's stat. The second, its name, may hold anything.
-func startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("process %d: stat has %d fields", pid, len(fields)+2)
-	}
-	if fields[0] == "Z" || fields[0] == "X" {
-		return 0, os.ErrProcessDone
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 // Write stores an ID in a file, whole or not at all.

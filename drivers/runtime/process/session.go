@@ -6,10 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -38,19 +34,12 @@ func (id ID) KillSession(ctx context.Context) error {
 	}
 }
 
-// relative is what of /proc/PID/stat tells who belongs together.
-type relative struct {
-	pid, parent, session int
-	ticks                uint64
-	zombie               bool
-}
-
 // family returns the processes of the session that still run.
 func (id ID) family() ([]int, error) {
 	if id.PID <= 1 { // nobody's, or that of all
 		return nil, nil
 	}
-	all, err := relatives()
+	all, err := Stats()
 	if err != nil {
 		return nil, err
 	}
@@ -58,56 +47,23 @@ func (id ID) family() ([]int, error) {
 	for _, p := range all {
 		// A session's number is free for others only after its last process has ended, and
 		// the leader's start time tells a new session from ours; without a leader, age does.
-		if p.session == id.PID && p.ticks >= id.Start && (p.pid != id.PID || p.ticks == id.Start) {
-			member[p.pid] = true
+		if p.Session == id.PID && p.Start >= id.Start && (p.PID != id.PID || p.Start == id.Start) {
+			member[p.PID] = true
 		}
 	}
 	for grown := true; grown; {
 		grown = false
 		for _, p := range all {
-			if member[p.parent] && !member[p.pid] {
-				member[p.pid], grown = true, true
+			if member[p.Parent] && !member[p.PID] {
+				member[p.PID], grown = true, true
 			}
 		}
 	}
 	var pids []int
 	for _, p := range all {
-		if member[p.pid] && !p.zombie {
-			pids = append(pids, p.pid)
+		if member[p.PID] && !p.Ended() {
+			pids = append(pids, p.PID)
 		}
 	}
 	return pids, nil
-}
-
-func relatives() ([]relative, error) {
-	paths, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return nil, err
-	}
-	var out []relative
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		name := strings.LastIndex(string(data), ") ")
-		if err != nil || name < 0 {
-			continue // not a process
-		}
-		fields := strings.Fields(string(data)[name+2:])
-		if len(fields) < 20 {
-			continue
-		}
-		p := relative{pid: pid, zombie: fields[0] == "Z"}
-		var errs [3]error
-		p.parent, errs[0] = strconv.Atoi(fields[1])
-		p.session, errs[1] = strconv.Atoi(fields[3])
-		p.ticks, errs[2] = strconv.ParseUint(fields[19], 10, 64)
-		if err := errors.Join(errs[:]...); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		out = append(out, p)
-	}
-	return out, nil
 }
