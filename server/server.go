@@ -138,16 +138,23 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 }
 
-// lead runs what only the leader does, for one term.
+// lead runs what only the leader does, for one term. Leases are counted from its first moment.
 func (s *Server) lead(ctx context.Context, term uint64) error {
 	s.cfg.Logger.Info("this server leads", "term", term)
+	return lifecycle.Run(ctx,
+		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
+		s.leadUnlocked,
+	)
+}
+
+// leadUnlocked runs what waits for the keyring.
+func (s *Server) leadUnlocked(ctx context.Context) error {
 	if !s.unlock(ctx) {
 		return nil
 	}
 	return lifecycle.Run(ctx,
 		s.evals.Run,
 		s.reaper.Run,
-		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
 		s.keyring.Lead,
 		s.reseal.Run,
 		s.locks.Run,
