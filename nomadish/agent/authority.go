@@ -26,7 +26,7 @@ type authority struct {
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]remembered // by hash of the token
-	kept  bool                             // some server has said that there is access control
+	open  bool                             // the last server that was asked said that there is no access control
 }
 
 type remembered struct {
@@ -36,7 +36,8 @@ type remembered struct {
 }
 
 // Authenticate finds out who makes a request. When no server can be asked, nobody is let in,
-// unless nothing ever said that there is access control: then the node's own API goes on.
+// unless a server has said before that there is no access control: then the node's own API
+// goes on.
 func (a *authority) Authenticate(ctx context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
 	if c.PeerKind == nomadish.CallerServer {
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
@@ -61,12 +62,12 @@ func (a *authority) ask(ctx context.Context, token string, key [sha256.Size]byte
 	defer a.mu.Unlock()
 	switch {
 	case err == nil:
-		a.kept = !resolved.Open
+		a.open = resolved.Open
 		r.caller, r.err = a.compiler.Caller(resolved)
 	case nomadish.KindOf(err) == nomadish.KindDenied:
-		a.kept = true
+		a.open = false
 		r.err = nomadish.ErrDenied
-	case a.required || a.kept:
+	case a.required || !a.open:
 		r.err = nomadish.Errorf(nomadish.KindNoLeader, "no server can be asked about the token: %w", err)
 		return r
 	default:

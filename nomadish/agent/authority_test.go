@@ -25,16 +25,15 @@ func (o *oracle) resolve(context.Context, string) (*nomadish.ResolvedCaller, err
 
 var errAway = nomadish.Errorf(nomadish.KindNoLeader, "no server")
 
-// A node lets nobody in whom it can't ask about, as soon as it knows that there is access
-// control: by its own configuration, or because a server has said so once. Only where nothing
-// ever said so does its API go on without servers.
+// A node lets nobody in whom it can't ask about. Only where a server has said before that there
+// is no access control, and its own configuration says nothing else, does its API go on.
 func TestAuthorityWithoutServers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		required bool
 		first    *nomadish.ResolvedCaller // what a server said before it went away
 		open     bool
 	}{
-		"nothing is known":              {open: true},
+		"nothing is known":              {},
 		"by configuration":              {required: true},
 		"a server had none":             {first: &nomadish.ResolvedCaller{Kind: nomadish.CallerManagement, Open: true}, open: true},
 		"a server had it":               {first: &nomadish.ResolvedCaller{Kind: nomadish.CallerManagement, ID: "a"}},
