@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/nomadish/nomadish/drivers/container/containertest"
-	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // copyProgram copies the runtime's program, with something more at its end.
@@ -46,7 +46,7 @@ func TestContainerdOfAnotherBuild(t *testing.T) {
 		t.Errorf("containerd is %s, %v; want %s", exe, err, program)
 	}
 	end := containertest.Waiting(t, other, h)
-	if !drivertest.Alive(h.PID) {
+	if !process.Running(h.PID) {
 		t.Fatal("the task's process is gone")
 	}
 	if got := containertest.Output(t, other, world.Spec(t, run("print", "new"))); got != "new" {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/nomadish/nomadish/drivers"
-	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 	"github.com/nomadish/nomadish/examples/image/archive"
 )
 
@@ -141,7 +141,7 @@ func TestPullFails(t *testing.T) {
 func BenchmarkStart(b *testing.B) {
 	d := newDriver(b)
 	h := start(b, d, taskSpec(b, run("sleep")))
-	if !drivertest.Alive(h.PID) {
+	if !process.Running(h.PID) {
 		b.Fatal("the first task does not run")
 	}
 	b.ReportAllocs()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/drivertest"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // A task has the directories, environment, user, host name and limits that its specification
@@ -195,7 +196,7 @@ func TestStop(t *testing.T) {
 			if exit.Code != tt.code {
 				t.Errorf("exit %+v, want code %d", exit, tt.code)
 			}
-			if drivertest.Alive(h.PID) {
+			if process.Running(h.PID) {
 				t.Errorf("process %d is still there", h.PID)
 			}
 			for pid, exe := range shared.Processes() {

@@ -6,7 +6,6 @@ package drivertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -285,18 +284,4 @@ func (s *suite) reap() {
 	if err := s.d.Recover(s.context(), dropped); !errors.Is(err, drivers.ErrTaskLost) {
 		s.t.Errorf("the other task: %v, want %v", err, drivers.ErrTaskLost)
 	}
-}
-
-// Alive says whether a process exists that is no zombie.
-func Alive(pid int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	for i := len(data) - 1; i > 1; i-- {
-		if data[i-1] == ')' && data[i] == ' ' {
-			return i+1 < len(data) && data[i+1] != 'Z'
-		}
-	}
-	return false
 }

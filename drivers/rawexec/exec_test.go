@@ -20,6 +20,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/rawexec"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // sleeper is a task to run commands beside.
@@ -235,7 +236,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if drivertest.Alive(pid) {
+					if process.Running(pid) {
 						t.Errorf("process %d is still there", pid)
 					}
 				}

@@ -26,6 +26,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/rawexec/supervisor"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 	"github.com/nomadish/nomadish/drivers/runtime/trees"
 	"github.com/nomadish/nomadish/nomadish"
 	"golang.org/x/sys/unix"
@@ -309,8 +310,8 @@ func (d *Driver) signal(r *supervisor.Record, name string) error {
 
 // alive says that the record's process is there, and is not a later one with its PID.
 func alive(r *supervisor.Record) bool {
-	ticks, err := supervisor.StartTicks(r.PID)
-	return err == nil && ticks == r.Ticks
+	stat, err := process.ReadStat(r.PID)
+	return err == nil && stat.Start == r.Ticks
 }
 
 // kill ends every process of the task and returns when none is left.

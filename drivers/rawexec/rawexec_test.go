@@ -19,6 +19,7 @@ import (
 	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/drivertest"
 	"github.com/nomadish/nomadish/drivers/rawexec"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // The test program is its own supervisor.
@@ -104,16 +105,11 @@ func start(t *testing.T, d *rawexec.Driver, spec *drivers.TaskSpec) *drivers.Han
 // parent returns a process's parent: a task's is its supervisor.
 func parent(t *testing.T, pid int) int {
 	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := process.ReadStat(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := strings.Fields(string(data)[strings.LastIndex(string(data), ")")+1:])
-	ppid, err := strconv.Atoi(fields[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ppid
+	return stat.Parent
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -149,7 +145,7 @@ func TestKilledSupervisorLeavesNoTaskBehind(t *testing.T) {
 			if exit, err := d.Wait(t.Context(), h); !errors.Is(err, drivers.ErrTaskLost) {
 				t.Errorf("Wait = %+v, %v; want %v", exit, err, drivers.ErrTaskLost)
 			}
-			if drivertest.Alive(h.PID) || drivertest.Alive(child) {
+			if process.Running(h.PID) || process.Running(child) {
 				t.Error("processes of the task are still there")
 			}
 		})
@@ -286,5 +282,5 @@ func TestKilledSupervisorEndsWhoWrites(t *testing.T) {
 	if err := syscall.Kill(parent(t, h.PID), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the task has ended", func() bool { return !drivertest.Alive(h.PID) })
+	eventually(t, "the task has ended", func() bool { return !process.Running(h.PID) })
 }

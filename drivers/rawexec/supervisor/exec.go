@@ -20,6 +20,7 @@ import (
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 )
 
 // endTimeout bounds how long a command that is to end may take to be gone.
@@ -119,9 +120,11 @@ func (s *server) startExec(x *Exec, files []*os.File) (*task, *execution, error)
 		return nil, nil, errors.Join(err, e.removeGroup())
 	}
 	s.execs[e.record.PID] = e
-	if e.record.Ticks, err = StartTicks(e.record.PID); err != nil {
+	stat, err := process.ReadStat(e.record.PID)
+	if err != nil {
 		return nil, nil, errors.Join(err, syscall.Kill(-e.record.PID, syscall.SIGKILL))
 	}
+	e.record.Ticks = stat.Start
 	return t, e, nil
 }
 

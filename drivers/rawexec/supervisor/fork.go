@@ -144,20 +144,3 @@ func notifyChildren(c chan os.Signal) (stop func()) {
 	c <- syscall.SIGCHLD
 	return func() { signal.Stop(c) }
 }
-
-// StartTicks returns when a process was started, in clock ticks since boot (proc(5), stat, field 22).
-func StartTicks(pid int) (uint64, error) {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	name := strings.LastIndex(string(data), ") ") // the name before it may hold anything
-	if name < 0 {
-		return 0, fmt.Errorf("/proc/%d/stat: unknown form", pid)
-	}
-	fields := strings.Fields(string(data)[name+2:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat: unknown form", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
-}

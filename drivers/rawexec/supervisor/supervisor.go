@@ -24,6 +24,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/drivers/cgroup"
 	"github.com/nomadish/nomadish/drivers/output"
+	"github.com/nomadish/nomadish/drivers/runtime/process"
 	"golang.org/x/sys/unix"
 )
 
@@ -295,7 +296,8 @@ func (s *server) start(ctx context.Context, l *Launch) (*Record, error) {
 	}
 	s.pump(ctx, l.ID, out)
 	t.record.PID, t.output = pid, out
-	if t.record.Ticks, err = StartTicks(pid); err == nil {
+	stat, err := process.ReadStat(pid)
+	if t.record.Ticks = stat.Start; err == nil {
 		err = save(s.dir, &t.record)
 	}
 	if err != nil { // a task without a record could not be found again
