@@ -258,8 +258,6 @@ type ACLFile struct {
 	TokenTTL  *string `hcl:"token_ttl,optional"`
 	PolicyTTL *string `hcl:"policy_ttl,optional"`
 	RoleTTL   *string `hcl:"role_ttl,optional"`
-
-	Body hcl.Body `hcl:",remain"`
 }
 
 // TelemetryFile is the telemetry block.
