@@ -13,6 +13,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/state"
 )
 
 // What is in a namespace that somebody may not see shows in no list, search or stream that is
@@ -214,5 +215,28 @@ func TestNamespaceOfTheBody(t *testing.T) {
 		if status, text := a.do("other", http.MethodPut, path, job); status != http.StatusForbidden {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
+	}
+}
+
+// "*" is all namespaces, for lists; nothing is in it, so nobody has rights by it, and nothing is
+// written to it.
+func TestNothingIsInAllNamespaces(t *testing.T) {
+	g := newGuarded(t)
+	a := g.ask(g.server)
+	jobs, vars := g.store().TableIndex(state.TableJobs, state.TableEvaluations), g.store().TableIndex(state.TableVariables)
+	for _, r := range [][2]string{
+		{http.MethodDelete, "/v1/job/web"}, {http.MethodPut, "/v1/job/web/evaluate"}, {http.MethodPut, "/v1/job/web/scale"}, {http.MethodPut, "/v1/var/nomad/jobs/web"},
+		{http.MethodDelete, "/v1/var/nomad/jobs/web"}, {http.MethodPut, "/v1/jobs"}, {http.MethodPut, "/v1/job/web/revert"}, {http.MethodPut, "/v1/job/web/versions/x/tag"},
+	} {
+		for _, who := range []string{"write", "web", "management"} {
+			body := `{"JobID": "web", "Namespace": "*", "Target": {"Group": "web"}, "Count": 1, "Items": {"a": "b"}, "Path": "nomad/jobs/web", "Job": {"ID": "x", "Namespace": "*"}}`
+			status, text := a.do(who, r[0], r[1]+"?namespace=*", body)
+			if status != http.StatusForbidden && (who != "management" && status != http.StatusBadRequest || status < 400) {
+				t.Errorf("%s: %s %s: %d %s", who, r[0], r[1], status, text)
+			}
+		}
+	}
+	if nowJobs, nowVars := g.store().TableIndex(state.TableJobs, state.TableEvaluations), g.store().TableIndex(state.TableVariables); nowJobs != jobs || nowVars != vars {
+		t.Errorf("something was written: indexes %d and %d, were %d and %d", nowJobs, nowVars, jobs, vars)
 	}
 }

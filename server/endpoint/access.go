@@ -204,7 +204,11 @@ func (e *Endpoint) mayName(ctx context.Context, p nomadish.Permission, namespace
 	if !e.cfg.ACL.Enabled {
 		return nil
 	}
-	return nomadish.CallerFrom(ctx).Check(p, namespace, name)
+	caller := nomadish.CallerFrom(ctx)
+	if namespace == "*" && !caller.Management() {
+		return nomadish.ErrDenied // that means any, and no object is in any
+	}
+	return caller.Check(p, namespace, name)
 }
 
 // visibleRows lists the rows that the caller of a request has a permission for, each in its own

@@ -244,6 +244,9 @@ func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregiste
 // deregisterUnknown has a job evaluated that is not there: its allocations, if any are left,
 // are stopped. That it is not there is no error, so that stopping may be repeated.
 func (e *Endpoint) deregisterUnknown(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
+	if req.Namespace == "*" {
+		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "namespace %q is all of them: a job is in one", req.Namespace)
+	}
 	gone := &nomadish.Job{
 		ID: &req.JobID, Namespace: &req.Namespace,
 		Type: nomadish.Ptr(nomadish.JobTypeService), Priority: nomadish.Ptr(50),
