@@ -12,8 +12,8 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// with runs a command with standard input.
-func (c *cluster) with(t *testing.T, stdin string, args ...string) result {
+// fed runs a command with standard input.
+func (c *cluster) fed(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	return runs(t, stdin, c.env, args...)
 }
@@ -53,18 +53,18 @@ func TestVar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.with(t, string(spec), "var", "put", "-"); got.code != ExitOK {
+	if got := c.fed(t, string(spec), "var", "put", "-"); got.code != ExitOK {
 		t.Fatalf("put from standard input: %+v", got)
 	}
 	for _, format := range []string{"hcl", "json"} { // what comes out goes in again, at its index
 		text := c.ok(t, "var", "get", "-out", format, "odd")
-		if got := c.with(t, text, "var", "put", "-in", format, "-out", "none", "-"); got.code != ExitOK {
+		if got := c.fed(t, text, "var", "put", "-in", format, "-out", "none", "-"); got.code != ExitOK {
 			t.Fatalf("put %s back: %+v\n%s", format, got, text)
 		}
 		if diff := cmp.Diff(odd, c.items(t, "odd")); diff != "" {
 			t.Errorf("as %s (-want +got):\n%s", format, diff)
 		}
-		if got := c.with(t, text, "var", "put", "-in", format, "-"); got.code != ExitFailed || !strings.Contains(got.stderr, "has changed") {
+		if got := c.fed(t, text, "var", "put", "-in", format, "-"); got.code != ExitFailed || !strings.Contains(got.stderr, "has changed") {
 			t.Errorf("put it back twice: %+v", got)
 		}
 	}

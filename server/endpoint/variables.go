@@ -219,15 +219,12 @@ func (v *Variables) Renew(ctx context.Context, want *nomadish.Variable) (*nomadi
 	return &row.VariableMetadata, row.ModifyIndex, nil
 }
 
-// admitHolder checks what somebody wants who claims to hold a lock.
+// admitHolder checks what somebody wants who claims to hold a lock. Who gives no ID holds none.
 func admitHolder(ctx context.Context, want *nomadish.Variable) error {
-	if err := admitVariable(ctx, want, nomadish.PermVariablesWrite); err != nil {
-		return err
+	if want.Lock == nil {
+		want.Lock = &nomadish.VariableLock{}
 	}
-	if want.Lock == nil || want.Lock.ID == "" {
-		return nomadish.Errorf(nomadish.KindInvalid, "Lock.ID is missing: only the holder of a lock can renew or release it")
-	}
-	return nil
+	return admitVariable(ctx, want, nomadish.PermVariablesWrite)
 }
 
 // write seals the items of a variable and proposes the command that make makes of them, until
