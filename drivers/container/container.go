@@ -70,6 +70,7 @@ type Runtime struct {
 	l      layout.Layout
 	groups *cgroup.System
 	tasks  Turns // one start or removal per container at a time
+	shims  Turns // shared by those who give a shim a container, taken by who may take its last one
 	reaps  reaps
 	ranges ranges
 	quiet  *log.Entry

@@ -3,6 +3,7 @@
 package container
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -50,6 +51,9 @@ func stateOf(h *drivers.Handle) (state, error) {
 	}
 	return s, nil
 }
+
+// shimOf names the shim that a container shares: its allocation's.
+func shimOf(allocID, containerID string) string { return cmp.Or(allocID, containerID) }
 
 // labels are the plan's, except for names with a meaning to containerd or us, and ours.
 func (st state) labels(spec *drivers.TaskSpec, wanted map[string]string) map[string]string {

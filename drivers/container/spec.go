@@ -47,7 +47,7 @@ func (b *builder) spec(ctx context.Context) (*specs.Spec, error) {
 	s.Root.Readonly = b.plan.Root.ReadOnly
 	b.process(s)
 	s.Linux.CgroupsPath = b.cgroup
-	s.Annotations = map[string]string{groupAnnotation: cmp.Or(b.task.AllocID, b.task.Key())}
+	s.Annotations = map[string]string{groupAnnotation: shimOf(b.task.AllocID, b.task.Key())}
 	b.namespaces(s)
 	b.limits(s)
 	s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, b.plan.Masked...)

@@ -14,6 +14,7 @@ import (
 
 	runc "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 
 	"github.com/nomadish/nomadish/drivers"
@@ -282,7 +283,7 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("create the container: %w", err)
 	}
-	task, err := ct.NewTask(ctx, to, b.rootMounts()...)
+	task, err := s.create(ctx, ct, to, b.rootMounts()...)
 	if err != nil {
 		return 0, fmt.Errorf("create the process: %w", err)
 	}
@@ -290,6 +291,17 @@ func (s *start) run(ctx context.Context, b *builder, st state) (int, error) {
 		return 0, fmt.Errorf("start the process: %w", err)
 	}
 	return int(task.Pid()), nil
+}
+
+// create has the allocation's shim make the container's process. A shim from which the last
+// container is being removed is not asked: it ends, and the next one is started.
+func (s *start) create(ctx context.Context, ct client.Container, to cio.Creator, opts ...client.NewTaskOpts) (client.Task, error) {
+	done, err := s.shims.Share(ctx, shimOf(s.task.AllocID, ct.ID()))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return ct.NewTask(ctx, to, opts...)
 }
 
 // runtime says what makes the container, and how.

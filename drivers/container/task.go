@@ -354,10 +354,7 @@ func (r *Runtime) remove(ctx context.Context, st state) error {
 // removeContainer returns when the shim has written the process's end: written later, it
 // would be taken for that of the next container of this name.
 func (r *Runtime) removeContainer(ctx context.Context, ct client.Container, st state) error {
-	task, err := ct.Task(ctx, nil)
-	if err == nil {
-		_, err = task.Delete(ctx, client.WithProcessKill)
-	}
+	err := r.deleteTask(ctx, ct)
 	if err == nil {
 		_, _, err = r.journaled(ctx, st, journalDelay)
 	}
@@ -365,6 +362,30 @@ func (r *Runtime) removeContainer(ctx context.Context, ct client.Container, st s
 		return err
 	}
 	return ct.Delete(ctx, client.WithSnapshotCleanup)
+}
+
+// deleteTask kills a container's process and has its shim forget it. A shim that has nothing left
+// ends; it takes no new container once this returns.
+func (r *Runtime) deleteTask(ctx context.Context, ct client.Container) error {
+	task, err := ct.Task(ctx, nil)
+	if err != nil {
+		return err
+	}
+	// It may take a while, for which nobody else has to wait.
+	if err := client.WithProcessKill(ctx, task); err != nil {
+		return err
+	}
+	info, err := ct.Info(ctx, client.WithoutRefreshedMetadata)
+	if err != nil {
+		return err
+	}
+	done, err := r.shims.Take(ctx, shimOf(info.Labels[labelAlloc], ct.ID()))
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = task.Delete(ctx, client.WithProcessKill)
+	return err
 }
 
 // removeFiles removes what is not containerd's. The journal goes last: as long as it is

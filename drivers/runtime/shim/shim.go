@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/api/types"
@@ -83,14 +84,28 @@ func newTaskService(ic *plugin.InitContext) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop.(shutdown.Service).RegisterCallback(remove)
+	end := ending{Service: stop.(shutdown.Service), remove: remove}
+	end.RegisterCallback(func(context.Context) error { return remove() })
 	out := &outputs{ended: map[string]<-chan struct{}{}}
 	p := journaled{Publisher: publisher.(shim.Publisher), dir: os.Getenv(journal.Env), out: out}
-	tasks, err := task.NewTaskService(ic.Context, p, stop.(shutdown.Service))
+	tasks, err := task.NewTaskService(ic.Context, p, end)
 	if err != nil {
 		return nil, err
 	}
 	return service{TTRPCTaskService: tasks, out: out}, nil
+}
+
+// ending ends the shim when its last container was removed.
+type ending struct {
+	shutdown.Service
+	remove func() error
+}
+
+// Shutdown begins the end of the shim. Its socket is gone when containerd has the answer, so that
+// nobody who comes after it takes the shim for one that stays.
+func (e ending) Shutdown() {
+	_ = e.remove() // the shim's end returns it
+	e.Service.Shutdown()
 }
 
 // socketFD is the listening socket that the shim inherits from the process that starts it.
@@ -99,7 +114,7 @@ const socketFD = 3
 // removeSocket returns what removes the shim's socket at its end. containerd's own clean-up
 // looks for one named after the container, and a group's is named after the group. Another
 // shim's socket may be there by then: one that was started while this one ended.
-func removeSocket() (func(context.Context) error, error) {
+func removeSocket() (func() error, error) {
 	addr, err := unix.Getsockname(socketFD) // later the descriptor is another one
 	if err != nil {
 		return nil, fmt.Errorf("the shim's socket: %w", err)
@@ -112,12 +127,12 @@ func removeSocket() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the shim's socket: %w", err)
 	}
-	return func(context.Context) error {
+	return sync.OnceValue(func() error {
 		if there, err := os.Lstat(a.Name); err != nil || !os.SameFile(own, there) {
 			return ignoreNotExist(err)
 		}
 		return os.Remove(a.Name)
-	}, nil
+	}), nil
 }
 
 func ignoreNotExist(err error) error {
