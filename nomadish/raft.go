@@ -1,0 +1,59 @@
+package nomadish
+
+// RaftServer is a server as the cluster's log has it.
+type RaftServer struct {
+	ID           string
+	Node         string // its name; "(unknown)" when it does not answer
+	Address      string
+	Leader       bool
+	Voter        bool
+	RaftProtocol string
+}
+
+// RaftConfiguration lists the servers between which the state is replicated.
+type RaftConfiguration struct {
+	Servers []*RaftServer
+	Index   uint64 // of the log entry that made the list what it is
+}
+
+// LeadershipTransferResponse says which server has handed leadership to which.
+type LeadershipTransferResponse struct {
+	From RaftServer
+	To   RaftServer
+	Noop bool // it led already
+}
+
+// ServerReport is what a server says of itself to the others.
+type ServerReport struct {
+	ID           string
+	Name         string
+	Address      string
+	Version      string
+	LastContact  TextDuration // since it last heard of the leader
+	LastTerm     uint64
+	LastIndex    uint64 // of its log
+	AppliedIndex uint64
+	Hashes       []StateHash // the newest last
+}
+
+// StateHash is the hash of a server's state after a command. It is the same on all servers.
+type StateHash struct {
+	Index uint64
+	Level uint32 // of the cluster; hashes of one level alone are comparable
+	Hash  string
+}
+
+// StateHashReport compares the states of servers.
+type StateHashReport struct {
+	Index   uint64 // the newest at which all servers that answered know their hash; 0: there is none
+	Equal   bool   // the hashes at that index
+	Servers []*ServerHash
+}
+
+// ServerHash is the hash of a server's state.
+type ServerHash struct {
+	ID    string
+	Name  string
+	Hash  string `json:",omitempty"` // at the report's index
+	Error string `json:",omitempty"` // why the server did not answer
+}
