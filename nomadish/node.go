@@ -193,15 +193,36 @@ type NodeEvent struct {
 type DrainStrategy struct {
 	Deadline         time.Duration // 0: none; negative: at once
 	IgnoreSystemJobs bool
-	ForceDeadline    time.Time
+	ForceDeadline    time.Time // after which work is moved whatever becomes of it; zero: never, or at once
 	StartedAt        time.Time
 }
+
+// Forced says that what is left on the node has to leave it now.
+func (s *DrainStrategy) Forced(now time.Time) bool {
+	return s.Deadline < 0 || !s.ForceDeadline.IsZero() && !now.Before(s.ForceDeadline)
+}
+
+// Equal says that two strategies are the same; nil is equal to nil alone.
+func (s *DrainStrategy) Equal(o *DrainStrategy) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	return s.Deadline == o.Deadline && s.IgnoreSystemJobs == o.IgnoreSystemJobs &&
+		s.ForceDeadline.Equal(o.ForceDeadline) && s.StartedAt.Equal(o.StartedAt)
+}
+
+// What became of a drain.
+const (
+	DrainDraining = "draining"
+	DrainComplete = "complete"
+	DrainCanceled = "canceled"
+)
 
 // DrainMetadata is a node's last drain.
 type DrainMetadata struct {
 	StartedAt  time.Time
 	UpdatedAt  time.Time
-	Status     string // draining, complete, canceled
-	AccessorID string
+	Status     string // DrainDraining, DrainComplete or DrainCanceled
+	AccessorID string // of the token of who asked for it last
 	Meta       map[string]string
 }

@@ -1,6 +1,9 @@
 package nomadish
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // NodeListStub is a node in a list.
 type NodeListStub struct {
@@ -66,6 +69,21 @@ func (n *Node) Stub(opts NodeStubOptions) *NodeListStub {
 type NodeEligibilityRequest struct {
 	NodeID      string
 	Eligibility string // NodeEligible or NodeIneligible
+	WriteRequest
+}
+
+// DrainSpec says how a node is to be emptied.
+type DrainSpec struct {
+	Deadline         time.Duration // after which what is left is moved by force; 0: never, negative: at once
+	IgnoreSystemJobs bool          // they stay
+}
+
+// NodeDrainRequest asks to empty a node or, without a DrainSpec, to stop doing so.
+type NodeDrainRequest struct {
+	NodeID       string
+	DrainSpec    *DrainSpec
+	MarkEligible bool              // when the drain is over or canceled, the scheduler may place on the node again
+	Meta         map[string]string // kept in the node's LastDrain
 	WriteRequest
 }
 

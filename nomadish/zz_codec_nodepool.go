@@ -4,7 +4,6 @@ package nomadish
 
 import (
 	"slices"
-	"time"
 
 	"github.com/nomadish/nomadish/nomadish/codec"
 )
@@ -81,7 +80,7 @@ func (x *NodePool) DecodeCodec(r *codec.Reader) error {
 				r.Leave(outer)
 			}
 		case 32: // NodeIdentityTTL
-			x.NodeIdentityTTL = time.Duration(r.Int())
+			x.NodeIdentityTTL = TextDuration(r.Int())
 		case 42: // SchedulerConfiguration
 			if r.Alloc(24) {
 				x.SchedulerConfiguration = new(NodePoolSchedulerConfiguration)

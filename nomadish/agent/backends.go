@@ -26,7 +26,7 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Server = &httpapi.Server{
 			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
 			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Callers: e, AccessSurvey: e, Operator: e, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e,
-			ACL: e, Spaces: e, Variables: a.server.Variables(),
+			ACL: e, Spaces: e, NodePools: e, Variables: a.server.Variables(),
 		}
 	}
 	if a.audit != nil {

@@ -64,13 +64,3 @@ func (n Nodes) CollectGarbage(ctx context.Context, nodeID string) error {
 	_, err := n.c.do(ctx, call{method: http.MethodPut, path: "/v1/client/gc", params: url.Values{"node_id": {nodeID}}})
 	return err
 }
-
-// NodePools lists node pools by name.
-func (n Nodes) NodePools(ctx context.Context, q *Query) ([]*nomadish.NodePool, Meta, error) {
-	return get[[]*nomadish.NodePool](ctx, n.c, "/v1/node/pools", q)
-}
-
-// NodePool reads a node pool.
-func (n Nodes) NodePool(ctx context.Context, name string, q *Query) (*nomadish.NodePool, Meta, error) {
-	return get[*nomadish.NodePool](ctx, n.c, "/v1/node/pool/"+id(name), q)
-}

@@ -179,6 +179,13 @@ func accessCommands() []command {
 		quotaInspectCommand(),
 		quotaDeleteCommand(),
 		quotaInitCommand(),
+		nodePoolApplyCommand(),
+		nodePoolListCommand(),
+		nodePoolInfoCommand(),
+		nodePoolDeleteCommand(),
+		nodePoolNodesCommand(),
+		nodePoolJobsCommand(),
+		nodePoolInitCommand(),
 	}
 }
 

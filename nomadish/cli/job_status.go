@@ -107,6 +107,10 @@ func (c *call) listJobs(ctx context.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
+	return c.showJobs(jobs)
+}
+
+func (c *call) showJobs(jobs []*nomadish.JobListStub) error {
 	return c.show(jobs, func(p *page) {
 		if len(jobs) == 0 {
 			p.line("No jobs.")

@@ -65,6 +65,10 @@ func (c *call) listNodes(ctx context.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
+	return c.showNodes(nodes)
+}
+
+func (c *call) showNodes(nodes []*nomadish.NodeListStub) error {
 	return c.show(nodes, func(p *page) {
 		if len(nodes) == 0 {
 			p.line("No nodes.")

@@ -104,6 +104,7 @@ type Server struct {
 	Variables    Variables
 	ACL          ACL
 	Spaces       Spaces
+	NodePools    NodePools
 }
 
 // Reads makes reads consistent.

@@ -150,9 +150,9 @@ func checkNodes(t *testing.T, cl *api.Client) {
 	host, err := cl.Nodes().Stats(ctx, nodeID)
 	check("host stats", host.Uptime, uint64(5), err)
 	check("collect node", nil, nil, cl.Nodes().CollectGarbage(ctx, nodeID))
-	pools, _, err := cl.Nodes().NodePools(ctx, nil)
+	pools, _, err := cl.NodePools().List(ctx, nil)
 	check("pools", len(pools), 2, err)
-	pool, _, err := cl.Nodes().NodePool(ctx, "all", nil)
+	pool, _, err := cl.NodePools().NodePool(ctx, "all", nil)
 	check("pool", pool.Name, "all", err)
 }
 

@@ -9,18 +9,23 @@ import (
 )
 
 func (a *API) nodes(r *Request) (any, error) {
-	opts := nomadish.NodeStubOptions{}
-	var err error
-	if opts.Resources, err = r.Bool("resources"); err != nil {
-		return nil, err
-	}
-	if opts.OS, err = r.Bool("os"); err != nil {
+	opts, err := nodeStubOptions(r)
+	if err != nil {
 		return nil, err
 	}
 	byID := byName(func(n *nomadish.NodeListStub) string { return n.ID })
 	return list(r, byID, func(ctx context.Context, ws memdb.WatchSet) (iter.Seq[*nomadish.NodeListStub], uint64, error) {
 		return a.back.Server.Nodes.Nodes(ctx, ws, r.Query.Prefix, opts)
 	})
+}
+
+// nodeStubOptions reads what a list of nodes is to show.
+func nodeStubOptions(r *Request) (opts nomadish.NodeStubOptions, err error) {
+	if opts.Resources, err = r.Bool("resources"); err != nil {
+		return opts, err
+	}
+	opts.OS, err = r.Bool("os")
+	return opts, err
 }
 
 func (a *API) node(r *Request) (any, error) {

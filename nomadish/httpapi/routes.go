@@ -21,7 +21,7 @@ var (
 // It is one long list by intent: whoever wants to know what the API offers, to whom and
 // within which limits, reads it here.
 func (a *API) routes() []Route {
-	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), []Route{
+	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), a.nodePoolRoutes(), []Route{
 		{get, "/.well-known/jwks.json", nomadish.PermNone, OnServer, Read, 0, a.keys},
 		{get, "/.well-known/openid-configuration", nomadish.PermNone, OnServer, 0, 0, a.oidcDiscovery},
 
@@ -72,8 +72,6 @@ func (a *API) routes() []Route {
 
 		{get, "/v1/namespaces", nomadish.PermNamespaceAny, OnServer, Read | ByObject, 0, a.namespaces},
 		{get, "/v1/namespace/:name", nomadish.PermNamespaceAny, OnServer, Read | ByObject, 0, a.namespace},
-		{get, "/v1/node/pools", nomadish.PermNodePoolRead, OnServer, Read | ByObject, 0, a.nodePools},
-		{get, "/v1/node/pool/:name", nomadish.PermNodePoolRead, OnServer, Read | ByObject, 0, a.nodePool},
 
 		{get, "/v1/vars", nomadish.PermByItem, OnServer, Read | CORS, 0, a.variables},
 		{get, "/v1/var/*path", nomadish.PermByItem, OnServer, Read | CORS, 0, a.variable},

@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -64,6 +64,12 @@ const (
 	KindAddRootKey      Kind = 45
 	KindChangeRootKey   Kind = 46
 	KindDeleteRootKey   Kind = 47
+	KindSetAutopilot    Kind = 60
+
+	KindUpsertNodePools Kind = 65
+	KindDeleteNodePools Kind = 66
+	KindUpdateNodeDrain Kind = 67
+	KindFinishDrains    Kind = 68
 )
 
 // Command is one change of the state.
@@ -147,7 +153,13 @@ var kinds = map[Kind]kindInfo{
 	KindAcquireLock:     {"AcquireLock", 1, func() command { return new(AcquireLock) }, func() value { return new(VariableResult) }},
 	KindReleaseLock:     {"ReleaseLock", 1, func() command { return new(ReleaseLock) }, func() value { return new(VariableResult) }},
 	KindExpireLocks:     {"ExpireLocks", 1, func() command { return new(ExpireLocks) }, nil},
+	KindSetAutopilot:    {"SetAutopilot", 1, func() command { return new(SetAutopilot) }, nil},
 	KindResealVariables: {"ResealVariables", 1, func() command { return new(ResealVariables) }, nil},
+
+	KindUpsertNodePools: {"UpsertNodePools", 1, func() command { return new(UpsertNodePools) }, nil},
+	KindDeleteNodePools: {"DeleteNodePools", 1, func() command { return new(DeleteNodePools) }, nil},
+	KindUpdateNodeDrain: {"UpdateNodeDrain", 1, func() command { return new(UpdateNodeDrain) }, nil},
+	KindFinishDrains:    {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
 }
 
 // String returns the name of the command.

@@ -57,7 +57,8 @@ func TestKinds(t *testing.T) {
 		27: "DeleteACLTokens", 28: "BootstrapACL", 29: "PutOneTimeToken", 30: "ExchangeOneTimeToken", 31: "ExpireACL",
 		32: "UpsertACLAuthMethods", 33: "DeleteACLAuthMethods", 34: "UpsertACLBindingRules", 35: "DeleteACLBindingRules",
 		36: "ResealACL",
-		40: "UpsertNamespaces", 41: "DeleteNamespaces", 42: "UpsertQuotas", 43: "DeleteQuotas",
+		40: "UpsertNamespaces", 41: "DeleteNamespaces", 42: "UpsertQuotas", 43: "DeleteQuotas", 60: "SetAutopilot",
+		65: "UpsertNodePools", 66: "DeleteNodePools", 67: "UpdateNodeDrain", 68: "FinishDrains",
 	}
 	for kind, name := range later {
 		if got := kind.String(); got != name {

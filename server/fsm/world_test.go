@@ -111,7 +111,7 @@ func drawCommand(t *rapid.T) fsm.Command {
 }
 
 func drawRare(t *rapid.T) fsm.Command {
-	switch rapid.IntRange(0, 9).Draw(t, "rare command") {
+	switch rapid.IntRange(0, 10).Draw(t, "rare command") {
 	case 0:
 		return &fsm.TermStart{Term: uint64(rapid.IntRange(1, 3).Draw(t, "term")), ClusterID: id('c', 1)}
 	case 1:
@@ -126,6 +126,8 @@ func drawRare(t *rapid.T) fsm.Command {
 		return &fsm.PutIdentityKey{Key: &nomadish.IdentityKey{ID: id('k', rapid.IntRange(1, 3).Draw(t, "key")), Algorithm: nomadish.AlgorithmEdDSA, PublicKey: []byte("public")}}
 	case 6:
 		return &fsm.Barrier{}
+	case 7:
+		return &fsm.SetAutopilot{Config: nomadish.DefaultAutopilot(), EnforceIndex: rapid.Bool().Draw(t, "enforce")}
 	}
 	return drawACL(t)
 }

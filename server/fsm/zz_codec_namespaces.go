@@ -109,7 +109,7 @@ func (x *UpsertNamespaces) DecodeCodec(r *codec.Reader) error {
 				if n, ok := r.Count(8); ok {
 					l0 := make([]*nomadish.Namespace, n)
 					for i := 0; i < n && r.OK(); i++ {
-						if outer1, ok := r.Present(88); ok {
+						if outer1, ok := r.Present(104); ok {
 							l0[i] = new(nomadish.Namespace)
 							r.Fields(outer1, l0[i])
 						}

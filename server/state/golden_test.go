@@ -19,7 +19,7 @@ func TestTableNumbers(t *testing.T) {
 		TableSchedulerConfig: 11, TableRequests: 12, TableMeta: 13, tableJobCounts: 14, TableIdentityKeys: 15,
 		TableScalingEvents: 16, TableRootKeys: 30, TableVariables: 32,
 		TableACLPolicies: 20, TableACLRoles: 21, TableACLTokens: 22, TableOneTimeTokens: 23, TableACLAuthMethods: 24,
-		TableACLBindingRules: 25, TableACLBootstrap: 26, TableQuotas: 27,
+		TableACLBindingRules: 25, TableACLBootstrap: 26, TableQuotas: 27, TableAutopilot: 40,
 	}
 	if len(tableList) != len(want) {
 		t.Errorf("%d tables, want %d", len(tableList), len(want))

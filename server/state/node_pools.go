@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"iter"
 	"strings"
 
@@ -45,6 +46,37 @@ func (w *Writer) PutNodePool(pool *nomadish.NodePool) error {
 	}
 	w.stamp(&p.CreateIndex, &p.ModifyIndex, created)
 	return put(w.txn, nodePools, &p)
+}
+
+// DeleteNodePool removes a node pool in which there is no node, and no job that is not dead.
+func (w *Writer) DeleteNodePool(name string) error {
+	for _, p := range builtinNodePools() {
+		if p.Name == name {
+			return nomadish.Errorf(nomadish.KindInvalid, "node pool %q is built in and can't be deleted", name)
+		}
+	}
+	if _, err := w.NodePool(nil, name); err != nil {
+		return err
+	}
+	for n := range w.NodesByPool(nil, name) {
+		return nomadish.Errorf(nomadish.KindInvalid, "node pool %q has nodes: node %s (%s) is in it", name, n.ID, n.Name)
+	}
+	for j := range w.Jobs(nil, AnyNamespace) {
+		if nomadish.Val(j.NodePool) == name && nomadish.Val(j.Status) != nomadish.JobStatusDead {
+			return nomadish.Errorf(nomadish.KindInvalid, "node pool %q has non-terminal jobs: job %q in namespace %q is %s",
+				name, nomadish.Val(j.ID), nomadish.Val(j.Namespace), nomadish.Val(j.Status))
+		}
+	}
+	return removeNamed(w, nodePools, "node pool", name)
+}
+
+// NodesByPool lists the nodes of a pool by ID.
+func (r Reader) NodesByPool(ws memdb.WatchSet, pool string) iter.Seq[*nomadish.Node] {
+	all := r.Nodes(ws)
+	if pool == nomadish.NodePoolAll {
+		return all
+	}
+	return filter(all, func(n *nomadish.Node) bool { return cmp.Or(n.NodePool, nomadish.NodePoolDefault) == pool })
 }
 
 // NodePools lists all node pools by name.

@@ -200,7 +200,7 @@ func tables() []anyTable {
 	return []anyTable{
 		jobVersions, jobs, jobSummaries, jobSubmissions, nodes, allocations, evaluations,
 		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable,
-		identityKeys, scalingEvents, rootKeys, variables,
+		identityKeys, scalingEvents, rootKeys, variables, autopilots,
 		aclPolicies, aclRoles, aclTokens, oneTimeTokens, aclAuthMethods, aclBindingRules, aclBootstraps, quotas,
 	}
 }
