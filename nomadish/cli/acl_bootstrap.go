@@ -77,9 +77,12 @@ func (c *call) dialBare(minArgs, maxArgs int) (*api.Client, error) {
 
 // tokenFields shows a token, with its secret if that is known.
 func tokenFields(p *page, t *nomadish.ACLToken) {
-	expires := "<none>"
+	expires, created := "<none>", ""
 	if t.ExpirationTime != nil {
 		expires = t.ExpirationTime.UTC().Format(time.RFC3339)
+	}
+	if !t.CreateTime.IsZero() {
+		created = t.CreateTime.UTC().Format(time.RFC3339)
 	}
 	rows := [][2]string{
 		{"Accessor ID", t.AccessorID},
@@ -87,7 +90,7 @@ func tokenFields(p *page, t *nomadish.ACLToken) {
 		{"Name", t.Name},
 		{"Type", t.Type},
 		{"Global", fmt.Sprint(t.Global)},
-		{"Create Time", t.CreateTime.UTC().Format(time.RFC3339)},
+		{"Create Time", created},
 		{"Expiry Time", expires},
 		{"Create Index", number(t.CreateIndex)},
 		{"Modify Index", number(t.ModifyIndex)},

@@ -23,7 +23,7 @@ func (m *many) Set(s string) error { *m = append(*m, s); return nil }
 // agentFlags are the flags of the agent command.
 type agentFlags struct {
 	configs, servers, meta many
-	dev, logJSON           bool
+	dev, logJSON, acl      bool
 	server, client         bool
 	node, region, dc, dir  string
 	bind, logLevel         string
@@ -48,6 +48,7 @@ func agentCommand() command {
 func (f *agentFlags) register(c *call) {
 	c.flags.Var(&f.configs, "config", "configuration `file` or directory, HCL or JSON; may be repeated")
 	c.flags.BoolVar(&f.dev, "dev", false, "run a server and a client that last until the agent ends")
+	c.flags.BoolVar(&f.acl, "acl-enabled", false, "control access: requests need tokens, the first of which \"acl bootstrap\" makes")
 	c.flags.StringVar(&f.node, "node", "", "the agent's `name`; default: the host's")
 	c.flags.StringVar(&f.region, "region", "", "the agent's region; default global")
 	c.flags.StringVar(&f.dc, "dc", "", "the agent's datacenter; default dc1")
@@ -79,6 +80,10 @@ func (f *agentFlags) apply(file *agent.File) error {
 	set(&file.LogLevel, f.logLevel)
 	if f.logJSON {
 		file.LogJSON = nomadish.Ptr(true)
+	}
+	if f.acl {
+		file.ACL = or(file.ACL)
+		file.ACL.Enabled = nomadish.Ptr(true)
 	}
 	if f.server || f.bootstrapExpect > 0 || f.dev {
 		file.Server = or(file.Server)

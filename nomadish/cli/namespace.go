@@ -179,14 +179,22 @@ func namespaceFields(p *page, ns *nomadish.Namespace) {
 		p.title("Node Pools")
 		p.fields([][2]string{{"Default", ns.DefaultNodePool()}, {"Allowed", list(n.Allowed)}, {"Denied", list(n.Denied)}}...)
 	}
-	if len(ns.Meta) > 0 {
-		p.title("Metadata")
-		var meta [][2]string
-		for _, key := range slices.Sorted(maps.Keys(ns.Meta)) {
-			meta = append(meta, [2]string{key, ns.Meta[key]})
-		}
-		p.fields(meta...)
+	pairs(p, "Metadata", ns.Meta)
+	pairs(p, "Required Extra Claims of Identities", ns.RequiredExtraClaims)
+	pairs(p, "Optional Extra Claims of Identities", ns.OptionalExtraClaims)
+}
+
+// pairs shows a section of names and values, if there are any.
+func pairs(p *page, title string, values map[string]string) {
+	if len(values) == 0 {
+		return
 	}
+	p.title("%s", title)
+	var rows [][2]string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		rows = append(rows, [2]string{key, values[key]})
+	}
+	p.fields(rows...)
 }
 
 // allOr writes names for people, where none stands for all.
