@@ -3,7 +3,7 @@ package artifact
 import (
 	"context"
 	"crypto/tls"
-	"encoding/hex"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash"
@@ -117,7 +117,7 @@ func (f *Fetcher) attempt(ctx context.Context, req *Request, src *source, file *
 	case f.cfg.MaxSize > 0 && n > f.cfg.MaxSize:
 		return f.errTooLarge()
 	case sum != nil && string(sum.Sum(nil)) != string(src.checksum.want):
-		return fmt.Errorf("checksum: %s is %s, want %s", src.checksum.kind, hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(src.checksum.want))
+		return src.checksum.mismatch(sum.Sum(nil))
 	}
 	in.tell(true)
 	return nil
@@ -151,7 +151,7 @@ func (f *Fetcher) open(ctx context.Context, req *Request, src *source) (*http.Re
 			if errors.Is(err, errLinkLocal) {
 				return nil, errLinkLocal
 			}
-			return nil, &passingError{bare(err)}
+			return nil, connectError(err)
 		}
 		if resp.StatusCode == http.StatusOK {
 			return resp, nil
@@ -159,7 +159,7 @@ func (f *Fetcher) open(ctx context.Context, req *Request, src *source) (*http.Re
 		_ = resp.Body.Close() // nothing of it is wanted
 		next := resp.Header.Get("Location")
 		if resp.StatusCode < 300 || resp.StatusCode > 399 || next == "" {
-			return nil, statusError(resp.StatusCode)
+			return nil, statusError(resp.StatusCode, src.url.User != nil || len(req.Headers) > 0)
 		}
 		if at, err = at.Parse(next); err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 			return nil, errors.New("a redirect leads to no address of http or https")
@@ -185,14 +185,32 @@ func authenticate(r *http.Request, headers map[string]string, user *url.Userinfo
 	}
 }
 
-// statusError is an answer that is no success. Those that a server may take back are worth
-// another try.
-func statusError(status int) error {
+// statusError is an answer that is no success, and what to do about it. Those that a server may
+// take back are worth another try. known says that the job has something to say who it is.
+func statusError(status int, known bool) error {
 	err := fmt.Errorf("the server answered %d %s", status, http.StatusText(status))
 	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		return &passingError{err}
 	}
-	return err
+	switch {
+	case status == http.StatusNotFound || status == http.StatusGone:
+		return fmt.Errorf("%w: correct the artifact's source, or publish the file there", err)
+	case status != http.StatusUnauthorized && status != http.StatusForbidden:
+		return err
+	case known:
+		return fmt.Errorf("%w: renew what the artifact's headers and source say to be let in with, or ask the server's owner for the right to read it", err)
+	}
+	return fmt.Errorf("%w: put what it wants to be let in with into the artifact's headers, or renew a signed source that has expired", err)
+}
+
+// connectError is why there is no answer. It may pass.
+func connectError(err error) error {
+	err = bare(err)
+	var stranger x509.UnknownAuthorityError
+	if errors.As(err, &stranger) {
+		err = fmt.Errorf("%w: have the node trust who signed the server's certificate, or set insecure in the artifact", err)
+	}
+	return &passingError{err}
 }
 
 // bare takes the address out of an error: its query may be secret.

@@ -169,6 +169,11 @@ type checksum struct {
 	want []byte
 }
 
+// mismatch says that the content adds up to something else.
+func (c *checksum) mismatch(got []byte) error {
+	return fmt.Errorf("checksum: %s is %x, want %x: find out which file is the right one, then correct source or checksum", c.kind, got, c.want)
+}
+
 // sums are the kinds of checksums by their length in bytes.
 var sums = []struct {
 	kind string
