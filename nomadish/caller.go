@@ -68,7 +68,7 @@ var ErrDenied = &Error{Kind: KindDenied, Message: "Permission denied"}
 // Check returns ErrDenied unless the caller has a permission, also one that is not given by
 // rules.
 func (c Caller) Check(p Permission, namespace, name string) error {
-	allowed := false
+	var allowed bool
 	switch p {
 	case PermNone, PermAnyone:
 		allowed = true

@@ -38,10 +38,15 @@ func TestListsShowNothingOfOthers(t *testing.T) {
 		return errors.New("it does not run")
 	})
 	requests := [][3]string{
-		{http.MethodGet, "/v1/jobs", ""}, {http.MethodGet, "/v1/allocations", ""}, {http.MethodGet, "/v1/evaluations", ""},
-		{http.MethodGet, "/v1/deployments", ""}, {http.MethodGet, "/v1/scaling/policies", ""}, {http.MethodGet, "/v1/vars", ""},
+		{http.MethodGet, "/v1/jobs", ""},
+		{http.MethodGet, "/v1/allocations", ""},
+		{http.MethodGet, "/v1/evaluations", ""},
+		{http.MethodGet, "/v1/deployments", ""},
+		{http.MethodGet, "/v1/scaling/policies", ""},
+		{http.MethodGet, "/v1/vars", ""},
 		{http.MethodGet, "/v1/node/" + g.node.client.NodeID() + "/allocations", ""},
-		{http.MethodPut, "/v1/search", `{"Prefix": "can", "Context": "all"}`}, {http.MethodPut, "/v1/search/fuzzy", `{"Text": "canary", "Context": "all"}`},
+		{http.MethodPut, "/v1/search", `{"Prefix": "can", "Context": "all"}`},
+		{http.MethodPut, "/v1/search/fuzzy", `{"Text": "canary", "Context": "all"}`},
 		{http.MethodGet, "/v1/event/stream?index=1&follow=false", ""},
 	}
 	shown := map[string]int{}
@@ -231,8 +236,14 @@ func TestNothingIsInAllNamespaces(t *testing.T) {
 	a := g.ask(g.server)
 	jobs, vars := g.store().TableIndex(state.TableJobs, state.TableEvaluations), g.store().TableIndex(state.TableVariables)
 	for _, r := range [][2]string{
-		{http.MethodDelete, "/v1/job/web"}, {http.MethodPut, "/v1/job/web/evaluate"}, {http.MethodPut, "/v1/job/web/scale"}, {http.MethodPut, "/v1/var/nomad/jobs/web"},
-		{http.MethodDelete, "/v1/var/nomad/jobs/web"}, {http.MethodPut, "/v1/jobs"}, {http.MethodPut, "/v1/job/web/revert"}, {http.MethodPut, "/v1/job/web/versions/x/tag"},
+		{http.MethodDelete, "/v1/job/web"},
+		{http.MethodPut, "/v1/job/web/evaluate"},
+		{http.MethodPut, "/v1/job/web/scale"},
+		{http.MethodPut, "/v1/var/nomad/jobs/web"},
+		{http.MethodDelete, "/v1/var/nomad/jobs/web"},
+		{http.MethodPut, "/v1/jobs"},
+		{http.MethodPut, "/v1/job/web/revert"},
+		{http.MethodPut, "/v1/job/web/versions/x/tag"},
 	} {
 		for _, who := range []string{"write", "web", "management"} {
 			body := `{"JobID": "web", "Namespace": "*", "Target": {"Group": "web"}, "Count": 1, "Items": {"a": "b"}, "Path": "nomad/jobs/web", "Job": {"ID": "x", "Namespace": "*"}}`

@@ -18,7 +18,7 @@ func TestAuthWithoutAccessControl(t *testing.T) {
 	}{
 		{[]string{"auth", "can-i", "submit-job"}, 0, "yes: there is no access control: everybody may do everything"},
 		{[]string{"auth", "can-i", "-json", "node:write"}, 0, `"Permission": "node:write"`},
-		{[]string{"auth", "can-i", "node:wriet"}, ExitFailed, `did you mean "node:write"?`},
+		{[]string{"auth", "can-i", "node:wrote"}, ExitFailed, `did you mean "node:write"?`},
 		{[]string{"auth", "who-can", "submit-job"}, 0, "Everybody: there is no access control."},
 		{[]string{"auth", "who-can", "-t", "{{.Open}}", "submit-job"}, 0, "true"},
 	} {

@@ -59,10 +59,14 @@ func TestWhoATokenMakes(t *testing.T) {
 	w.apply(&fsm.DeleteACLPolicies{Names: []string{"gone"}})
 	soon, past := epoch.Add(time.Hour), epoch
 	tokens := map[string]string{
-		"policy":     w.putToken(func(t *nomadish.ACLToken) { t.Policies = []string{"nodes"} }),
-		"role":       w.putToken(func(t *nomadish.ACLToken) { t.Roles = []*nomadish.ACLTokenRoleLink{{ID: role.ID}} }),
-		"both":       w.putToken(func(t *nomadish.ACLToken) { t.Policies, t.Roles = []string{"nodes"}, []*nomadish.ACLTokenRoleLink{{ID: role.ID}} }),
-		"gone":       w.putToken(func(t *nomadish.ACLToken) { t.Policies, t.Roles = []string{"gone"}, []*nomadish.ACLTokenRoleLink{{ID: nomadish.NewID()}} }),
+		"policy": w.putToken(func(t *nomadish.ACLToken) { t.Policies = []string{"nodes"} }),
+		"role":   w.putToken(func(t *nomadish.ACLToken) { t.Roles = []*nomadish.ACLTokenRoleLink{{ID: role.ID}} }),
+		"both": w.putToken(func(t *nomadish.ACLToken) {
+			t.Policies, t.Roles = []string{"nodes"}, []*nomadish.ACLTokenRoleLink{{ID: role.ID}}
+		}),
+		"gone": w.putToken(func(t *nomadish.ACLToken) {
+			t.Policies, t.Roles = []string{"gone"}, []*nomadish.ACLTokenRoleLink{{ID: nomadish.NewID()}}
+		}),
 		"management": w.putToken(func(t *nomadish.ACLToken) { t.Type = nomadish.ACLTokenManagement }),
 		"soon":       w.putToken(func(t *nomadish.ACLToken) { t.Policies, t.ExpirationTime = []string{"nodes"}, &soon }),
 		"expired":    w.putToken(func(t *nomadish.ACLToken) { t.Type, t.ExpirationTime = nomadish.ACLTokenManagement, &past }),
