@@ -98,7 +98,7 @@ func TestTourOfAccess(t *testing.T) {
 		"127.0.0.1:"+strconv.Itoa(defaultPort), "127.0.0.1:"+port,
 		"-config agent.hcl", "-config agent.hcl -config agent.json", // the node's, which says where to listen
 		"rm -r bin/access", "mv bin/access/agent.log .", // the test removes it, and may want to see the log
-	).Replace(script(t, "access.md"))
+	).Replace(script(t, "tour-access.md"))
 
 	screen := typeIn(t, n, clone, "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"+lines)
 	rest := screen
