@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs inside the machine, once per boot. First boot: the package is installed, starts by itself,
-# runs a container and a process, and neither a restart of the service, nor its stop and start, nor
-# an upgrade of the package touches their processes. Second boot: both run again.
+# runs a container and a process, and neither a reload or restart of the service, nor its stop and
+# start, nor an upgrade of the package touches their processes. Second boot: both run again.
 # What it says goes to the second serial port: a file of the machine that emulates this one.
 exec >/dev/ttyS1 2>&1
 say() { echo "guest: $*"; }
@@ -26,6 +26,7 @@ ready() { [[ $(nomadish node status -t '{{range .}}{{.Status}}{{end}}') == ready
 running() { nomadish job status -t '{{range .Allocations}}{{.ClientStatus}} {{end}}' "$1" | grep -qw running; }
 # pids prints the processes of both tasks.
 pids() { echo "$(pgrep -x web | sort | tr '\n' ' ')/ $(pgrep -f '/bin/sleep 1000000' | sort | tr '\n' ' ')"; }
+reloaded() { journalctl -u nomadish --no-pager | grep 'configuration reloaded.*log_level=debug'; }
 gone() { [[ -z $(pgrep -x web)$(pgrep -f '/bin/sleep 1000000') ]]; }
 # apart fails when something that has to outlive the service is in its control group.
 apart() {
@@ -67,6 +68,12 @@ if [[ $stage == first ]]; then
 	before=$(pids)
 	say "running: $before"
 	apart
+	main=$(systemctl show -P MainPID nomadish)
+	echo 'log_level = "debug"' >/etc/nomadish.d/log.hcl
+	systemctl reload nomadish || fail "reload"
+	until_ok 30 reloaded || fail "the agent says nothing of a reload"
+	[[ $(systemctl show -P MainPID nomadish) == "$main" ]] || fail "a reload started the agent again"
+	same "after a reload"
 	systemctl restart nomadish || fail "restart"
 	same "after a restart"
 	systemctl stop nomadish || fail "stop"
