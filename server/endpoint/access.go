@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/state"
@@ -14,12 +15,12 @@ import (
 
 // Authenticate finds out who makes a request. Without access control, whoever speaks for no
 // node and no server may do everything, also through a node that passes a request on.
-func (e *Endpoint) Authenticate(_ context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
+func (e *Endpoint) Authenticate(ctx context.Context, c nomadish.Credentials) (nomadish.Caller, error) {
 	if c.PeerKind == nomadish.CallerServer {
 		return nomadish.Caller{Kind: nomadish.CallerServer, ID: c.PeerID, Addr: c.Addr}, nil
 	}
 	if c.NodeID == "" {
-		resolved, err := e.resolve(c.Token.Reveal())
+		resolved, err := e.resolveNewest(ctx, c.Token.Reveal())
 		if err != nil {
 			return nomadish.Caller{}, err
 		}
@@ -60,8 +61,26 @@ func (e *Endpoint) ResolveToken(ctx context.Context, token string) (*nomadish.Re
 			return nil, nomadish.Errorf(nomadish.KindNoLeader, "node %s is not registered yet", id)
 		}
 	}
+	return e.resolveNewest(ctx, token)
+}
+
+// resolveNewest is resolve, asked again of the newest state when this server's knows no such
+// token.
+func (e *Endpoint) resolveNewest(ctx context.Context, token string) (*nomadish.ResolvedCaller, error) {
+	resolved, err := e.resolve(token)
+	if err == nil || nomadish.KindOf(err) != nomadish.KindDenied || e.cfg.Sync == nil {
+		return resolved, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	if e.cfg.Sync(ctx) != nil {
+		return nil, err // what is known counts
+	}
 	return e.resolve(token)
 }
+
+// syncTimeout is how long somebody with an unknown token waits for the newest state.
+const syncTimeout = 2 * time.Second
 
 // resolve says whom a token makes its bearer: the secret of a token, a workload's identity, or
 // nothing. Why a token is not good is nobody's business.

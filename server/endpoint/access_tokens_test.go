@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -186,5 +187,40 @@ func BenchmarkAuthenticate(b *testing.B) {
 		if _, err := w.who(secret); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A token that was made a moment ago elsewhere is good here as well: before one is refused, this
+// server asks for the newest state.
+func TestTokensMadeElsewhere(t *testing.T) {
+	syncs, arrive := 0, func() {}
+	w := newWorld(t, endpoint.Config{ACL: endpoint.ACLConfig{Enabled: true}, Sync: func(context.Context) error {
+		syncs++
+		arrive()
+		return nil
+	}})
+	if err := w.keyring.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	known := w.putToken(func(t *nomadish.ACLToken) { t.Type = nomadish.ACLTokenManagement })
+	if _, err := w.who(known); err != nil || syncs != 0 {
+		t.Errorf("a token that is known: %v, after %d questions for the newest state", err, syncs)
+	}
+	if _, err := w.who(nomadish.NewID()); err == nil || syncs != 1 {
+		t.Errorf("a token that is nowhere: %v, after %d questions", err, syncs)
+	}
+	token := &nomadish.ACLToken{AccessorID: nomadish.NewID(), Name: "n", Type: nomadish.ACLTokenManagement}
+	secret := nomadish.NewID()
+	hashes, err := w.keyring.MACs(nomadish.SecretPurpose, []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token.SecretHash = hashes[0]
+	if token.Secret, err = w.keyring.Seal([]byte(secret), token.SealedBinding()); err != nil {
+		t.Fatal(err)
+	}
+	arrive = func() { w.apply(&fsm.UpsertACLTokens{Tokens: []*nomadish.ACLToken{token}}) }
+	if c, err := w.who(secret); err != nil || !c.Management() || syncs != 2 {
+		t.Errorf("a token that arrives: %+v, %v, after %d questions", c, err, syncs)
 	}
 }

@@ -56,9 +56,12 @@ type Config struct {
 	Region  string                           // default global
 	Schemas map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 	ACL     ACLConfig
-	Issuer  string           // of workload identities: a URL below which others find how to verify them; default none
-	Now     func() time.Time // wall clock; default time.Now
-	Logger  *slog.Logger     // default: discard
+	// Sync brings this server's state up to date, so that a token is not refused which was made
+	// a moment ago at another server. Default: it is taken to be.
+	Sync   func(ctx context.Context) error
+	Issuer string           // of workload identities: a URL below which others find how to verify them; default none
+	Now    func() time.Time // wall clock; default time.Now
+	Logger *slog.Logger     // default: discard
 }
 
 // Endpoint implements the server's backends of the HTTP API.
