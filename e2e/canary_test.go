@@ -144,7 +144,7 @@ func TestClusterSecretsStayWhereTheyBelong(t *testing.T) {
 	h.secrets["identity"] = string(identity)
 	huntProcesses(h, n, a.ID)
 	must(t, machine.Until(ctx, "a snapshot is made", func(context.Context) error { return snapshotThere(n) }))
-	for _, path := range []string{"/v1/metrics", "/v1/agent/self", "/v1/vars", "/v1/acl/tokens", "/v1/acl/auth-methods", "/v1/acl/auth-method/provider", "/v1/jobs?meta=true", "/v1/allocation/" + a.ID, "/v1/operator/keyring/keys"} {
+	for _, path := range []string{"/v1/metrics", "/v1/agent/self", "/v1/vars", "/v1/acl/tokens", "/v1/acl/auth-methods", "/v1/acl/auth-method/provider", "/v1/jobs?meta=true", "/v1/allocation/" + a.ID, "/v1/allocations?resources=true&task_states=true", "/v1/job/identified/allocations?all=true", "/v1/node/" + a.NodeID + "/allocations", "/v1/operator/keyring/keys"} {
 		h.in(path, answer(t, n, path))
 	}
 	debugFiles(t, func(name, text string) { h.in("operator debug, "+name, text) },

@@ -271,3 +271,34 @@ func checkBounds(t *testing.T, dir string, most int, bytes int64) {
 		t.Errorf("%d entries with %d bytes, want at most %d with %d", count, size, most, bytes)
 	}
 }
+
+// Archives are read by this program alone: none that lies about under the name of a tool for
+// them is run.
+func TestUnpackRunsNoProgram(t *testing.T) {
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "ran")
+	for _, tool := range []string{"tar", "unzip", "gzip", "gunzip", "pigz", "unpigz", "igzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd"} {
+		if err := os.WriteFile(filepath.Join(dir, tool), []byte("#!/bin/sh\necho "+tool+" >> "+mark+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+	f, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := tarOf(t, entry{name: "f", body: "content"})
+	for format, data := range map[string][]byte{
+		"tar": plain, "tar.gz": gz(t, plain), "tar.zst": zst(t, plain), "zip": zipOf(t, entry{name: "f", body: "content", mode: 0o600}),
+	} {
+		if err := unpackBytes(t, f, into(t), data, format); err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+	for _, format := range formats { // also of what is no archive
+		_ = unpackBytes(t, f, into(t), []byte("no archive"), format)
+	}
+	if ran, err := os.ReadFile(mark); err == nil {
+		t.Errorf("programs of PATH ran: %s", ran)
+	}
+}
