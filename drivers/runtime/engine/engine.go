@@ -156,16 +156,16 @@ func (e *Engine) start(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes over a running containerd. It ends one that does not answer, and one that is of
-// another program than ours: an agent before this one left it. Nothing of ours has been asked of
-// it yet, containers run on under their shims, and the next one finds them.
+// adopt takes over a running containerd. It ends one that does not answer, and one that is
+// unfit: an agent before this one left it. Nothing of ours has been asked of it yet, containers
+// run on under their shims, and the next one finds them.
 func (e *Engine) adopt(ctx context.Context, id process.ID) (bool, error) {
-	same, err := sameProgram(fmt.Sprintf("/proc/%d/exe", id.PID), e.cfg.Program)
-	if err != nil && id.Alive() {
-		return false, fmt.Errorf("compare programs: %w", err)
+	why, err := e.unfit(id)
+	if err != nil {
+		return false, err
 	}
-	if err == nil && !same {
-		e.cfg.Logger.Info("containerd is of another program and is started again", "pid", id.PID, "program", e.cfg.Program)
+	if why != "" {
+		e.cfg.Logger.Info("containerd is started again", "why", why, "pid", id.PID, "program", e.cfg.Program)
 		if err := id.Kill(unix.SIGTERM, 10*time.Second); err == nil {
 			return false, nil
 		}
@@ -177,6 +177,21 @@ func (e *Engine) adopt(ctx context.Context, id process.ID) (bool, error) {
 	}
 	e.cfg.Logger.Warn("containerd does not answer and is started again", "pid", id.PID, "err", err)
 	return false, id.Kill(unix.SIGKILL, 5*time.Second)
+}
+
+// unfit says why a running containerd is not to be taken over; empty: there is no reason.
+func (e *Engine) unfit(id process.ID) (string, error) {
+	if _, err := os.Lstat(e.l.Shim()); errors.Is(err, os.ErrNotExist) {
+		return "its directory was removed", nil
+	}
+	same, err := sameProgram(fmt.Sprintf("/proc/%d/exe", id.PID), e.cfg.Program)
+	switch {
+	case err != nil && id.Alive():
+		return "", fmt.Errorf("compare programs: %w", err)
+	case err == nil && !same:
+		return "it is of another program", nil
+	}
+	return "", nil
 }
 
 // sameProgram says whether two files hold the same program: one file by two names, or equal
