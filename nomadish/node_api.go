@@ -94,3 +94,12 @@ type NodeUpdateResponse struct {
 	EvalCreateIndex uint64
 	QueryMeta
 }
+
+// CheckMeta says what is wrong with metadata: it is bounded.
+func CheckMeta(meta map[string]string) error {
+	var f faults
+	if validateMeta(&f, meta); len(f.list) > 0 {
+		return Errorf(KindInvalid, "%s", f.list[0].String())
+	}
+	return nil
+}

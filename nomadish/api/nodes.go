@@ -40,6 +40,11 @@ func (n Nodes) SetEligibility(ctx context.Context, nodeID string, eligible bool)
 	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(nodeID, "/eligibility"), nil, req)
 }
 
+// Drain empties a node or, without a spec, stops doing so.
+func (n Nodes) Drain(ctx context.Context, req *nomadish.NodeDrainRequest) (*nomadish.NodeUpdateResponse, error) {
+	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(req.NodeID, "/drain"), nil, req)
+}
+
 // Evaluate makes new evaluations of all jobs on a node.
 func (n Nodes) Evaluate(ctx context.Context, nodeID string) (*nomadish.NodeUpdateResponse, error) {
 	return put[*nomadish.NodeUpdateResponse](ctx, n.c, n.path(nodeID, "/evaluate"), nil, nil)

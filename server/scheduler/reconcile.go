@@ -29,6 +29,7 @@ type reconciler struct {
 	alive  func(nodeID string) bool                              // the node runs its allocations
 	older  func(*nomadish.Allocation) *nomadish.Job              // the version that it runs, or nil
 	fits   func(*nomadish.Allocation, *nomadish.TaskGroup) error // its node still suits the group
+	forced func(nodeID string) bool                              // what is to leave the node leaves it now, also for nothing
 }
 
 // changes is what one group needs.
@@ -177,7 +178,8 @@ func (c *changes) retire(a *nomadish.Allocation, s standing) {
 
 // stands says where an allocation stands.
 func (r *reconciler) stands(a *nomadish.Allocation, tg *nomadish.TaskGroup) standing {
-	if r.batch && a.ClientStatus == nomadish.AllocClientComplete && r.current(a) && succeeded(a) {
+	moved := a.ServerTerminal() && nomadish.Val(a.DesiredTransition.Migrate) // it was stopped before it was done
+	if r.batch && !moved && a.ClientStatus == nomadish.AllocClientComplete && r.current(a) && succeeded(a) {
 		return ended
 	}
 	if a.ServerTerminal() {
@@ -330,6 +332,10 @@ func (r *reconciler) settle(c *changes, i int, a *nomadish.Allocation, s standin
 			return
 		}
 		p.stop = descMigrating
+		if r.forced(a.NodeID) {
+			p.stop = ""
+			c.stop = append(c.stop, stop{alloc: a, reason: descMigrating})
+		}
 		c.counts.Migrate++
 		c.place = append(c.place, p)
 		return

@@ -64,11 +64,12 @@ func image(tag string) func(*nomadish.Job) {
 
 // reconcileCase is a world, and what Schedule does to its allocations.
 type reconcileCase struct {
-	name  string
-	world func() *world
-	nodes func([]*nomadish.Node)
-	want  []string
-	later []time.Duration // follow-ups, from now
+	name    string
+	world   func() *world
+	nodes   func([]*nomadish.Node)
+	want    []string
+	later   []time.Duration // follow-ups, from now
+	blocked bool            // something waits for room
 }
 
 // casesOfFate are about allocations that are too many, too few, lost, moved or failed.
@@ -225,9 +226,38 @@ func casesOfChange() []reconcileCase {
 	}
 }
 
+// casesOfDrain are about allocations on nodes that drain.
+func casesOfDrain() []reconcileCase {
+	drain := func(ns []*nomadish.Node, deadline time.Duration) {
+		for _, n := range ns {
+			n.Drain, n.SchedulingEligibility = true, nomadish.NodeIneligible
+			n.DrainStrategy = &nomadish.DrainStrategy{Deadline: deadline, StartedAt: epoch}
+		}
+	}
+	return []reconcileCase{
+		{name: "asked to migrate, with room nowhere: stays", world: func() *world {
+			w := running("service", 1)
+			w.allocs[0].DesiredTransition.Migrate = nomadish.Ptr(true)
+			return w
+		}, nodes: func(ns []*nomadish.Node) { drain(ns, 0) }, blocked: true},
+		{name: "asked to migrate, with room nowhere, and the drain's deadline has passed", world: func() *world {
+			w := running("service", 1)
+			w.allocs[0].DesiredTransition.Migrate = nomadish.Ptr(true)
+			return w
+		}, nodes: func(ns []*nomadish.Node) { drain(ns, -1) }, want: []string{"-app[0]@n0 " + descMigrating}, blocked: true},
+		{name: "batch work that was stopped to migrate is not done", world: func() *world {
+			w := running("batch", 1)
+			end(w.allocs[0], nomadish.AllocClientComplete, epoch)
+			w.allocs[0].DesiredStatus = nomadish.AllocDesiredStop
+			w.allocs[0].DesiredTransition.Migrate = nomadish.Ptr(true)
+			return w
+		}, want: []string{"+app[0]"}},
+	}
+}
+
 // What Schedule does to existing allocations; the nodes of new ones are left out here.
 func TestScheduleReconciles(t *testing.T) {
-	for _, tt := range slices.Concat(casesOfFate(), casesOfChange()) {
+	for _, tt := range slices.Concat(casesOfFate(), casesOfChange(), casesOfDrain()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := tt.world()
 			nodes := testNodes(6)
@@ -251,7 +281,7 @@ func TestScheduleReconciles(t *testing.T) {
 			if diff := cmp.Diff(later, tt.later); diff != "" {
 				t.Errorf("follow-ups: got - want +\n%s", diff)
 			}
-			if out.Eval.Status != nomadish.EvalStatusComplete || out.Blocked != nil {
+			if out.Eval.Status != nomadish.EvalStatusComplete || (out.Blocked != nil) != tt.blocked {
 				t.Errorf("evaluation ends %s, blocked %v", out.Eval.Status, out.Blocked)
 			}
 		})

@@ -151,7 +151,7 @@ func (s *session) run(allocs []*nomadish.Allocation) *Outcome {
 	s.checkers = map[*nomadish.TaskGroup]*feasibility{}
 	r := &reconciler{
 		job: s.job, batch: s.eval.Type == "batch", evalID: s.eval.ID, now: s.snap.Now,
-		alive: s.alive, older: s.older, fits: s.fits,
+		alive: s.alive, older: s.older, fits: s.fits, forced: s.forced,
 	}
 	all := r.reconcile(allocs)
 	for i := range all {
@@ -178,6 +178,21 @@ func (s *session) run(allocs []*nomadish.Allocation) *Outcome {
 func (s *session) alive(nodeID string) bool {
 	slot, ok := s.draft.Find(nodeID)
 	return ok && s.draft.Alive(slot)
+}
+
+// forced says that the deadline of a node's drain has passed. The evaluation may be newer than
+// the clock of this leader.
+func (s *session) forced(nodeID string) bool {
+	slot, ok := s.draft.Find(nodeID)
+	if !ok {
+		return false
+	}
+	now := s.snap.Now
+	if made := time.Unix(0, s.eval.CreateTime); made.After(now) {
+		now = made
+	}
+	strategy := s.draft.Site(slot).Node.DrainStrategy
+	return strategy != nil && strategy.Forced(now)
 }
 
 // older returns the version of the job that an allocation runs, or nil when that is of an
