@@ -162,7 +162,7 @@ func found[T any](row T, err error, format string, args ...any) (T, error) {
 func (e *Endpoint) Namespaces(ctx context.Context, ws memdb.WatchSet, prefix string) (iter.Seq[*nomadish.Namespace], uint64, error) {
 	r := e.store.Reader()
 	rows := visibleRows(ctx, e, nomadish.PermNamespaceAny, r.NamespacesByPrefix(ws, prefix), func(n *nomadish.Namespace) string { return n.Name })
-	return rows, r.TableIndex(state.TableNamespaces), nil
+	return rows, tableIndex(r, state.TableNamespaces), nil
 }
 
 // Namespace returns a namespace.
@@ -173,7 +173,7 @@ func (e *Endpoint) Namespace(ctx context.Context, ws memdb.WatchSet, name string
 	r := e.store.Reader()
 	ns, err := r.Namespace(ws, name)
 	if ns, err = found(ns, err, "Namespace not found"); err != nil {
-		return nil, r.TableIndex(state.TableNamespaces), err
+		return nil, tableIndex(r, state.TableNamespaces), err
 	}
 	return ns, ns.ModifyIndex, nil
 }
