@@ -35,7 +35,7 @@ func TestCrowdsAreSentAway(t *testing.T) {
 			must(t, err)
 			crowd, err := machine.Gather(ctx, tt.addr, tt.addresses, tt.each, tt.greeting)
 			must(t, err)
-			defer crowd.Close()
+			t.Cleanup(func() { must(t, crowd.Close()) })
 			if _, _, err := shared.API.Jobs().List(ctx, nil); err != nil {
 				t.Errorf("another caller: %v", err)
 			}

@@ -2,6 +2,7 @@ package function_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 
@@ -23,8 +24,8 @@ func TestContract(t *testing.T) {
 			if err != nil {
 				return 1
 			}
-			defer log.Close()
-			if _, err := io.WriteString(log, c["print"].(string)); err != nil {
+			_, err = io.WriteString(log, c["print"].(string))
+			if errors.Join(err, log.Close()) != nil {
 				return 1
 			}
 			return 0

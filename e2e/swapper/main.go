@@ -19,13 +19,11 @@ import (
 const countEvery = 10_000
 
 func main() {
-	if err := swap(os.Args[1], os.Args[2:]); err != nil {
-		fmt.Fprintln(os.Stderr, "swapper:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "swapper:", swap(os.Args[1], os.Args[2:]))
+	os.Exit(1)
 }
 
-// swap goes on until it is killed.
+// swap goes on until it is killed, or returns why it can't.
 func swap(outside string, dirs []string) error {
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
