@@ -32,5 +32,8 @@ func (s *Server) Contact() (knownLeader bool, lastContact time.Duration) {
 	return ok, s.consensus.SinceContact()
 }
 
+// Restored is the index at which the state was last replaced by a saved one; 0: never.
+func (s *Server) Restored() uint64 { return s.store.Reader().Restored() }
+
 // Evals returns what works on evaluations while this server leads.
 func (s *Server) Evals() *evals.Evals { return s.evals }

@@ -21,6 +21,7 @@ import (
 	"github.com/nomadish/nomadish/server/endpoint"
 	"github.com/nomadish/nomadish/server/events"
 	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/leader/drain"
 	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/leader/gc"
 	"github.com/nomadish/nomadish/server/leader/liveness"
@@ -37,6 +38,10 @@ type Config struct {
 	FS        vfs.FS   // default: the machine's
 	Bootstrap []string // voters of a new cluster; see consensus.Config
 	Region    string   // default global
+
+	Name    string        // of the server; default its ID
+	Version string        // of the program
+	Address func() string // at which the server is reached; default its ID
 
 	Consensus consensus.Config // timings and limits; identity, place, logger and clock come from this Config
 	Evals     evals.Config
@@ -56,6 +61,9 @@ type Config struct {
 	// only the leader answers consistent reads.
 	AskLeader func(ctx context.Context) (uint64, error)
 
+	// AskServer asks another server for its Report. Without it other servers count as failed.
+	AskServer func(ctx context.Context, id string) (*nomadish.ServerReport, error)
+
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
 }
@@ -72,25 +80,32 @@ type Server struct {
 	events    *events.Buffer
 	keyring   *secrets.Keyring
 	locks     *locks.Timers
+	drainer   *drain.Drainer
 	reseal    *reseal.Walker
 	variables *endpoint.Variables
+	autopilot *consensus.Autopilot
+	hashes    hashes
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
 func New(cfg Config, network consensus.Network) (*Server, error) {
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
+	cfg.Name = cmp.Or(cfg.Name, cfg.ID)
+	if cfg.Address == nil {
+		cfg.Address = func() string { return cfg.ID }
+	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	s := &Server{cfg: cfg, store: state.New()}
-	machine := fsm.New(s.store, fsm.Config{Logger: cfg.Logger})
 	c := cfg.Consensus
 	c.ID, c.Dir, c.FS, c.Bootstrap, c.Now, c.Logger = cfg.ID, cfg.Dir, cfg.FS, cfg.Bootstrap, cfg.Now, cfg.Logger
 	var err error
-	if s.consensus, err = consensus.New(c, machine, network); err != nil {
+	if s.consensus, err = consensus.New(c, s.machine(), network); err != nil {
 		return nil, err
 	}
+	s.autopilot = s.newAutopilot()
 	raft := proposer{s.consensus}
 	cfg.Liveness.Logger = cfg.Logger
 	s.leases = liveness.New(cfg.Liveness)
@@ -105,11 +120,12 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 		return nil, errors.Join(err, s.consensus.Close())
 	}
 	s.locks = locks.New(locks.Config{Logger: cfg.Logger}, s.store, raft)
+	s.drainer = drain.New(drain.Config{Now: cfg.Now, Logger: cfg.Logger}, s.store, raft)
 	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring,
 		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring))
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	s.endpoint = endpoint.New(endpoint.Config{
-		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
+		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Sync: s.Sync, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
 }
@@ -158,6 +174,8 @@ func (s *Server) leadUnlocked(ctx context.Context) error {
 		s.keyring.Lead,
 		s.reseal.Run,
 		s.locks.Run,
+		s.drainer.Run,
+		s.autopilot.Run,
 	)
 }
 

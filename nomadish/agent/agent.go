@@ -172,6 +172,8 @@ func (a *Agent) newServer() (err error) {
 	c.ID, c.Dir, c.Region = a.id, filepath.Join(a.cfg.DataDir, "server"), a.cfg.Region
 	c.ACL.Enabled, c.ACL.ResetFile = a.cfg.ACL, filepath.Join(c.Dir, "acl-bootstrap-reset")
 	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
+	c.Name, c.Version, c.AskServer = a.cfg.Name, a.cfg.Version, a.askServer
+	c.Address = func() string { return (*status)(a).address(a.id) }
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = []string{a.id}
 	}

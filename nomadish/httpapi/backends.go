@@ -96,6 +96,9 @@ type Server struct {
 	Callers      Callers
 	AccessSurvey AccessSurvey
 	Operator     Operator
+	Raft         Raft
+	Autopilot    Autopilot
+	Snapshots    Snapshots
 	Catalog      Catalog
 	System       System
 	Keyring      Keyring
@@ -114,6 +117,8 @@ type Reads interface {
 	Sync(ctx context.Context) error
 	// Contact says whether a leader is known, and when this server last heard of it.
 	Contact() (knownLeader bool, lastContact time.Duration)
+	// Restored is the index at which the whole state was last replaced by a saved one; 0: never.
+	Restored() uint64
 	// CommitIndex returns, on the leader, an index that is at or past all acknowledged
 	// writes, after a quorum confirmed that it leads. Followers ask it to sync.
 	CommitIndex(ctx context.Context) (uint64, error)

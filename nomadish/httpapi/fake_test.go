@@ -21,14 +21,15 @@ import (
 
 // cluster is a server, and a node in it, that live in maps.
 type cluster struct {
-	mu      sync.Mutex
-	index   uint64
-	changed chan struct{} // closed by the next change
-	jobs    map[string]*nomadish.Job
-	allocs  []*nomadish.AllocationListStub
-	evals   []*nomadish.Evaluation
-	nodes   []*nomadish.NodeListStub
-	config  nomadish.SchedulerConfiguration
+	mu       sync.Mutex
+	index    uint64
+	changed  chan struct{} // closed by the next change
+	jobs     map[string]*nomadish.Job
+	allocs   []*nomadish.AllocationListStub
+	evals    []*nomadish.Evaluation
+	nodes    []*nomadish.NodeListStub
+	config   nomadish.SchedulerConfiguration
+	restored uint64
 
 	syncErr   error
 	syncs     int
@@ -136,6 +137,7 @@ func (c *cluster) Sync(context.Context) error {
 }
 
 func (c *cluster) Contact() (bool, time.Duration)              { return true, 3 * time.Millisecond }
+func (c *cluster) Restored() uint64                            { return c.restored }
 func (c *cluster) CommitIndex(context.Context) (uint64, error) { return c.index, nil }
 func (c *cluster) Peers(context.Context) ([]string, error)     { return []string{"10.0.0.1:4647"}, nil }
 func (c *cluster) Regions(context.Context) ([]string, error)   { return []string{"global"}, nil }

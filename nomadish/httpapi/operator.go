@@ -27,13 +27,9 @@ func (a *API) setSchedulerConfig(r *Request) (any, error) {
 	default:
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "invalid scheduler algorithm: %s", config.SchedulerAlgorithm)
 	}
-	var cas *uint64
-	if r.values.Has("cas") {
-		n, err := r.Int("cas", 0)
-		if err != nil || n < 0 {
-			return nil, nomadish.Errorf(nomadish.KindInvalid, "Invalid value %q of cas: must be an index", r.Value("cas"))
-		}
-		cas = nomadish.Ptr(uint64(n))
+	cas, err := r.cas()
+	if err != nil {
+		return nil, err
 	}
 	updated, index, err := a.back.Server.Operator.SetSchedulerConfig(r.Context(), config, cas)
 	if err != nil {

@@ -49,9 +49,12 @@ func once[T any](ctx context.Context, r *Request, ws memdb.WatchSet, read func(c
 			return value, 0, err
 		}
 	}
+	// Rows of a restored state have the indexes that they had when it was saved, and the indexes of
+	// answers don't go back: who waits for a change learns of the restored one.
+	restored := reads.Restored()
 	value, index, err = read(ctx, ws)
 	r.knownLeader, r.lastContact = reads.Contact()
-	return value, index, err
+	return value, max(index, restored), err
 }
 
 // one is Blocking for a handler that answers with what it read.

@@ -34,6 +34,7 @@ type Request struct {
 	knownLeader bool
 	lastContact time.Duration
 	maxAge      time.Duration // for which the answer may be kept; 0: nothing is said of that
+	digest      string        // of the answer's body (RFC 3230); "": nothing is said of that
 }
 
 // Context carries the caller (nomadish.CallerFrom) and ends with the request.

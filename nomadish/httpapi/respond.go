@@ -96,6 +96,9 @@ func (r *Request) writeHeaders(h http.Header) {
 	if r.maxAge > 0 {
 		h.Set("Cache-Control", fmt.Sprintf("max-age=%d, must-revalidate", int(r.maxAge.Seconds())))
 	}
+	if r.digest != "" {
+		h.Set("Digest", r.digest)
+	}
 	if r.nextToken != "" {
 		h.Set(headerNextToken, r.nextToken)
 	}

@@ -18,8 +18,12 @@ import (
 // them is gone.
 func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error) {
 	r := e.store.Reader()
+	restored := r.Restored()
+	if since < restored { // what the node knows was said of another state
+		since, count = 0, 0
+	}
 	out := &nomadish.NodeAllocations{Index: r.Index(), Since: since}
-	index, remain := uint64(1), 0
+	index, remain := max(restored, 1), 0
 	for a := range r.AllocationsByNode(ws, nodeID) {
 		out.Count++
 		index = max(index, a.AllocModifyIndex)

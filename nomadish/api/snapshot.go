@@ -1,0 +1,51 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+)
+
+// ErrDigest says that an answer is not what its Digest header says.
+var ErrDigest = errors.New("what came differs from the checksum that was announced")
+
+// Snapshot returns the whole state as a file, which the caller closes. It is whole when it was read to
+// io.EOF.
+func (o Operator) Snapshot(ctx context.Context, q *Query) (io.ReadCloser, error) {
+	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/operator/snapshot", query: q})
+	if err != nil {
+		return nil, err
+	}
+	return &digested{body: resp.Body, sum: sha256.New(), want: resp.Header.Get("Digest")}, nil
+}
+
+// RestoreSnapshot replaces the whole state by one that Snapshot gave.
+func (o Operator) RestoreSnapshot(ctx context.Context, in io.Reader) error {
+	_, err := o.c.do(ctx, call{method: http.MethodPut, path: "/v1/operator/snapshot", in: in})
+	return err
+}
+
+// digested checks at its end that a body is what was announced.
+type digested struct {
+	body io.ReadCloser
+	sum  hash.Hash
+	want string
+}
+
+func (d *digested) Read(p []byte) (int, error) {
+	n, err := d.body.Read(p)
+	d.sum.Write(p[:n])
+	if errors.Is(err, io.EOF) {
+		if got := "sha-256=" + base64.StdEncoding.EncodeToString(d.sum.Sum(nil)); got != d.want {
+			return n, fmt.Errorf("%w: %s, not %s", ErrDigest, got, d.want)
+		}
+	}
+	return n, err
+}
+
+func (d *digested) Close() error { return d.body.Close() }

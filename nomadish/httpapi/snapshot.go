@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Snapshots saves and restores the whole state.
+type Snapshots interface {
+	// SaveSnapshot returns what writes this server's state to a file, the same bytes each
+	// time, and the state's index.
+	SaveSnapshot(ctx context.Context) (write func(io.Writer) error, index uint64, err error)
+	// RestoreSnapshot replaces the state of all servers, after it has checked all of in.
+	RestoreSnapshot(ctx context.Context, in io.Reader) (index uint64, err error)
+}
+
+// bodySnapshot is the largest file that is restored.
+const bodySnapshot = 16 << 30
+
+// saveSnapshot writes the file twice: the header has to say its checksum before the body begins, and
+// the file may be larger than memory.
+func (a *API) saveSnapshot(r *Request) (any, error) {
+	write, err := Blocking(r, func(ctx context.Context, _ memdb.WatchSet) (func(io.Writer) error, uint64, error) {
+		return a.back.Server.Snapshots.SaveSnapshot(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	if err := write(present{r, sum}); err != nil {
+		return nil, err
+	}
+	r.digest = "sha-256=" + base64.StdEncoding.EncodeToString(sum.Sum(nil))
+	return Streamed{ContentType: "application/octet-stream", Write: func(w io.Writer) error { return write(present{r, w}) }}, nil
+}
+
+// present stops what writes for somebody who is gone.
+type present struct {
+	r *Request
+	w io.Writer
+}
+
+func (p present) Write(b []byte) (int, error) {
+	if err := p.r.Context().Err(); err != nil {
+		return 0, err
+	}
+	return p.w.Write(b)
+}
+
+func (a *API) restoreSnapshot(r *Request) (any, error) {
+	defer r.control.SetReadDeadline(time.Time{}) //nolint:errcheck // the connection is gone, then
+	index, err := a.back.Server.Snapshots.RestoreSnapshot(r.Context(), pieces{r})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, r.tooLarge()
+	case err != nil:
+		return nil, err
+	}
+	r.SetIndex(index)
+	return nil, nil
+}
