@@ -121,7 +121,7 @@ func TestFilesOfTheField(t *testing.T) {
 func TestBlocksOnOneLine(t *testing.T) {
 	file, warnings, err := load(t, `
 server { enabled = true, bootstrap_expect = 1 }
-client { enabled = true options = { "a" = "b" } meta { rack = 1 } }
+client { enabled = true options = { "env.denylist" = "TZ" } meta { rack = 1 } }
 ports { http = 5646 rpc = 5647 }
 plugin "docker" { config { gc { image = false } volumes { enabled = true } } }`)
 	if err != nil || len(warnings) > 0 {
