@@ -99,6 +99,8 @@ func (s *Server) TransferLeadership(ctx context.Context, id, address string) (*n
 	switch {
 	case to == nil && id+address != "":
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "server %q was not found in the Raft configuration", id+address)
+	case to == nil && !slices.ContainsFunc(conf.Servers, func(p *nomadish.RaftServer) bool { return p.Voter && p.ID != s.cfg.ID }):
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "there is no other server that could lead")
 	case to == nil:
 		return out, s.consensus.TransferLeadership(ctx, "")
 	case !to.Voter:
