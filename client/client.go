@@ -44,7 +44,11 @@ type Client struct {
 	garbage    chan struct{} // an allocation may be removed
 	report     chan struct{} // an allocation has something to report
 
+	static map[string]string // the node's metadata by its configuration
+	metaMu sync.Mutex        // held while metadata changes
+
 	mu       sync.Mutex
+	dynamic  metadata // nil until it was read
 	node     *nomadish.Node
 	allocs   map[string]*entry
 	refused  map[string]*nomadish.Allocation // reports, still to be told, of allocations that could not be taken over
@@ -59,6 +63,8 @@ type store interface {
 	alloc.Store
 	Allocs() ([]*localstate.Alloc, error)
 	DeleteAlloc(id string) error
+	NodeMeta() (map[string]*string, error)
+	PutNodeMeta(meta map[string]*string) error
 	Close() error
 }
 
@@ -105,6 +111,7 @@ func New(cfg Config, server Server) (*Client, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	c.hooks = hooks.All(c.hooksConfig())
+	c.static = staticMeta(cfg.Meta)
 	c.node = c.newNode()
 	return c, nil
 }
@@ -116,13 +123,10 @@ func (c *Client) newNode() *nomadish.Node {
 	cfg := c.cfg
 	n := &nomadish.Node{
 		ID: c.id, SecretID: c.secret, Name: cfg.Name, Datacenter: cfg.Datacenter, NodePool: cfg.NodePool,
-		NodeClass: cfg.NodeClass, Meta: maps.Clone(cfg.Meta), HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.TLS,
+		NodeClass: cfg.NodeClass, Meta: maps.Clone(c.static), HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.TLS,
 		ReservedResources: cfg.Reserved, HostVolumes: cfg.HostVolumes, CgroupParent: cfg.CgroupParent,
 		Links: map[string]string{}, Status: nomadish.NodeStatusReady, SchedulingEligibility: nomadish.NodeEligible,
 		Attributes: map[string]string{}, Drivers: map[string]*nomadish.DriverInfo{},
-	}
-	if n.Meta == nil {
-		n.Meta = map[string]string{}
 	}
 	if n.ReservedResources == nil {
 		n.ReservedResources = &nomadish.NodeReservedResources{}
@@ -159,7 +163,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("client: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.state.Close()) }()
-	if err := c.restore(); err != nil {
+	if err := errors.Join(c.restoreMeta(), c.restore()); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)

@@ -206,7 +206,7 @@ func (d *jsonDecoder) mapping(v reflect.Value) error {
 // limits say so.
 func (d *jsonDecoder) element(v reflect.Value) error {
 	d.space()
-	if !d.limits.Nulls && v.Kind() == reflect.Pointer && d.pos < len(d.data) && d.data[d.pos] == 'n' {
+	if !d.limits.Nulls && v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct && d.pos < len(d.data) && d.data[d.pos] == 'n' {
 		return d.mismatch("an object")
 	}
 	return d.value(v)

@@ -87,6 +87,19 @@ type NodeDrainRequest struct {
 	WriteRequest
 }
 
+// NodeMetaApplyRequest changes a node's metadata while it runs.
+type NodeMetaApplyRequest struct {
+	NodeID string             // default the node of the agent that is asked
+	Meta   map[string]*string // null: the key is unset
+}
+
+// NodeMetaResponse is a node's metadata and where it comes from.
+type NodeMetaResponse struct {
+	Meta    map[string]string  // all together
+	Dynamic map[string]*string // set while the node ran; null: unset
+	Static  map[string]string  // by the configuration of its agent
+}
+
 // NodeUpdateResponse says what became of a change to a node.
 type NodeUpdateResponse struct {
 	NodeModifyIndex uint64

@@ -33,6 +33,7 @@ var (
 	bucketAllocs = []byte("allocs")
 	bucketTasks  = []byte("tasks") // holds one bucket per allocation
 	keyFormat    = []byte("format")
+	keyNodeMeta  = []byte("node_meta")
 )
 
 // Phase is how far a task has come. Each phase has one activity, which can be begun again
@@ -166,6 +167,29 @@ func (db *DB) PutTask(allocID, task string, t *Task) error {
 		}
 		return b.Put([]byte(task), data)
 	})
+}
+
+// PutNodeMeta stores the node's metadata that was set while it ran.
+func (db *DB) PutNodeMeta(meta map[string]*string) error {
+	data, err := json.Marshal(meta)
+	if err != nil {
+		return fmt.Errorf("local state: node's metadata: %w", err)
+	}
+	return db.update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyNodeMeta, data) })
+}
+
+// NodeMeta returns the node's metadata that was stored last, or none.
+func (db *DB) NodeMeta() (meta map[string]*string, err error) {
+	err = db.bolt.View(func(tx *bbolt.Tx) error {
+		if data := tx.Bucket(bucketMeta).Get(keyNodeMeta); data != nil {
+			return json.Unmarshal(data, &meta)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("local state: node's metadata: %w", err)
+	}
+	return meta, nil
 }
 
 // DeleteAlloc forgets an allocation and its tasks. Forgetting twice is no error.

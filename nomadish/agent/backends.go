@@ -26,14 +26,14 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Server = &httpapi.Server{
 			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
 			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Callers: e, AccessSurvey: e, Operator: e, Raft: a.server, Autopilot: e, Snapshots: a.server, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e,
-			ACL: e, Spaces: e, NodePools: e, Variables: a.server.Variables(),
+			ACL: e, Spaces: e, NodePools: e, Drains: e, Variables: a.server.Variables(),
 		}
 	}
 	if a.audit != nil {
 		b.Audit = a.audit
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Images: imagesOf(a.cfg.Drivers)}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Metadata: a.client, Images: imagesOf(a.cfg.Drivers)}
 	}
 	return b
 }

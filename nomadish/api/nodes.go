@@ -69,3 +69,19 @@ func (n Nodes) CollectGarbage(ctx context.Context, nodeID string) error {
 	_, err := n.c.do(ctx, call{method: http.MethodPut, path: "/v1/client/gc", params: url.Values{"node_id": {nodeID}}})
 	return err
 }
+
+// Metadata reads the metadata of a node, or of that of the agent that is asked.
+func (n Nodes) Metadata(ctx context.Context, nodeID string) (*nomadish.NodeMetaResponse, error) {
+	var out *nomadish.NodeMetaResponse
+	params := url.Values{}
+	if nodeID != "" {
+		params.Set("node_id", nodeID)
+	}
+	_, err := n.c.do(ctx, call{method: http.MethodGet, path: "/v1/client/metadata", params: params, out: &out})
+	return out, err
+}
+
+// ApplyMetadata changes the metadata of a node while it runs.
+func (n Nodes) ApplyMetadata(ctx context.Context, req *nomadish.NodeMetaApplyRequest) (*nomadish.NodeMetaResponse, error) {
+	return put[*nomadish.NodeMetaResponse](ctx, n.c, "/v1/client/metadata", nil, req)
+}

@@ -193,6 +193,9 @@ func accessCommands() []command {
 func clusterCommands() []command {
 	return []command{
 		nodeEligibilityCommand(),
+		nodeDrainCommand(),
+		nodeMetaApplyCommand(),
+		nodeMetaReadCommand(),
 		serverMembersCommand(),
 		agentInfoCommand(),
 		systemGCCommand(),

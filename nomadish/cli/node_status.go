@@ -104,7 +104,7 @@ func (c *call) nodePage(p *page, n *nomadish.Node, allocs []*nomadish.Allocation
 		[2]string{"Class", n.NodeClass},
 		[2]string{"Status", joined(n.Status, n.StatusDescription)},
 		[2]string{"Eligibility", n.SchedulingEligibility},
-		[2]string{"Drain", yesNo(n.Drain)},
+		[2]string{"Drain", drainText(n)},
 		[2]string{"Address", n.HTTPAddr},
 		[2]string{"Version", n.Attributes["nomad.version"]},
 		[2]string{"Drivers", list(drivers)},
@@ -128,6 +128,22 @@ func (c *call) nodePage(p *page, n *nomadish.Node, allocs []*nomadish.Allocation
 	}
 	p.title("Allocations")
 	c.allocationTable(p, stubs)
+}
+
+// drainText says whether a node drains, and until when at the latest; or what became of its
+// last drain.
+func drainText(n *nomadish.Node) string {
+	switch s := n.DrainStrategy; {
+	case s != nil && s.Deadline < 0:
+		return "yes, by force"
+	case s != nil && s.ForceDeadline.IsZero():
+		return "yes, without a deadline"
+	case s != nil:
+		return "yes, by force at " + s.ForceDeadline.Format(time.RFC3339)
+	case n.LastDrain != nil:
+		return yesNo(n.Drain) + " (the last was " + n.LastDrain.Status + " at " + n.LastDrain.UpdatedAt.Format(time.RFC3339) + ")"
+	}
+	return yesNo(n.Drain)
 }
 
 func nodeAttributes(p *page, title string, values map[string]string) {

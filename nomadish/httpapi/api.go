@@ -128,6 +128,11 @@ func (a *API) place(r *Request) (http.RoundTripper, error) {
 		return nil, nil
 	}
 	if where == OnNode {
+		if r.route.is(NodeInBody) {
+			if err := r.peekNode(); err != nil {
+				return nil, err
+			}
+		}
 		if here, err := a.onThisNode(r); here || err != nil {
 			return nil, err
 		}

@@ -108,6 +108,7 @@ type Server struct {
 	ACL          ACL
 	Spaces       Spaces
 	NodePools    NodePools
+	Drains       Drains
 }
 
 // Reads makes reads consistent.
@@ -255,6 +256,8 @@ type Node struct {
 	Files Files
 	Usage Usage
 	Tasks Tasks
+
+	Metadata Metadata
 	// Images is nil on a node without a driver that keeps images.
 	Images Images
 }

@@ -34,18 +34,19 @@ const (
 )
 
 // Options are what a route takes besides its path.
-type Options uint8
+type Options uint16
 
 // The options of routes. Prefix is refused as Nomad does for UUIDs that are cut mid-byte.
 const (
-	Read     Options = 1 << iota // answers from state: consistent or stale, with index headers, may block
-	PrefixID                     // ?prefix is that of a UUID
-	CORS                         // browsers may call it from any origin
-	Binary                       // bodies may be in the binary encoding of package codec
-	Tunnel                       // becomes a websocket
-	Socket                       // becomes a websocket, over which errors are told, too
-	Peers                        // ?node_id and ?server_id name another agent that has to answer
-	ByObject                     // the namespace that counts is that of what is asked for or written
+	Read       Options = 1 << iota // answers from state: consistent or stale, with index headers, may block
+	PrefixID                       // ?prefix is that of a UUID
+	CORS                           // browsers may call it from any origin
+	Binary                         // bodies may be in the binary encoding of package codec
+	Tunnel                         // becomes a websocket
+	Socket                         // becomes a websocket, over which errors are told, too
+	Peers                          // ?node_id and ?server_id name another agent that has to answer
+	ByObject                       // the namespace that counts is that of what is asked for or written
+	NodeInBody                     // the body's NodeID names the node, where ?node_id does not
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]

@@ -67,6 +67,7 @@ func (a *API) routes() []Route {
 		{get, "/v1/node/:id", nomadish.PermNodeRead, OnServer, Read, 0, a.node},
 		{get, "/v1/node/:id/allocations", nomadish.PermNodeRead, OnServer, Read, 0, a.nodeAllocations},
 		{write, "/v1/node/:id/eligibility", nomadish.PermNodeWrite, OnLeader, 0, 0, a.setNodeEligibility},
+		{write, "/v1/node/:id/drain", nomadish.PermNodeWrite, OnLeader, 0, 0, a.drainNode},
 		{write, "/v1/node/:id/evaluate", nomadish.PermNodeWrite, OnLeader, 0, 0, a.evaluateNode},
 		{write, "/v1/node/:id/purge", nomadish.PermNodeWrite, OnLeader, 0, 0, a.purgeNode},
 
@@ -130,6 +131,8 @@ func (a *API) agentRoutes() []Route {
 		{write, "/v1/client/allocation/:alloc/restart", nomadish.PermAllocLifecycle, OnNode, CORS | ByObject, 0, a.restartAllocation},
 		{gather, "/v1/client/allocation/:alloc/pause", nomadish.PermPauseAllocation, OnNode, CORS | ByObject, 0, a.pauseAllocation},
 		{get, "/v1/client/allocation/:alloc/gc", nomadish.PermGCAllocation, OnNode, CORS | ByObject, 0, a.collectAllocation},
+		{get, "/v1/client/metadata", nomadish.PermNodeRead, OnNode, CORS, 0, a.nodeMetadata},
+		{write, "/v1/client/metadata", nomadish.PermNodeWrite, OnNode, CORS | NodeInBody, 0, a.applyNodeMetadata},
 		{get, "/v1/client/stats", nomadish.PermNodeRead, OnNode, CORS, 0, a.hostStats},
 		{get, "/v1/client/images", nomadish.PermNodeRead, OnNode, CORS, 0, a.listImages},
 		{write, "/v1/client/images", nomadish.PermNodeWrite, OnNode, 0, a.cfg.MaxImages, a.loadImages},
