@@ -15,6 +15,8 @@ type IdentityClaims struct {
 	Task         string            `json:"nomad_task,omitempty"`
 	Service      string            `json:"nomad_service,omitempty"`
 	VaultRole    string            `json:"vault_role,omitempty"`
+	NodeName     string            `json:"nomad_node_name,omitempty"` // of tokens that introduce a node
+	NodePool     string            `json:"nomad_node_pool,omitempty"`
 	Extra        map[string]string `json:"extra_claims,omitempty"`
 
 	Issuer    string   `json:"iss,omitempty"`

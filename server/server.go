@@ -43,12 +43,13 @@ type Config struct {
 	Version string        // of the program
 	Address func() string // at which the server is reached; default its ID
 
-	Consensus consensus.Config // timings and limits; identity, place, logger and clock come from this Config
-	Evals     evals.Config
-	GC        gc.Config
-	Liveness  liveness.Config
-	Events    events.Config
-	Schemas   map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
+	Consensus    consensus.Config // timings and limits; identity, place, logger and clock come from this Config
+	Evals        evals.Config
+	GC           gc.Config
+	Liveness     liveness.Config
+	Events       events.Config
+	Schemas      map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
+	Introduction endpoint.Introduction            // of new client nodes
 
 	ACL endpoint.ACLConfig // access control; default: everybody may do everything
 
@@ -125,7 +126,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring))
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	s.endpoint = endpoint.New(endpoint.Config{
-		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Sync: s.Sync, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
+		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Introduction: cfg.Introduction, Sync: s.Sync, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
 }

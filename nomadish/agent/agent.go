@@ -210,7 +210,7 @@ func (a *Agent) connectClient() error {
 		way = transport.InProcess(a, transport.Peer{Kind: nomadish.CallerNode, ID: a.client.NodeID()})
 	}
 	conn, err := api.New(api.Config{
-		Transport: way, Region: a.cfg.Region, NodeID: a.client.NodeID(), NodeSecret: a.client.SecretID(),
+		Transport: way, Region: a.cfg.Region, NodeID: a.client.NodeID(), NodeSecret: a.client.SecretID(), Token: a.cfg.IntroToken,
 	})
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Authority = e
 		b.Server = &httpapi.Server{
 			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
-			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Callers: e, AccessSurvey: e, Operator: e, Raft: a.server, Autopilot: e, Snapshots: a.server, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e,
+			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Introductions: e, Callers: e, AccessSurvey: e, Operator: e, Raft: a.server, Autopilot: e, Snapshots: a.server, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e,
 			ACL: e, Spaces: e, NodePools: e, Drains: e, Variables: a.server.Variables(),
 		}
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	// Servers are the addresses (host:port) of servers that a client node without a server in
 	// its own agent talks to.
 	Servers []string
+	// IntroToken introduces the client node to servers that do not know it.
+	IntroToken nomadish.SecretText
 	// Drivers run the client's tasks, by the name that jobs use.
 	Drivers map[string]drivers.Driver
 	// Parts run as long as the agent does, and longer than its client: what drivers need.
@@ -143,6 +145,7 @@ func (f *File) Config() (Config, error) {
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
 		c.Servers = f.Client.servers()
+		c.IntroToken = nomadish.Val(f.Client.IntroToken)
 	}
 	return c, errors.Join(r.errs...)
 }
@@ -234,6 +237,9 @@ func (s *ServerFile) config(r *reading) *server.Config {
 		r.fail("server.raft_multiplier: want 1 to 10, got %d", m)
 	} else if m > 1 {
 		c.Consensus.HeartbeatTimeout = time.Duration(m) * 300 * time.Millisecond
+	}
+	if s.ClientIntroduction != nil {
+		c.Introduction = s.ClientIntroduction.config(r)
 	}
 	c.Evals.Workers = max(0, nomadish.Val(s.NumSchedulers))
 	c.GC.Every = r.duration("server.job_gc_interval", s.JobGCInterval)

@@ -76,63 +76,63 @@ type AddressesFile struct {
 
 // ServerFile is the server block.
 type ServerFile struct {
-	Enabled                *bool      `hcl:"enabled,optional"`
-	AuthoritativeRegion    *string    `hcl:"authoritative_region,optional" effect:"none"`
-	BootstrapExpect        *int       `hcl:"bootstrap_expect,optional"`
-	DataDir                *string    `hcl:"data_dir,optional"`
-	ProtocolVersion        *int       `hcl:"protocol_version,optional"`
-	RaftProtocol           *int       `hcl:"raft_protocol,optional"`
-	RaftMultiplier         *int       `hcl:"raft_multiplier,optional"`
-	RaftSnapshotThreshold  *int       `hcl:"raft_snapshot_threshold,optional"`
-	RaftSnapshotInterval   *string    `hcl:"raft_snapshot_interval,optional"`
-	RaftTrailingLogs       *int       `hcl:"raft_trailing_logs,optional"`
-	RaftBoltdb             *Elsewhere `hcl:"raft_boltdb,block"`
-	RaftLogstore           *Elsewhere `hcl:"raft_logstore,block"`
-	NumSchedulers          *int       `hcl:"num_schedulers,optional"`
-	EnabledSchedulers      []string   `hcl:"enabled_schedulers,optional" effect:"none"`
-	NodeGCThreshold        *string    `hcl:"node_gc_threshold,optional"`
-	JobGCInterval          *string    `hcl:"job_gc_interval,optional"`
-	JobGCThreshold         *string    `hcl:"job_gc_threshold,optional"`
-	EvalGCThreshold        *string    `hcl:"eval_gc_threshold,optional"`
-	BatchEvalGCThreshold   *string    `hcl:"batch_eval_gc_threshold,optional"`
-	DeploymentGCThreshold  *string    `hcl:"deployment_gc_threshold,optional" effect:"none"`
-	CSIVolumeGCThreshold   *string    `hcl:"csi_volume_claim_gc_threshold,optional" effect:"none"`
-	CSIPluginGCThreshold   *string    `hcl:"csi_plugin_gc_threshold,optional" effect:"none"`
-	ACLTokenGCThreshold    *string    `hcl:"acl_token_gc_threshold,optional"`
-	RootKeyGCInterval      *string    `hcl:"root_key_gc_interval,optional"`
-	RootKeyGCThreshold     *string    `hcl:"root_key_gc_threshold,optional"`
-	RootKeyRotation        *string    `hcl:"root_key_rotation_threshold,optional"`
-	HeartbeatGrace         *string    `hcl:"heartbeat_grace,optional"`
-	MinHeartbeatTTL        *string    `hcl:"min_heartbeat_ttl,optional"`
-	MaxHeartbeatsPerSecond *float64   `hcl:"max_heartbeats_per_second,optional"`
-	FailoverHeartbeatTTL   *string    `hcl:"failover_heartbeat_ttl,optional"`
-	StartJoin              []string   `hcl:"start_join,optional" effect:"none"`
-	RetryJoin              []string   `hcl:"retry_join,optional" effect:"none"`
-	RetryMax               *int       `hcl:"retry_max,optional" effect:"none"`
-	RetryInterval          *string    `hcl:"retry_interval,optional" effect:"none"`
-	RejoinAfterLeave       *bool      `hcl:"rejoin_after_leave,optional" effect:"none"`
-	NonVotingServer        *bool      `hcl:"non_voting_server,optional" effect:"none"`
-	RedundancyZone         *string    `hcl:"redundancy_zone,optional" effect:"none"`
-	UpgradeVersion         *string    `hcl:"upgrade_version,optional" effect:"none"`
-	Encrypt                *string    `hcl:"encrypt,optional"`
-	EnableEventBroker      *bool      `hcl:"enable_event_broker,optional" effect:"none"`
-	EventBufferSize        *int       `hcl:"event_buffer_size,optional"`
-	LicensePath            *string    `hcl:"license_path,optional"`
-	LicenseEnv             *string    `hcl:"license_env,optional"`
-	JobDefaultPriority     *int       `hcl:"job_default_priority,optional" effect:"none"`
-	JobMaxPriority         *int       `hcl:"job_max_priority,optional" effect:"none"`
-	JobMaxCount            *int       `hcl:"job_max_count,optional" effect:"none"`
-	JobMaxSourceSize       *string    `hcl:"job_max_source_size,optional" effect:"none"`
-	JobTrackedVersions     *int       `hcl:"job_tracked_versions,optional" effect:"none"`
-	OIDCIssuer             *string    `hcl:"oidc_issuer,optional"`
-	IdentityAlgorithm      *string    `hcl:"identity_algorithm,optional"` // of keys that sign workload identities: EdDSA or RS256; default EdDSA
-	StartTimeout           *string    `hcl:"start_timeout,optional" effect:"none"`
-	DeploymentQueryLimit   *int       `hcl:"deployment_query_rate_limit,optional" effect:"none"`
-	ServerJoin             *Elsewhere `hcl:"server_join,block" effect:"none"`
-	DefaultScheduler       *Elsewhere `hcl:"default_scheduler_config,block" effect:"none"`
-	PlanRejectionTracker   *Elsewhere `hcl:"plan_rejection_tracker,block" effect:"none"`
-	Search                 *Elsewhere `hcl:"search,block" effect:"none"`
-	ClientIntroduction     *Elsewhere `hcl:"client_introduction,block" effect:"none"`
+	Enabled                *bool             `hcl:"enabled,optional"`
+	AuthoritativeRegion    *string           `hcl:"authoritative_region,optional" effect:"none"`
+	BootstrapExpect        *int              `hcl:"bootstrap_expect,optional"`
+	DataDir                *string           `hcl:"data_dir,optional"`
+	ProtocolVersion        *int              `hcl:"protocol_version,optional"`
+	RaftProtocol           *int              `hcl:"raft_protocol,optional"`
+	RaftMultiplier         *int              `hcl:"raft_multiplier,optional"`
+	RaftSnapshotThreshold  *int              `hcl:"raft_snapshot_threshold,optional"`
+	RaftSnapshotInterval   *string           `hcl:"raft_snapshot_interval,optional"`
+	RaftTrailingLogs       *int              `hcl:"raft_trailing_logs,optional"`
+	RaftBoltdb             *Elsewhere        `hcl:"raft_boltdb,block"`
+	RaftLogstore           *Elsewhere        `hcl:"raft_logstore,block"`
+	NumSchedulers          *int              `hcl:"num_schedulers,optional"`
+	EnabledSchedulers      []string          `hcl:"enabled_schedulers,optional" effect:"none"`
+	NodeGCThreshold        *string           `hcl:"node_gc_threshold,optional"`
+	JobGCInterval          *string           `hcl:"job_gc_interval,optional"`
+	JobGCThreshold         *string           `hcl:"job_gc_threshold,optional"`
+	EvalGCThreshold        *string           `hcl:"eval_gc_threshold,optional"`
+	BatchEvalGCThreshold   *string           `hcl:"batch_eval_gc_threshold,optional"`
+	DeploymentGCThreshold  *string           `hcl:"deployment_gc_threshold,optional" effect:"none"`
+	CSIVolumeGCThreshold   *string           `hcl:"csi_volume_claim_gc_threshold,optional" effect:"none"`
+	CSIPluginGCThreshold   *string           `hcl:"csi_plugin_gc_threshold,optional" effect:"none"`
+	ACLTokenGCThreshold    *string           `hcl:"acl_token_gc_threshold,optional"`
+	RootKeyGCInterval      *string           `hcl:"root_key_gc_interval,optional"`
+	RootKeyGCThreshold     *string           `hcl:"root_key_gc_threshold,optional"`
+	RootKeyRotation        *string           `hcl:"root_key_rotation_threshold,optional"`
+	HeartbeatGrace         *string           `hcl:"heartbeat_grace,optional"`
+	MinHeartbeatTTL        *string           `hcl:"min_heartbeat_ttl,optional"`
+	MaxHeartbeatsPerSecond *float64          `hcl:"max_heartbeats_per_second,optional"`
+	FailoverHeartbeatTTL   *string           `hcl:"failover_heartbeat_ttl,optional"`
+	StartJoin              []string          `hcl:"start_join,optional" effect:"none"`
+	RetryJoin              []string          `hcl:"retry_join,optional" effect:"none"`
+	RetryMax               *int              `hcl:"retry_max,optional" effect:"none"`
+	RetryInterval          *string           `hcl:"retry_interval,optional" effect:"none"`
+	RejoinAfterLeave       *bool             `hcl:"rejoin_after_leave,optional" effect:"none"`
+	NonVotingServer        *bool             `hcl:"non_voting_server,optional" effect:"none"`
+	RedundancyZone         *string           `hcl:"redundancy_zone,optional" effect:"none"`
+	UpgradeVersion         *string           `hcl:"upgrade_version,optional" effect:"none"`
+	Encrypt                *string           `hcl:"encrypt,optional"`
+	EnableEventBroker      *bool             `hcl:"enable_event_broker,optional" effect:"none"`
+	EventBufferSize        *int              `hcl:"event_buffer_size,optional"`
+	LicensePath            *string           `hcl:"license_path,optional"`
+	LicenseEnv             *string           `hcl:"license_env,optional"`
+	JobDefaultPriority     *int              `hcl:"job_default_priority,optional" effect:"none"`
+	JobMaxPriority         *int              `hcl:"job_max_priority,optional" effect:"none"`
+	JobMaxCount            *int              `hcl:"job_max_count,optional" effect:"none"`
+	JobMaxSourceSize       *string           `hcl:"job_max_source_size,optional" effect:"none"`
+	JobTrackedVersions     *int              `hcl:"job_tracked_versions,optional" effect:"none"`
+	OIDCIssuer             *string           `hcl:"oidc_issuer,optional"`
+	IdentityAlgorithm      *string           `hcl:"identity_algorithm,optional"` // of keys that sign workload identities: EdDSA or RS256; default EdDSA
+	StartTimeout           *string           `hcl:"start_timeout,optional" effect:"none"`
+	DeploymentQueryLimit   *int              `hcl:"deployment_query_rate_limit,optional" effect:"none"`
+	ServerJoin             *Elsewhere        `hcl:"server_join,block" effect:"none"`
+	DefaultScheduler       *Elsewhere        `hcl:"default_scheduler_config,block" effect:"none"`
+	PlanRejectionTracker   *Elsewhere        `hcl:"plan_rejection_tracker,block" effect:"none"`
+	Search                 *Elsewhere        `hcl:"search,block" effect:"none"`
+	ClientIntroduction     *IntroductionFile `hcl:"client_introduction,block"`
 }
 
 // ClientFile is the client block.
@@ -180,7 +180,7 @@ type ClientFile struct {
 	ServiceDiscovery       *bool                `hcl:"nomad_service_discovery,optional" effect:"none"`
 	PreferredAddressFamily *string              `hcl:"preferred_address_family,optional" effect:"none"`
 	DisableRemoteExec      *bool                `hcl:"disable_remote_exec,optional"`
-	IntroToken             *nomadish.SecretText `hcl:"intro_token,optional" effect:"none"`
+	IntroToken             *nomadish.SecretText `hcl:"intro_token,optional"`
 	Reserved               *ReservedFile        `hcl:"reserved,block"`
 	HostVolumes            []*HostVolumeFile    `hcl:"host_volume,block"`
 	HostNetworks           []*HostNetworkFile   `hcl:"host_network,block"`

@@ -11,6 +11,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish/audit"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 	"github.com/nomadish/nomadish/nomadish/transport"
+	"github.com/nomadish/nomadish/server/endpoint"
 )
 
 // TLSFile is the tls block.
@@ -79,6 +80,26 @@ func (l *LimitsFile) rates() httpapi.Rates {
 		return nomadish.Val(n)
 	}
 	return httpapi.Rates{PerAddress: limit(l.HTTPRequestsPerAddress), PerToken: limit(l.HTTPRequestsPerToken)}
+}
+
+// IntroductionFile is the client_introduction block.
+type IntroductionFile struct {
+	Enforcement *string `hcl:"enforcement,optional"`
+	TTL         *string `hcl:"default_identity_ttl,optional"`
+	MaxTTL      *string `hcl:"max_identity_ttl,optional"`
+}
+
+func (i *IntroductionFile) config(r *reading) endpoint.Introduction {
+	c := endpoint.Introduction{
+		Enforcement: nomadish.Val(i.Enforcement), TTL: r.duration("server.client_introduction.default_identity_ttl", i.TTL),
+		MaxTTL: r.duration("server.client_introduction.max_identity_ttl", i.MaxTTL),
+	}
+	switch c.Enforcement {
+	case "", nomadish.IntroductionNone, nomadish.IntroductionWarn, nomadish.IntroductionStrict:
+	default:
+		r.fail("server.client_introduction.enforcement: %q is none of none, warn and strict", c.Enforcement)
+	}
+	return c
 }
 
 // AuditFile is the audit block.

@@ -95,6 +95,11 @@ func (a ACL) Bootstrap(ctx context.Context, secret nomadish.SecretText) (*nomadi
 	return put[*nomadish.ACLToken](ctx, a.c, "/v1/acl/bootstrap", nil, &nomadish.ACLBootstrapRequest{BootstrapSecret: secret})
 }
 
+// IntroduceClient makes a token with which a new client node may register.
+func (a ACL) IntroduceClient(ctx context.Context, req *nomadish.ClientIntroductionRequest) (*nomadish.ClientIntroductionResponse, error) {
+	return put[*nomadish.ClientIntroductionResponse](ctx, a.c, "/v1/acl/identity/client-introduction-token", nil, req)
+}
+
 // OneTimeToken makes a one-time token of the client's own token.
 func (a ACL) OneTimeToken(ctx context.Context) (*nomadish.OneTimeToken, error) {
 	out, err := put[nomadish.OneTimeTokenUpsertResponse](ctx, a.c, "/v1/acl/token/onetime", nil, nil)

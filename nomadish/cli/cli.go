@@ -193,6 +193,7 @@ func accessCommands() []command {
 func clusterCommands() []command {
 	return []command{
 		nodeEligibilityCommand(),
+		nodeIntroCreateCommand(),
 		nodeDrainCommand(),
 		nodeMetaApplyCommand(),
 		nodeMetaReadCommand(),

@@ -78,37 +78,38 @@ type Debug interface {
 
 // Server is a server's half of the backends.
 type Server struct {
-	Reads        Reads
-	Status       Status
-	Jobs         Jobs
-	JobWrites    JobWrites
-	JobVersions  JobVersions
-	Planner      Planner
-	Scaling      Scaling
-	Launches     Launches
-	Parser       Parser
-	Allocations  Allocations
-	Evaluations  Evaluations
-	Deployments  Deployments
-	Nodes        Nodes
-	NodeWrites   NodeWrites
-	NodeAgents   NodeAgents
-	Callers      Callers
-	AccessSurvey AccessSurvey
-	Operator     Operator
-	Raft         Raft
-	Autopilot    Autopilot
-	Snapshots    Snapshots
-	Catalog      Catalog
-	System       System
-	Keyring      Keyring
-	Events       Events
-	Search       Search
-	Variables    Variables
-	ACL          ACL
-	Spaces       Spaces
-	NodePools    NodePools
-	Drains       Drains
+	Reads         Reads
+	Status        Status
+	Jobs          Jobs
+	JobWrites     JobWrites
+	JobVersions   JobVersions
+	Planner       Planner
+	Scaling       Scaling
+	Launches      Launches
+	Parser        Parser
+	Allocations   Allocations
+	Evaluations   Evaluations
+	Deployments   Deployments
+	Nodes         Nodes
+	NodeWrites    NodeWrites
+	NodeAgents    NodeAgents
+	Introductions Introductions
+	Callers       Callers
+	AccessSurvey  AccessSurvey
+	Operator      Operator
+	Raft          Raft
+	Autopilot     Autopilot
+	Snapshots     Snapshots
+	Catalog       Catalog
+	System        System
+	Keyring       Keyring
+	Events        Events
+	Search        Search
+	Variables     Variables
+	ACL           ACL
+	Spaces        Spaces
+	NodePools     NodePools
+	Drains        Drains
 }
 
 // Reads makes reads consistent.

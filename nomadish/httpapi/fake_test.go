@@ -56,7 +56,7 @@ func (c *cluster) api(t testing.TB, change ...func(*Config, *Backends)) *API {
 		Authority: c, Router: routerOf{c}, Agent: c, Metrics: c,
 		Server: &Server{
 			Reads: c, Status: c, Jobs: c, JobWrites: c, JobVersions: c, Planner: c, Scaling: c, Launches: c, Parser: c, Allocations: c, Evaluations: c,
-			Deployments: c, Nodes: nodesOf{c}, NodeWrites: c, NodeAgents: c, Operator: c, Catalog: c, System: c, Keyring: c,
+			Deployments: c, Nodes: nodesOf{c}, NodeWrites: c, NodeAgents: c, Introductions: c, Operator: c, Catalog: c, System: c, Keyring: c,
 		},
 		Node: &Node{ID: nodeID, Files: filesOf{c}, Usage: usageOf{c}},
 	}
@@ -486,4 +486,12 @@ func ask(t testing.TB, h http.Handler, method, target, body string, header ...st
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	return answer{w.Code, w.Result().Header, w.Body.String()}
+}
+
+func (c *cluster) IntroduceClient(context.Context, *nomadish.ClientIntroductionRequest) (*nomadish.ClientIntroductionResponse, error) {
+	return &nomadish.ClientIntroductionResponse{JWT: "jwt"}, nil
+}
+
+func (c *cluster) CheckIntroduction(context.Context, *nomadish.Node, nomadish.SecretText) error {
+	return nil
 }

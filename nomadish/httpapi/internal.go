@@ -28,6 +28,9 @@ func (a *API) registerNode(r *Request) (any, error) {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "node ID %q is not that of the path", node.ID)
 	}
 	node.SecretID = nomadish.SecretText(r.HTTP.Header.Get(headerNodeSecret)) // its JSON never holds it
+	if err := a.introduced(r, node); err != nil {
+		return nil, err
+	}
 	return a.back.Server.NodeAgents.RegisterNode(r.Context(), node)
 }
 

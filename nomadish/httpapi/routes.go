@@ -97,6 +97,7 @@ func (a *API) routes() []Route {
 		{get, "/v1/operator/state-hashes", nomadish.PermOperatorRead, OnLeader, 0, 0, a.stateHashes},
 		{get, "/v1/operator/snapshot", nomadish.PermManagement, OnServer, Read, 0, a.saveSnapshot},
 		{write, "/v1/operator/snapshot", nomadish.PermManagement, OnLeader, 0, bodySnapshot, a.restoreSnapshot},
+		{write, "/v1/acl/identity/client-introduction-token", nomadish.PermNodeWrite, OnLeader, 0, 0, a.introduceClient},
 		{get, "/v1/operator/keyring/keys", nomadish.PermKeyringRead, OnServer, Read, 0, a.rootKeys},
 		{write, "/v1/operator/keyring/rotate", nomadish.PermKeyringRotate, OnLeader, 0, 0, a.rotateRootKey},
 		{destroy, "/v1/operator/keyring/key/:id", nomadish.PermKeyringDelete, OnLeader, 0, 0, a.deleteRootKey},

@@ -56,6 +56,8 @@ type Config struct {
 	Region  string                           // default global
 	Schemas map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 	ACL     ACLConfig
+	// Introduction says which new client nodes are taken.
+	Introduction Introduction
 	// Sync brings this server's state up to date, so that a token is not refused which was made
 	// a moment ago at another server. Default: it is taken to be.
 	Sync   func(ctx context.Context) error
@@ -82,6 +84,7 @@ func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
 	cfg.ACL = cfg.ACL.withDefaults()
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	cfg.Introduction = cfg.Introduction.withDefaults(cfg.ACL.Enabled)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
