@@ -169,8 +169,11 @@ func TestDecide(t *testing.T) {
 			w.job("batch", "sum", 1, 0)
 			w.run(2, "sum", 1, long)
 		}, nil, time.Minute},
-		{"system jobs are last", func(w *world) { w.node(1, later); w.job("system", "log", 1, 0); w.run(1, "log", 1, long) },
-			[]string{"migrate 1", "evaluate log"}, time.Minute},
+		{
+			"system jobs are last", func(w *world) { w.node(1, later); w.job("system", "log", 1, 0); w.run(1, "log", 1, long) },
+			[]string{"migrate 1", "evaluate log"},
+			time.Minute,
+		},
 		{"system jobs are ignored", func(w *world) {
 			s := *later
 			s.IgnoreSystemJobs = true
