@@ -79,8 +79,8 @@ func TestNodeOverTheNetwork(t *testing.T) {
 		if err != nil {
 			return 1
 		}
-		defer log.Close()
-		if _, err := io.WriteString(log, "written on the node"); err != nil {
+		_, err = io.WriteString(log, "written on the node")
+		if errors.Join(err, log.Close()) != nil {
 			return 1
 		}
 		return 0

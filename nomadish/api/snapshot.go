@@ -17,7 +17,7 @@ var ErrDigest = errors.New("what came differs from the checksum that was announc
 // Snapshot returns the whole state as a file, which the caller closes. It is whole when it was read to
 // io.EOF.
 func (o Operator) Snapshot(ctx context.Context, q *Query) (io.ReadCloser, error) {
-	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/operator/snapshot", query: q})
+	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/operator/snapshot", query: q}) //nolint:bodyclose // digested does
 	if err != nil {
 		return nil, err
 	}

@@ -322,7 +322,7 @@ func BenchmarkRecord(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer log.Close()
+	b.Cleanup(func() { _ = log.Close() })
 	e := entry("PUT", "/v1/job/web", 200)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"net/http"
 	"path"
 	"slices"
 	"time"
@@ -107,7 +108,7 @@ func clip(s string) string {
 // Denied says whether the request was refused for want of rights.
 func (e *Entry) Denied() bool {
 	r := e.Payload.Response
-	return r != nil && (r.StatusCode == 401 || r.StatusCode == 403)
+	return r != nil && (r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden)
 }
 
 // Filter leaves entries out. Each of its lists has to match; "*" matches all. What was

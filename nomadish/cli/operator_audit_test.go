@@ -20,7 +20,7 @@ func auditFile(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(func() { _ = log.Close() })
 	caller := &nomadish.Caller{Kind: nomadish.CallerToken, ID: "accessor-1", Name: "deploy"}
 	for endpoint, status := range map[string]int{"/v1/jobs": 200, "/v1/var/app": 403} {
 		e := audit.NewEntry(time.Now(), caller, audit.Request{Operation: "PUT", Endpoint: endpoint}, &audit.Response{StatusCode: status})

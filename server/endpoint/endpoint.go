@@ -187,7 +187,7 @@ func (e *Endpoint) NodePools(ctx context.Context, ws memdb.WatchSet, prefix stri
 	rows := where(r.NodePoolsByPrefix(ws, prefix), func(p *nomadish.NodePool) bool {
 		return e.mayName(ctx, nomadish.PermNodePoolRead, "", p.Name) == nil
 	})
-	return rows, r.TableIndex(state.TableNodePools), nil
+	return rows, tableIndex(r, state.TableNodePools), nil
 }
 
 // NodePool returns a node pool.
@@ -198,7 +198,7 @@ func (e *Endpoint) NodePool(ctx context.Context, ws memdb.WatchSet, name string)
 	r := e.store.Reader()
 	pool, err := r.NodePool(ws, name)
 	if pool, err = found(pool, err, "node pool not found"); err != nil {
-		return nil, r.TableIndex(state.TableNodePools), err
+		return nil, tableIndex(r, state.TableNodePools), err
 	}
 	return pool, pool.ModifyIndex, nil
 }

@@ -123,20 +123,28 @@ func decided(d drain.Decision) []string {
 	return out
 }
 
-// What a drain does with the work of each type, before and after its deadline.
-func TestDecide(t *testing.T) {
-	now := time.Now()
-	long := now.Add(-time.Hour)
-	by := func(at time.Time) *nomadish.DrainStrategy {
+// decision is a state and what is decided in it.
+type decision struct {
+	name string
+	make func(w *world)
+	want []string
+	next time.Duration // from now; 0: none
+}
+
+// drainTimes are what the states of decisions are made of: a time long ago, and drains until a
+// deadline, one of which is in a minute.
+func drainTimes(now time.Time) (long time.Time, by func(at time.Time) *nomadish.DrainStrategy, later *nomadish.DrainStrategy) {
+	long = now.Add(-time.Hour)
+	by = func(at time.Time) *nomadish.DrainStrategy {
 		return &nomadish.DrainStrategy{Deadline: time.Hour, StartedAt: long, ForceDeadline: at}
 	}
-	later := by(now.Add(time.Minute))
-	for _, tt := range []struct {
-		name string
-		make func(w *world)
-		want []string
-		next time.Duration // from now; 0: none
-	}{
+	return long, by, by(now.Add(time.Minute))
+}
+
+// decisions are what is decided in many states at a time.
+func decisions(now time.Time) []decision {
+	long, _, later := drainTimes(now)
+	return append(moreDecisions(now), []decision{
 		{"nothing drains", func(w *world) { w.node(1, nil); w.job("service", "web", 1, 1); w.run(1, "web", 1, long) }, nil, 0},
 		{"an empty node is done", func(w *world) { w.node(1, later) }, []string{"done 1"}, time.Minute},
 		{"one at a time", func(w *world) {
@@ -181,6 +189,12 @@ func TestDecide(t *testing.T) {
 			w.job("system", "log", 1, 0)
 			w.run(1, "log", 1, long)
 		}, []string{"done 1"}, time.Minute},
+	}...)
+}
+
+func moreDecisions(now time.Time) []decision {
+	long, by, later := drainTimes(now)
+	return []decision{
 		{"the deadline has passed", func(w *world) {
 			w.node(1, by(now))
 			w.job("service", "web", 2, 1)
@@ -225,7 +239,13 @@ func TestDecide(t *testing.T) {
 			w.run(1, "sum", 1, long)
 			w.say(1, 1, nomadish.AllocClientComplete, long)
 		}, []string{"done 1"}, time.Minute},
-	} {
+	}
+}
+
+// What a drain does with the work of each type, before and after its deadline.
+func TestDecide(t *testing.T) {
+	now := time.Now()
+	for _, tt := range decisions(now) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.make(w)
