@@ -70,6 +70,15 @@ func (a Allocations) Exec(ctx context.Context, allocID string, req *nomadish.Exe
 			return 0, err
 		}
 	}
+	select {
+	case size, ok := <-req.Resize: // one that is there goes before what is typed
+		if ok {
+			if err := sendMessage(ctx, conn, &nomadish.ExecInput{TTYSize: &size}); err != nil {
+				return 0, err
+			}
+		}
+	default:
+	}
 	wg.Go(func() { sendSizes(ctx, conn, req.Resize) })
 	if req.Stdin != nil {
 		go sendInput(ctx, conn, req.Stdin) // a read of a terminal can't be interrupted

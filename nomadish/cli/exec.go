@@ -136,6 +136,7 @@ func (f *execFlags) session(ctx context.Context, c *call, client *api.Client, a 
 		_ = term.Restore(int(in.Fd()), before) // nobody is left to tell
 	}()
 	sizes := make(chan nomadish.TerminalSize, 1)
+	sendSize(in, sizes) // it is there when the command begins
 	watching, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); watchSize(watching, in, sizes) }()

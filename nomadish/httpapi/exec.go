@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -51,6 +50,15 @@ func runExec(whole context.Context, c *websocket.Conn, req *nomadish.ExecRequest
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	// What is typed waits here while the command is not ready for it: what comes behind it, such as
+	// the terminal's size, must not.
+	typed := make(chan []byte, typedPieces)
+	wg.Go(func() {
+		for piece := range typed {
+			_, _ = input.Write(piece) // fails when the command has ended, which takes no more then
+		}
+		_ = input.Close() // never fails
+	})
 	var fault error // of the caller's; set before gone is closed
 	gone := make(chan struct{})
 	wg.Go(func() {
@@ -58,7 +66,7 @@ func runExec(whole context.Context, c *websocket.Conn, req *nomadish.ExecRequest
 		defer cancel()
 		// It goes on when ctx ends, for a websocket can be closed regularly only while it is
 		// read from; end ends it.
-		fault = receive(context.WithoutCancel(whole), c, input, sizes)
+		fault = receive(context.WithoutCancel(whole), c, typed, sizes)
 	})
 	wg.Go(func() { out.beat(ctx) })
 
@@ -76,10 +84,20 @@ func runExec(whole context.Context, c *websocket.Conn, req *nomadish.ExecRequest
 	end(err)
 }
 
+// typedPieces bounds how many messages with input wait for a command.
+const typedPieces = 16
+
 // receive passes on what the caller sends until it goes. A command that takes no input
 // holds the caller up.
-func receive(ctx context.Context, c *websocket.Conn, input *io.PipeWriter, sizes chan nomadish.TerminalSize) error {
-	defer input.Close() //nolint:errcheck // a pipe in memory does not fail
+func receive(ctx context.Context, c *websocket.Conn, typed chan<- []byte, sizes chan nomadish.TerminalSize) error {
+	open := true
+	end := func() {
+		if open {
+			close(typed)
+		}
+		open = false
+	}
+	defer end()
 	for {
 		_, data, err := c.Read(ctx)
 		if err != nil {
@@ -99,13 +117,11 @@ func receive(ctx context.Context, c *websocket.Conn, input *io.PipeWriter, sizes
 		if m.Stdin == nil {
 			continue
 		}
-		if len(m.Stdin.Data) > 0 {
-			if _, err := input.Write(m.Stdin.Data); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-				return err
-			}
+		if len(m.Stdin.Data) > 0 && open {
+			typed <- m.Stdin.Data
 		}
 		if m.Stdin.Close {
-			_ = input.Close() // never fails
+			end()
 		}
 	}
 }

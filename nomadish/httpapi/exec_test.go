@@ -101,6 +101,9 @@ func TestExecFrames(t *testing.T) {
 		{"[\"size\"]&tty=true", []string{`{"tty_size":{"height":24,"width":80}}`}, []string{
 			`{"stdout":{"data":"ODB4MjQ="}}`, `{"stdout":{"close":true}}`, `{"exited":true,"result":{"exit_code":0}}`,
 		}},
+		{"[\"size\"]&tty=true&typed", []string{`{"stdin":{"data":"aGk="}}`, `{"tty_size":{"height":24,"width":80}}`}, []string{ // before the size
+			`{"stdout":{"data":"ODB4MjQ="}}`, `{"stdout":{"close":true}}`, `{"exited":true,"result":{"exit_code":0}}`,
+		}},
 		{"[\"size\"]&tty=true&none", []string{`{"tty_size":{"height":-1,"width":1}}`, `{"tty_size":{}}`}, []string{
 			`{"stdout":{"data":"MHgw"}}`, `{"stdout":{"close":true}}`, `{"exited":true,"result":{"exit_code":0}}`,
 		}},
