@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && corpus
 
 // Package corpus runs job files of public repositories on agents of the real program, as they
 // are: only what is in their images is not theirs, but a stand-in that is run in the same

@@ -79,7 +79,7 @@ func (c *cluster) write(t *testing.T, name, text string) string {
 // shown to who makes them, and what is wrong is said in a way that helps.
 func TestACLCommands(t *testing.T) {
 	c := newGuarded(t)
-	c.says(t, ExitFailed, "write 6 into the file\nserver/acl-bootstrap-reset", "acl", "bootstrap")
+	c.says(t, ExitFailed, "into the file\nserver/acl-bootstrap-reset", "acl", "bootstrap")
 	c.says(t, ExitOK, "Bootstrap Token", "acl", "token", "self")
 	c.says(t, ExitFailed, "Permission denied", "acl", "token", "list", "-token", nomadish.NewID())
 
