@@ -3,9 +3,6 @@ package cli
 import (
 	"context"
 	_ "embed"
-	"errors"
-	"fmt"
-	"os"
 )
 
 //go:embed job_init.nomad.hcl
@@ -35,13 +32,8 @@ func runJobInit(_ context.Context, c *call) error {
 	if *brief {
 		text = jobExampleShort
 	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	if err := writeNew(name, text, 0o644); err != nil {
 		return err
-	}
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return c.print("Wrote %s; run it with: nomadish job run %s\n", name, name)
 }

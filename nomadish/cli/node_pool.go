@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -283,24 +282,5 @@ func nodePoolInitCommand() command {
 }
 
 func runNodePoolInit(_ context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "write JSON")
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	name, text := "pool.nomad.hcl", nodePoolExampleHCL
-	if *asJSON {
-		name, text = "pool.nomad.json", nodePoolExampleJSON
-	}
-	if len(c.args) == 1 {
-		name = c.args[0]
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err := cmp.Or(err, file.Close()); err != nil {
-		return err
-	}
-	return c.print("An example of a node pool is in %s.\n", name)
+	return example{"node pool", "pool.nomad", nodePoolExampleHCL, nodePoolExampleJSON}.write(c)
 }

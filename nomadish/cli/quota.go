@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"os"
 	"strconv"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -226,24 +225,5 @@ func quotaInitCommand() command {
 }
 
 func runQuotaInit(_ context.Context, c *call) error {
-	asJSON := c.flags.Bool("json", false, "write JSON")
-	if err := c.parse(0, 1); err != nil {
-		return err
-	}
-	name, text := "spec.hcl", quotaExampleHCL
-	if *asJSON {
-		name, text = "spec.json", quotaExampleJSON
-	}
-	if len(c.args) == 1 {
-		name = c.args[0]
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err := cmp.Or(err, file.Close()); err != nil {
-		return err
-	}
-	return c.print("An example of a quota is in %s.\n", name)
+	return example{"quota", "spec", quotaExampleHCL, quotaExampleJSON}.write(c)
 }

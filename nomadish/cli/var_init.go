@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
 )
 
 const varExampleHCL = `# Where the variable is. "var put" may say so instead.
@@ -54,13 +51,8 @@ func runVarInit(_ context.Context, c *call) error {
 	if len(c.args) == 1 {
 		name = c.args[0]
 	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // it will hold secrets
-	if err != nil {
+	if err := writeNew(name, text, 0o600); err != nil { // it will hold secrets
 		return err
-	}
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return c.print("Wrote %s; store it with: nomadish var put secret/example @%s\n", name, name)
 }

@@ -308,9 +308,7 @@ func (k *Keyring) renewed(ctx context.Context, r renewer) error {
 func (k *Keyring) renew(ctx context.Context) error {
 	for lifecycle.Sleep(ctx, k.cfg.Renew) == nil {
 		for _, w := range k.cfg.Wrappers {
-			if r, ok := w.(interface {
-				Renew(ctx context.Context) error
-			}); ok {
+			if r, ok := w.(renewer); ok {
 				if err := k.renewed(ctx, r); err != nil && ctx.Err() == nil {
 					k.cfg.Logger.Warn("renew the credentials of a wrapping key", "key", w.Name(), "err", err)
 				}
