@@ -159,7 +159,17 @@ func endExec(ctx context.Context, p client.Process, whole bool) error {
 		err = killExec(ctx, int(p.Pid()))
 	}
 	_, left := p.Delete(ctx, client.WithProcessKill)
-	return errors.Join(err, ignoreNotFound(left))
+	if left != nil { // or it has closed them; a command that went with its shim is not found
+		left = errors.Join(ignoreNotFound(left), closeStreams(p.IO()))
+	}
+	return errors.Join(err, left)
+}
+
+// closeStreams ends a command's streams and removes their files.
+func closeStreams(streams cio.IO) error {
+	streams.Cancel()
+	streams.Wait()
+	return streams.Close()
 }
 
 // killExec ends a command by its process, and all that it has started: runc makes each

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -97,6 +99,41 @@ func TestShimKilled(t *testing.T) {
 	if err := d.Recover(containertest.Context(t), h); !errors.Is(err, drivers.ErrTaskLost) {
 		t.Errorf("Recover: %v, want %v", err, drivers.ErrTaskLost)
 	}
+}
+
+// A command in a task whose shim is killed ends with an error, and its streams are gone.
+func TestShimKilledUnderACommand(t *testing.T) {
+	d := newDriver(t)
+	spec := world.Spec(t, run("children", "2", "print", "ready", "sleep"))
+	h := containertest.Start(t, d, spec)
+	containertest.Ready(t, spec)
+	out, in := io.Pipe()
+	defer func() { _ = in.Close() }()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Exec(containertest.Context(t), h, &drivers.ExecRequest{
+			Command: []string{"/task", "print", "ready", "sleep"}, Stdin: strings.NewReader(""), Stdout: in, Stderr: io.Discard,
+		})
+		ended <- err
+	}()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the command
+	if err := unix.Kill(containertest.Parent(t, h.PID), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the command ended well")
+	}
+	containertest.Eventually(t, "its streams are gone", func() bool {
+		left, err := os.ReadDir(world.Layout().Streams())
+		return err == nil && len(left) == 0
+	})
+	if err := d.Remove(containertest.Context(t), h); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Eventually(t, "containerd has no shim to look after", func() bool { return len(world.Processes()) == 1 })
 }
 
 // A killed shim takes all tasks of its allocation with it, once: each is lost, nothing of it
