@@ -113,7 +113,7 @@ func (d *dialled) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(s, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: d.addr})
+	l := newLink(s, d.hub.peer(hello, d.addr))
 	// The session works in both directions: the other agent may ask us, too.
 	if !d.hub.add(l) || !d.hub.spawn(func() { d.answer(l) }) {
 		_ = s.Close() // the hub has ended

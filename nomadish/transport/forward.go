@@ -13,9 +13,9 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// maxHops is how often a request is forwarded at most: to its region, then to the leader
-// or the node.
-const maxHops = 2
+// maxHops is how often a request is forwarded at most: from a client agent to its server, to
+// a server of the request's region, and there to the leader or the node.
+const maxHops = 3
 
 // Forward passes a request on and its answer back as it streams, upgraded connections
 // included. The next agent learns where the request came from, how often it was forwarded

@@ -203,6 +203,9 @@ func (h *Hub) sort(ctx context.Context, c net.Conn) error {
 			if parseKind(hello.Kind) == nomadish.CallerAnonymous || hello.ID == "" {
 				return nomadish.Errorf(nomadish.KindInvalid, "hello of kind %q with ID %q", hello.Kind, hello.ID)
 			}
+			if p := h.peer(hello, addr); p.Kind == nomadish.CallerNode && p.Region != "" {
+				return nomadish.Errorf(nomadish.KindInvalid, "node of region %q: servers here are of region %q", p.Region, h.cfg.Self.Region)
+			}
 			return h.cfg.Admit(ctx, hello, addr)
 		})
 		if err != nil {
@@ -211,9 +214,18 @@ func (h *Hub) sort(ctx context.Context, c net.Conn) error {
 		if lc, ok := c.(*limitedConn); ok {
 			lc.trust()
 		}
-		return h.serve(newLink(session, Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: c.RemoteAddr().String()}))
+		return h.serve(newLink(session, h.peer(hello, c.RemoteAddr().String())))
 	}
 	return fmt.Errorf("unknown protocol %q", first[0])
+}
+
+// peer is who has introduced itself.
+func (h *Hub) peer(hello Hello, addr string) Peer {
+	p := Peer{Kind: parseKind(hello.Kind), ID: hello.ID, Addr: addr}
+	if hello.Region != h.cfg.Self.Region {
+		p.Region = cmp.Or(hello.Region, "unknown")
+	}
+	return p
 }
 
 func newLink(s Session, peer Peer) *link { return &link{session: s, peer: peer, client: Client(s)} }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -22,9 +23,10 @@ const (
 
 // Peer is who is at the other end of a session. Its role was settled when it was set up.
 type Peer struct {
-	Kind nomadish.CallerKind // CallerNode or CallerServer; CallerAnonymous outside of sessions
-	ID   string
-	Addr string
+	Kind   nomadish.CallerKind // CallerNode or CallerServer; CallerAnonymous outside of sessions
+	ID     string
+	Addr   string
+	Region string // another than this agent's, which the peer is of; empty: the same
 }
 
 // Origin is where a request entered the cluster: the party that made it, and how often it
@@ -51,7 +53,14 @@ func WithOrigin(ctx context.Context, o Origin) context.Context {
 // only servers may set. peer is who is at the other end of the connection.
 func identify(r *http.Request, peer Peer) *http.Request {
 	o := Origin{Peer: peer}
-	if peer.Kind == nomadish.CallerServer && r.Header.Get(headerHops) != "" {
+	switch {
+	case peer.Kind == nomadish.CallerServer && peer.Region != "":
+		// A server of another region passes on what others ask, with the tokens that they show. It
+		// has no rights here, and what it says of who they are counts for nothing.
+		o.Kind, o.ID = nomadish.CallerAnonymous, ""
+		o.Addr = cmp.Or(r.Header.Get(headerOriginAddr), peer.Addr)
+		o.Hops = max(1, parseHops(r.Header.Get(headerHops)))
+	case peer.Kind == nomadish.CallerServer && r.Header.Get(headerHops) != "":
 		o = Origin{
 			Peer: Peer{
 				Kind: parseKind(r.Header.Get(headerOriginKind)),
@@ -60,7 +69,7 @@ func identify(r *http.Request, peer Peer) *http.Request {
 			},
 			Hops: parseHops(r.Header.Get(headerHops)),
 		}
-	} else if peer.Kind == nomadish.CallerNode {
+	case peer.Kind == nomadish.CallerNode:
 		// A node may forward what its own users ask; it speaks for itself alone.
 		o.Hops = parseHops(r.Header.Get(headerHops))
 		if o.Hops > 0 {
