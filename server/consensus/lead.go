@@ -200,6 +200,14 @@ func (c *Consensus) Term() uint64 {
 	return now.term
 }
 
+// CurrentTerm returns the newest term that this server knows of; before Run it is 0.
+func (c *Consensus) CurrentTerm() uint64 {
+	if r := c.running(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
+
 // SinceContact is how long ago this server last heard of the leader: nothing on the leader
 // itself, and since ever (the longest time there is) where there was none.
 func (c *Consensus) SinceContact() time.Duration {

@@ -13,15 +13,21 @@ import (
 // resetAfter is how long a connection lives without an answer from the other side.
 const resetAfter = 3 * time.Second
 
+// resendAfter is how long the loss of a message delays it; each loss of the same one doubles it.
+const resendAfter = 200 * time.Millisecond
+
 // Network connects servers in memory. Each direction between two of them can be cut: what is sent is then
 // kept and delivered if the cut is mended in time, and else the connection breaks, as with TCP.
 type Network struct {
-	mu    sync.Mutex
-	ports map[string]*Port
-	cuts  map[link]int // how many times each direction is cut
-	conns map[*conn]struct{}
-	rng   *rand.Rand
-	delay time.Duration
+	mu      sync.Mutex
+	ports   map[string]*Port
+	cuts    map[link]int   // how many times each direction is cut
+	frozen  map[string]int // how many times each server is
+	conns   map[*conn]struct{}
+	changed chan struct{} // closed when a way has become free
+	rng     *rand.Rand
+	delay   time.Duration
+	loss    float64
 }
 
 // link is one direction.
@@ -30,7 +36,77 @@ type link struct{ from, to string }
 // NewNetwork returns a network whose messages take up to delay, as rng says.
 func NewNetwork(rng *rand.Rand, delay time.Duration) *Network {
 	return &Network{
-		ports: map[string]*Port{}, cuts: map[link]int{}, conns: map[*conn]struct{}{}, rng: rng, delay: delay,
+		ports: map[string]*Port{}, cuts: map[link]int{}, frozen: map[string]int{}, conns: map[*conn]struct{}{},
+		changed: make(chan struct{}), rng: rng, delay: delay,
+	}
+}
+
+// Disturb sets how long messages take at most from now on, and the share of them that is lost and sent again.
+func (n *Network) Disturb(delay time.Duration, loss float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay, n.loss = delay, loss
+}
+
+// Freeze stops a server's network, as when its machine pauses: nothing leaves it, nothing reaches it. Each
+// Freeze needs its own Thaw.
+func (n *Network) Freeze(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.frozen[id]++
+	time.AfterFunc(resetAfter, func() { n.expire(func(l link) bool { return l.from == id || l.to == id }) })
+}
+
+// Thaw takes back one Freeze.
+func (n *Network) Thaw(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.frozen[id] = max(n.frozen[id]-1, 0)
+	n.freed()
+}
+
+// freed wakes who waits for a way; the caller holds the lock.
+func (n *Network) freed() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+	for c := range n.conns {
+		c.in.wakeUp()
+	}
+}
+
+// blocked says that nothing goes that way now; the caller holds the lock.
+func (n *Network) blocked(l link) bool {
+	return n.cuts[l] > 0 || n.frozen[l.from] > 0 || n.frozen[l.to] > 0
+}
+
+// Pass waits as long as a message takes from one end to another, servers or not: where the way is cut, until
+// it is mended. It is for tests whose clients don't speak over connections.
+func (n *Network) Pass(ctx context.Context, from, to string) error {
+	at := time.Now().Add(n.transit())
+	for {
+		n.mu.Lock()
+		blocked, changed := n.blocked(link{from, to}), n.changed
+		n.mu.Unlock()
+		wait := time.Until(at)
+		if !blocked && wait <= 0 {
+			return nil
+		}
+		if !blocked {
+			changed = nil
+		}
+		timer := time.NewTimer(max(wait, 0))
+		due := timer.C
+		if blocked {
+			due = nil
+		}
+		select {
+		case <-due:
+		case <-changed:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("from %s to %s: %w", from, to, ctx.Err())
+		}
+		timer.Stop()
 	}
 }
 
@@ -61,7 +137,7 @@ func (n *Network) Unplug(id string) {
 		switch {
 		case c.out.link.from == id:
 			n.breakLocked(c)
-		case c.out.link.to == id && n.cuts[c.in.link] == 0:
+		case c.out.link.to == id && !n.blocked(c.in.link):
 			n.breakLocked(c)
 		}
 	}
@@ -78,19 +154,19 @@ func (n *Network) Cut(from, to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cuts[link{from, to}]++
-	time.AfterFunc(resetAfter, func() { n.expire(link{from, to}) })
+	time.AfterFunc(resetAfter, func() { n.expire(func(l link) bool { return l == link{from, to} }) })
 }
 
-// expire breaks the connections that need a direction which is cut.
-func (n *Network) expire(l link) {
+// expire breaks the connections that need a direction which is of this kind, and cut.
+func (n *Network) expire(kind func(link) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cuts[l] == 0 {
-		return
-	}
 	for c := range n.conns {
-		if c.in.link == l || c.out.link == l {
-			n.breakLocked(c)
+		for _, l := range []link{c.in.link, c.out.link} {
+			if kind(l) && n.blocked(l) {
+				n.breakLocked(c)
+				break
+			}
 		}
 	}
 }
@@ -102,9 +178,7 @@ func (n *Network) Mend(from, to string) {
 	if n.cuts[link{from, to}] > 0 {
 		n.cuts[link{from, to}]--
 	}
-	for c := range n.conns {
-		c.in.wakeUp()
-	}
+	n.freed()
 }
 
 // Dial opens a connection to another server. On a way that is cut it takes as long as ctx allows.
@@ -112,7 +186,7 @@ func (p *Port) Dial(ctx context.Context, id string) (net.Conn, error) {
 	n := p.net
 	n.mu.Lock()
 	target, here := n.ports[id], n.ports[p.id]
-	cut := n.cuts[link{p.id, id}] > 0 || n.cuts[link{id, p.id}] > 0
+	cut := n.blocked(link{p.id, id}) || n.blocked(link{id, p.id})
 	if cut || here != p {
 		n.mu.Unlock()
 		<-ctx.Done()
@@ -147,16 +221,20 @@ func (p *Port) Accept(ctx context.Context) (net.Conn, error) {
 func (n *Network) deliverable(l link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.cuts[l] == 0
+	return !n.blocked(l)
 }
 
 func (n *Network) transit() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.delay == 0 {
-		return 0
+	var took time.Duration
+	if n.delay > 0 {
+		took = time.Duration(n.rng.Int64N(int64(n.delay)))
 	}
-	return time.Duration(n.rng.Int64N(int64(n.delay)))
+	for again := resendAfter; again < resetAfter && n.loss > 0 && n.rng.Float64() < n.loss; again *= 2 {
+		took += again
+	}
+	return took
 }
 
 func (n *Network) forget(c *conn) {
