@@ -3,8 +3,63 @@ package nomadish
 import "time"
 
 // NodeLease is a server's answer to a node that registers or says that it lives: it does
-// so again within HeartbeatTTL, or the server takes it for down.
+// so again within HeartbeatTTL, or the servers take it for down.
 type NodeLease struct {
 	HeartbeatTTL time.Duration
 	Index        uint64
+	Servers      []string // addresses (host:port) of the region's servers for other agents
+}
+
+// NodePulse says for how long the machine of a node that has a session with a server has
+// answered nothing.
+type NodePulse struct {
+	NodeID string
+	Silent time.Duration
+}
+
+// How a node's session with a server ended.
+const (
+	SessionClosed   = "closed"    // by the node, or by its machine for it: the machine is there
+	SessionTimedOut = "timed out" // nothing was answered
+)
+
+// WitnessReport is what a server tells the leader about nodes, several times a second.
+type WitnessReport struct {
+	Server string
+	Whole  bool          // Held tells of all its sessions; otherwise of new ones
+	Held   []string      // nodes with a session
+	Silent []NodePulse   // of those with a session: which have not answered for a while
+	Live   int           // sessions whose machines answer
+	Ended  []SessionEnd  // nodes without a session any more
+	Beats  []NodeBeat    // heartbeats taken since
+	Heard  []string      // nodes of which others say that they answer
+	After  time.Duration // since the report before, by the server's clock
+}
+
+// SessionEnd is the end of a node's session with a server.
+type SessionEnd struct {
+	NodeID string
+	How    string // SessionClosed or SessionTimedOut
+}
+
+// NodeBeat is a heartbeat that a server took, with the lease that it gave for it.
+type NodeBeat struct {
+	NodeID string
+	TTL    time.Duration
+}
+
+// WitnessAnswer is what the leader says to a WitnessReport.
+type WitnessAnswer struct {
+	Whole bool // it wants to know all sessions
+}
+
+// ProbeRequest asks a server to see whether machines of nodes answer it.
+type ProbeRequest struct{ NodeIDs []string }
+
+// ProbeResult is what came of one probe.
+type ProbeResult struct {
+	NodeID   string
+	Answered bool   // something answered, be it with a refusal
+	How      string // in words
+	Before   bool   // this server has had an answer from there earlier
 }

@@ -18,6 +18,15 @@ func (x *NodeLease) AppendCodec(b []byte) []byte {
 		b = append(b, 0x10)
 		b = codec.AppendUint(b, x.Index)
 	}
+	if x.Servers != nil {
+		b = append(b, 0x1a, 0)
+		m := len(b) - 1
+		b = codec.AppendCount(b, len(x.Servers), x.Servers == nil)
+		for i0 := range x.Servers {
+			b = codec.AppendString(b, x.Servers[i0])
+		}
+		b = codec.Close(b, m, 0)
+	}
 	return b
 }
 
@@ -29,6 +38,17 @@ func (x *NodeLease) DecodeCodec(r *codec.Reader) error {
 			x.HeartbeatTTL = time.Duration(r.Int())
 		case 16: // Index
 			x.Index = r.Uint()
+		case 26: // Servers
+			if outer := r.Enter(); outer >= 0 {
+				if n, ok := r.Count(16); ok {
+					l0 := make([]string, n)
+					for i := 0; i < n && r.OK(); i++ {
+						l0[i] = r.Str()
+					}
+					x.Servers = l0
+				}
+				r.Leave(outer)
+			}
 		default:
 			r.Skip(key)
 		}

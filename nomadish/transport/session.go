@@ -33,7 +33,10 @@ const (
 )
 
 // muxed is a session of yamux on a byte stream.
-type muxed struct{ y *yamux.Session }
+type muxed struct {
+	y    *yamux.Session
+	conn net.Conn // below it
+}
 
 // newMuxed makes a session on conn, whose two ends must differ in dialled.
 func newMuxed(conn net.Conn, dialled bool) (Session, error) {
@@ -51,7 +54,7 @@ func newMuxed(conn net.Conn, dialled bool) (Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session with %s: %w", conn.RemoteAddr(), err)
 	}
-	return &muxed{y: y}, nil
+	return &muxed{y: y, conn: conn}, nil
 }
 
 // Open makes a stream.
