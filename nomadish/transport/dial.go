@@ -19,7 +19,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: t
 
 // dialTCP connects to another agent.
 func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}
+	d := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive, Control: control}
 	return d.DialContext(ctx, "tcp", addr)
 }
 
@@ -105,15 +105,15 @@ func (d *dialled) connect(ctx context.Context) (*link, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	c, err := d.hub.cfg.Dial(ctx, d.addr)
+	c, err := d.hub.connect(ctx, d.addr, protocolAPI)
 	if err != nil {
 		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, err)
 	}
-	s, hello, err := greet(c, d.hub.cfg.Self, dialTimeout)
+	s, hello, err := greet(c, d.hub.cfg.Self, dialTimeout, func(hello Hello) error { return d.hub.checkPeer(c, hello) })
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(s, d.hub.peer(hello, d.addr))
+	l := newLink(c, s, d.hub.peer(hello, d.addr))
 	// The session works in both directions: the other agent may ask us, too.
 	if !d.hub.add(l) || !d.hub.spawn(func() { d.answer(l) }) {
 		_ = s.Close() // the hub has ended

@@ -11,10 +11,12 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// The first byte on a connection between agents says what it is for.
+// The first byte on a connection between agents says what it is for, unless the connection is
+// encrypted.
 const (
 	protocolAPI  = 'A' // a session; a Hello follows
 	protocolRaft = 'R' // raft's own; the connection is handed over as it is
+	protocolJoin = 'J' // HTTP of somebody who joins, on encrypted connections alone
 )
 
 // Hello is how the two ends of a session introduce themselves.
@@ -62,16 +64,14 @@ func readHello(r io.Reader, v any) error {
 	return json.Unmarshal(body, v)
 }
 
-// greet introduces self on a connection that this side dialled.
-func greet(c net.Conn, self Hello, timeout time.Duration) (Session, Hello, error) {
+// greet introduces self on a connection that this side dialled; check says whether who
+// answers is believed.
+func greet(c net.Conn, self Hello, timeout time.Duration, check func(Hello) error) (Session, Hello, error) {
 	fail := func(err error) (Session, Hello, error) {
 		_ = c.Close()
 		return nil, Hello{}, fmt.Errorf("session with %s: %w", c.RemoteAddr(), err)
 	}
 	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return fail(err)
-	}
-	if _, err := c.Write([]byte{protocolAPI}); err != nil {
 		return fail(err)
 	}
 	if err := writeHello(c, self); err != nil {
@@ -83,6 +83,9 @@ func greet(c net.Conn, self Hello, timeout time.Duration) (Session, Hello, error
 	}
 	if a.Error != "" {
 		return fail(nomadish.Errorf(nomadish.KindDenied, "refused: %s", a.Error))
+	}
+	if err := check(a.Hello); err != nil {
+		return fail(err)
 	}
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return fail(err)

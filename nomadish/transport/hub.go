@@ -21,6 +21,13 @@ type HubConfig struct {
 	Limits Limits
 	// Admit decides about a session that another agent wants; default: all are let in.
 	Admit func(ctx context.Context, h Hello, addr string) error
+	// Ended is told of a peer that has no session any more, with what ended the last; default: nobody is.
+	Ended func(p Peer, cause error)
+	// TLS encrypts all connections with other agents; nil: none is.
+	TLS *PeerTLS
+	// Joins answers the requests of those who have no certificate yet; nil: nobody does.
+	// It needs TLS.
+	Joins http.Handler
 	// Dial connects to another agent; default: TCP.
 	Dial   func(ctx context.Context, addr string) (net.Conn, error)
 	Logger *slog.Logger // default: discard
@@ -34,6 +41,9 @@ func (c HubConfig) withDefaults() HubConfig {
 	if c.Dial == nil {
 		c.Dial = dialTCP
 	}
+	if c.Ended == nil {
+		c.Ended = func(Peer, error) {}
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
@@ -46,6 +56,7 @@ type Hub struct {
 	http     *http.Server
 	listener net.Listener
 	raft     *handover
+	joins    *joins        // nil: nobody can join
 	started  chan struct{} // closed when Run has begun
 
 	mu      sync.Mutex
@@ -53,6 +64,7 @@ type Hub struct {
 	wg      sync.WaitGroup
 	dialled map[string]*dialled
 	joined  map[string]*link // by kind and ID
+	secured map[*secured]struct{}
 }
 
 // link is a session with the client for it.
@@ -60,6 +72,7 @@ type link struct {
 	session Session
 	peer    Peer
 	client  *http.Transport
+	secured *secured // the connection; nil: it is not encrypted
 }
 
 // NewHub binds the listener, if there is one; Run serves it. Requests of peers go to h.
@@ -67,14 +80,19 @@ func NewHub(cfg HubConfig, h http.Handler) (*Hub, error) {
 	cfg = cfg.withDefaults()
 	hub := &Hub{
 		cfg:     cfg,
-		http:    newHTTPServer(cfg.Limits, h, cfg.Logger),
+		http:    newHTTPServer(cfg.Limits, proofs(h), cfg.Logger),
 		raft:    newHandover(),
 		started: make(chan struct{}),
 		dialled: map[string]*dialled{},
 		joined:  map[string]*link{},
+		secured: map[*secured]struct{}{},
+	}
+	if cfg.TLS != nil && cfg.Joins != nil {
+		hub.joins = newJoins(cfg)
 	}
 	if cfg.Listen != "" {
-		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+		lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: control}
+		lc.SetMultipathTCP(false) // of several paths the kernel would not tell how silent they are
 		l, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
 		if err != nil {
 			return nil, fmt.Errorf("listen for agents: %w", err)
@@ -99,9 +117,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer cancel()
 	h.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	close(h.started)
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	if h.listener != nil {
 		h.spawn(func() { failed <- h.accept(ctx) })
+	}
+	if h.cfg.TLS != nil {
+		h.spawn(func() { h.watchTrust(ctx) })
+	}
+	if h.joins != nil {
+		h.spawn(func() { failed <- h.joins.run(ctx) })
 	}
 	var err error
 	select {
@@ -187,16 +211,28 @@ func (h *Hub) sort(ctx context.Context, c net.Conn) error {
 	if err := c.SetDeadline(time.Now().Add(h.cfg.Limits.HeaderTimeout)); err != nil {
 		return err
 	}
-	var first [1]byte
-	if _, err := c.Read(first[:]); err != nil {
-		return fmt.Errorf("read protocol: %w", err)
+	plain := c
+	c, protocol, err := h.protocol(ctx, c)
+	if err != nil {
+		return err
 	}
-	switch first[0] {
+	switch protocol {
 	case protocolRaft:
+		if err := h.checkRaft(c, ""); err != nil {
+			return err
+		}
 		if err := c.SetDeadline(time.Time{}); err != nil {
 			return err
 		}
 		return h.raft.give(ctx, c)
+	case protocolJoin:
+		if _, ok := c.(*secured); !ok {
+			break // who joins does so on an encrypted connection
+		}
+		if err := c.SetDeadline(time.Time{}); err != nil {
+			return err
+		}
+		return h.joins.conns.give(ctx, c)
 	case protocolAPI:
 		addr := hostOf(c.RemoteAddr())
 		session, hello, err := welcome(c, h.cfg.Self, func(hello Hello) error {
@@ -206,17 +242,20 @@ func (h *Hub) sort(ctx context.Context, c net.Conn) error {
 			if p := h.peer(hello, addr); p.Kind == nomadish.CallerNode && p.Region != "" {
 				return nomadish.Errorf(nomadish.KindInvalid, "node of region %q: servers here are of region %q", p.Region, h.cfg.Self.Region)
 			}
+			if err := h.checkPeer(c, hello); err != nil {
+				return err
+			}
 			return h.cfg.Admit(ctx, hello, addr)
 		})
 		if err != nil {
 			return err
 		}
-		if lc, ok := c.(*limitedConn); ok {
+		if lc, ok := plain.(*limitedConn); ok {
 			lc.trust()
 		}
-		return h.serve(newLink(session, h.peer(hello, c.RemoteAddr().String())))
+		return h.serve(newLink(c, session, h.peer(hello, c.RemoteAddr().String())))
 	}
-	return fmt.Errorf("unknown protocol %q", first[0])
+	return fmt.Errorf("unknown protocol %q", protocol)
 }
 
 // peer is who has introduced itself.
@@ -228,7 +267,15 @@ func (h *Hub) peer(hello Hello, addr string) Peer {
 	return p
 }
 
-func newLink(s Session, peer Peer) *link { return &link{session: s, peer: peer, client: Client(s)} }
+// newLink returns the link of a session on c, which is nil for one in memory.
+func newLink(c net.Conn, s Session, peer Peer) *link {
+	l := &link{session: s, peer: peer, client: Client(s)}
+	if sec, ok := c.(*secured); ok {
+		l.secured = sec
+		sec.carry(l)
+	}
+	return l
+}
 
 // serve answers the requests that come in on a session until it ends. Meanwhile the peer
 // can be reached by its ID.
@@ -252,13 +299,18 @@ func (h *Hub) add(l *link) bool {
 // answer runs the HTTP server on a session, and then forgets it.
 func (h *Hub) answer(l *link) error {
 	defer l.client.CloseIdleConnections()
-	err := h.http.Serve(&sessionListener{session: l.session, peer: l.peer})
+	err := h.http.Serve(&sessionListener{session: l.session, peer: l.peer, secured: l.secured})
 	_ = l.session.Close() // Serve returns for that reason or another; either way it is over
 	h.mu.Lock()
-	if key := peerKey(l.peer.Kind, l.peer.ID); h.joined[key] == l {
+	key := peerKey(l.peer.Kind, l.peer.ID)
+	newest := h.joined[key] == l
+	if newest {
 		delete(h.joined, key)
 	}
 	h.mu.Unlock()
+	if newest {
+		h.cfg.Ended(l.peer, err)
+	}
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -270,7 +322,7 @@ func peerKey(kind nomadish.CallerKind, id string) string { return kind.String() 
 // Join serves a session in memory, as if peer had dialled, until it ends.
 func (h *Hub) Join(s Session, peer Peer) error {
 	<-h.started
-	return h.serve(newLink(s, peer))
+	return h.serve(newLink(nil, s, peer))
 }
 
 // Node returns the way to a node over the session with it.

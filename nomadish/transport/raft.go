@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"time"
 )
 
 // Raft carries raft's connections between servers over their hubs' addresses. Methods may
@@ -26,29 +25,15 @@ func (r *Raft) Dial(ctx context.Context, id string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect raft to server %s: %w", id, err)
 	}
-	c, err := r.hub.cfg.Dial(ctx, addr)
+	c, err := r.hub.connect(ctx, addr, protocolRaft)
 	if err != nil {
 		return nil, fmt.Errorf("connect raft to server %s: %w", id, err)
 	}
-	if err := r.begin(ctx, c); err != nil {
+	if err := r.hub.checkRaft(c, id); err != nil {
 		_ = c.Close() // it is of no use
 		return nil, fmt.Errorf("connect raft to server %s: %w", id, err)
 	}
 	return c, nil
-}
-
-func (r *Raft) begin(ctx context.Context, c net.Conn) error {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(dialTimeout)
-	}
-	if err := c.SetDeadline(deadline); err != nil {
-		return err
-	}
-	if _, err := c.Write([]byte{protocolRaft}); err != nil {
-		return err
-	}
-	return c.SetDeadline(time.Time{})
 }
 
 // Accept returns the next connection that another server opened to this one.

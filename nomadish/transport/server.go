@@ -113,6 +113,9 @@ func newHTTPServer(l Limits, h http.Handler, logger *slog.Logger) *http.Server {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			switch c := c.(type) {
 			case *peerConn:
+				if c.secured != nil {
+					ctx = context.WithValue(ctx, securedKey{}, c.secured)
+				}
 				return WithOrigin(ctx, Origin{Peer: c.peer})
 			case *tls.Conn:
 				return context.WithValue(ctx, seenKey{}, new(atomic.Pointer[trust]))
@@ -148,13 +151,15 @@ func (l logWriter) Write(p []byte) (int, error) {
 // peerConn is a stream of a session.
 type peerConn struct {
 	net.Conn
-	peer Peer
+	peer    Peer
+	secured *secured
 }
 
 // sessionListener accepts the streams of one session.
 type sessionListener struct {
 	session Session
 	peer    Peer
+	secured *secured // the connection that carries the session; nil: it is not encrypted
 }
 
 // Accept returns the peer's next stream.
@@ -163,7 +168,7 @@ func (l *sessionListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &peerConn{Conn: c, peer: l.peer}, nil
+	return &peerConn{Conn: c, peer: l.peer, secured: l.secured}, nil
 }
 
 // Close ends the session.
