@@ -87,7 +87,8 @@ var layers = map[string][]string{
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
 	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
+	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/nodesim", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
+	"nomadish/nodesim":      {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "client/fingerprint"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
 	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 

@@ -228,6 +228,7 @@ func clusterCommands() []command {
 		explainCommand(),
 		fmtCommand(),
 		doctorCommand(),
+		simCommand(),
 		completionCommand(),
 		completeCommand(),
 		versionCommand(),
