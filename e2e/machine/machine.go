@@ -23,6 +23,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,13 @@ type Config struct {
 	Env      []string       // more of the agent's environment, as NAME=VALUE
 	Hostname string         // what the agent takes the machine's name for; default what it is
 	LogLevel string         // default debug
+
+	// Address is the agent's, which has Nomad's ports there; default: loopback, with free ports.
+	Address string
+	// Spawn starts the agent's program; default: as a child in this process's namespaces.
+	Spawn func(*exec.Cmd) error
+	// Transport carries requests to the agent's API; default: connections from this process.
+	Transport http.RoundTripper
 }
 
 // Node is a server and client node in one agent.
@@ -107,6 +115,9 @@ func Root() (string, error) {
 	}
 }
 
+// groupPrefix begins the names of the tasks' control groups. The ID of the test's process follows.
+const groupPrefix = "nomadish-e2e-"
+
 // nodes counts the nodes of this process, so that their control groups have names of their own.
 var nodes atomic.Int64
 
@@ -124,15 +135,18 @@ func New(cfg Config) (*Node, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
+	ports := []int{4646, 4647}
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1"
+		if ports, err = freePorts(len(ports)); err != nil {
+			return nil, err
+		}
 	}
 	n := &Node{
-		cfg: cfg, ports: ports, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
-		group: fmt.Sprintf("nomadish-e2e-%d-%d", os.Getpid(), nodes.Add(1)), run: map[string]bool{},
+		cfg: cfg, ports: ports, Addr: net.JoinHostPort(cfg.Address, strconv.Itoa(ports[0])),
+		group: fmt.Sprintf("%s%d-%d", groupPrefix, os.Getpid(), nodes.Add(1)), run: map[string]bool{},
 	}
-	if n.API, err = api.New(api.Config{Address: "http://" + n.Addr}); err != nil {
+	if n.API, err = api.New(api.Config{Address: "http://" + n.Addr, Transport: cfg.Transport}); err != nil {
 		return nil, err
 	}
 	return n, n.writeConfig()
@@ -165,7 +179,7 @@ func (n *Node) configuration() map[string]any {
 		docker["image_archives"] = []string{n.cfg.Archives}
 	}
 	all := map[string]any{
-		"name": "n1", "data_dir": n.DataDir(), "bind_addr": "127.0.0.1", "log_level": cmp.Or(n.cfg.LogLevel, "debug"),
+		"name": "n1", "data_dir": n.DataDir(), "bind_addr": n.cfg.Address, "log_level": cmp.Or(n.cfg.LogLevel, "debug"),
 		"ports":  map[string]any{"http": n.ports[0], "rpc": n.ports[1]},
 		"server": map[string]any{"enabled": true, "bootstrap_expect": 1},
 		"client": client,
@@ -224,7 +238,11 @@ func (n *Node) Start() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(append(os.Environ(), "GOTRACEBACK=all"), n.cfg.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // no signal of the terminal reaches it
-	if err := startNamed(cmd, n.cfg.Hostname); err != nil {
+	spawn := n.cfg.Spawn
+	if spawn == nil {
+		spawn = func(cmd *exec.Cmd) error { return startNamed(cmd, n.cfg.Hostname) }
+	}
+	if err := spawn(cmd); err != nil {
 		return err
 	}
 	n.cmd, n.ended, n.asked = cmd, make(chan struct{}), false

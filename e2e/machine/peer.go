@@ -20,5 +20,5 @@ func (n *Node) Peer() (string, error) {
 	if err := json.Unmarshal(text, &cfg); err != nil {
 		return "", fmt.Errorf("%s: %w", n.configFile(), err)
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Ports.RPC)), nil
+	return net.JoinHostPort(n.cfg.Address, strconv.Itoa(cfg.Ports.RPC)), nil
 }

@@ -57,7 +57,7 @@ func (n *Node) PostMortem(test string) string {
 	if running {
 		errs = append(errs, n.dump())
 	}
-	kept, err := n.keepLog(test)
+	kept, err := n.KeepLog(test)
 	text := fmt.Sprintf("the agent ended: %s", n.cmd.ProcessState)
 	if running {
 		text = "the agent was running"
@@ -85,8 +85,8 @@ func (n *Node) dump() error {
 // unfit is what does not belong in the name of a file.
 var unfit = regexp.MustCompile(`[^\w.-]+`)
 
-// keepLog puts the agent's log where the end of the test does not remove it.
-func (n *Node) keepLog(test string) (path string, err error) {
+// KeepLog puts the agent's log where the end of the test of that name does not remove it.
+func (n *Node) KeepLog(test string) (path string, err error) {
 	dir := os.Getenv("NOMADISH_E2E_LOGS")
 	if dir == "" {
 		dir = filepath.Join(os.TempDir(), "nomadish-e2e-logs")
