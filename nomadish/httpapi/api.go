@@ -14,13 +14,15 @@ import (
 
 // Config says how the API answers.
 type Config struct {
-	Name    string           // of this agent
-	Region  string           // of this agent; default "global"
-	MaxWait time.Duration    // longest blocking query, at most 10m; default 5m
-	Origins []string         // of pages that may change things and open websockets, as host patterns, besides the agent's own
-	Hosts   []string         // names, besides addresses, under which this agent may be asked, those below them included; default: any
-	Now     func() time.Time // wall clock; default time.Now
-	Logger  *slog.Logger     // default: discard
+	Name   string // of this agent
+	Region string // of this agent; default "global"
+	// Authoritative is the region that changes what all regions share; default: each its own.
+	Authoritative string
+	MaxWait       time.Duration    // longest blocking query, at most 10m; default 5m
+	Origins       []string         // of pages that may change things and open websockets, as host patterns, besides the agent's own
+	Hosts         []string         // names, besides addresses, under which this agent may be asked, those below them included; default: any
+	Now           func() time.Time // wall clock; default time.Now
+	Logger        *slog.Logger     // default: discard
 	// MaxImages bounds an archive of images in bytes; default 32 GiB.
 	MaxImages int64
 	Rates     Rates
@@ -115,41 +117,6 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 		return transport.Forward(w, r.HTTP, away)
 	}
 	return a.run(w, r)
-}
-
-// place returns the way to the agent that has to run the request, nil when it is this one.
-func (a *API) place(r *Request) (http.RoundTripper, error) {
-	ctx := asAgent(r.Context())
-	where := r.route.Where
-	if where == OnAgent {
-		if r.route.is(Peers) {
-			return a.toAgent(r)
-		}
-		return nil, nil
-	}
-	if where == OnNode {
-		if r.route.is(NodeInBody) {
-			if err := r.peekNode(); err != nil {
-				return nil, err
-			}
-		}
-		if here, err := a.onThisNode(r); here || err != nil {
-			return nil, err
-		}
-	}
-	if region := r.Query.Region; region != "" && region != a.cfg.Region {
-		return a.back.Router.Region(ctx, region)
-	}
-	if a.back.Server == nil {
-		return a.back.Router.Server(ctx)
-	}
-	switch where {
-	case OnLeader:
-		return a.back.Router.Leader(ctx)
-	case OnNode:
-		return a.toNode(r)
-	}
-	return nil, nil
 }
 
 // noMethod answers a method that a path has not.

@@ -96,6 +96,7 @@ type Server struct {
 	Introductions Introductions
 	Callers       Callers
 	AccessSurvey  AccessSurvey
+	Scopes        Scopes // of tokens; needed where there is an authoritative region
 	Operator      Operator
 	Raft          Raft
 	Autopilot     Autopilot

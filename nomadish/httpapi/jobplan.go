@@ -28,6 +28,9 @@ func (a *API) planJob(r *Request) (any, error) {
 	if nomadish.Val(req.Job.ID) != r.Param("id") {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "Job ID does not match")
 	}
+	if away, err := a.jobElsewhere(r, req.Job); away != nil || err != nil {
+		return away, err
+	}
 	a.jobTarget(r, req.Job, &req.WriteRequest)
 	resp, index, err := a.back.Server.Planner.PlanJob(r.Context(), req)
 	if err != nil {

@@ -64,6 +64,9 @@ func (a *API) register(r *Request, req *nomadish.JobRegisterRequest) (any, error
 	if err := checkJob(req.Job); err != nil {
 		return nil, err
 	}
+	if away, err := a.jobElsewhere(r, req.Job); away != nil || err != nil {
+		return away, err
+	}
 	a.jobTarget(r, req.Job, &req.WriteRequest)
 	resp, index, err := a.back.Server.JobWrites.RegisterJob(r.Context(), req)
 	if err != nil {
@@ -110,6 +113,9 @@ func (a *API) validateJob(r *Request) (any, error) {
 	}
 	if req.Job == nil {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "Job must be specified")
+	}
+	if away, err := a.jobElsewhere(r, req.Job); away != nil && err == nil { // else that is a warning
+		return away, nil
 	}
 	a.jobTarget(r, req.Job, &req.WriteRequest)
 	return a.back.Server.JobWrites.ValidateJob(r.Context(), req)

@@ -1,11 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"net/http"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -34,17 +30,8 @@ func (r *Request) peekNode() error {
 	if r.Value("node_id") != "" {
 		return nil
 	}
-	body, err := io.ReadAll(r.HTTP.Body) // no more than the route lets in
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return r.tooLarge()
-	}
-	if err != nil {
-		return nomadish.Errorf(nomadish.KindInvalid, "read the body: %w", err)
-	}
-	r.HTTP.Body = io.NopCloser(bytes.NewReader(body))
 	var target struct{ NodeID string }
-	if err := nomadish.DecodeJSON(body, &target); err != nil {
+	if err := r.peek(&target); err != nil {
 		return err
 	}
 	if target.NodeID != "" {

@@ -28,16 +28,16 @@ const bodyNamespace = 256 << 10
 // do something in a namespace may read its quota; the backend looks.
 func (a *API) spaceRoutes() []Route {
 	return []Route{
-		{write, "/v1/namespace", nomadish.PermManagement, OnLeader, 0, bodyNamespace, a.upsertNamespace},
-		{write, "/v1/namespace/:name", nomadish.PermManagement, OnLeader, 0, bodyNamespace, a.upsertNamespace},
-		{destroy, "/v1/namespace/:name", nomadish.PermManagement, OnLeader, 0, 0, a.deleteNamespace},
+		{write, "/v1/namespace", nomadish.PermManagement, OnLeader, Shared, bodyNamespace, a.upsertNamespace},
+		{write, "/v1/namespace/:name", nomadish.PermManagement, OnLeader, Shared, bodyNamespace, a.upsertNamespace},
+		{destroy, "/v1/namespace/:name", nomadish.PermManagement, OnLeader, Shared, 0, a.deleteNamespace},
 		{get, "/v1/quotas", nomadish.PermByItem, OnServer, Read, 0, a.quotas},
 		{get, "/v1/quota-usages", nomadish.PermByItem, OnServer, Read, 0, a.quotaUsages},
 		{get, "/v1/quota/:name", nomadish.PermByItem, OnServer, Read, 0, a.quota},
 		{get, "/v1/quota/usage/:name", nomadish.PermByItem, OnServer, Read, 0, a.quotaUsage},
-		{write, "/v1/quota", nomadish.PermQuotaWrite, OnLeader, 0, bodyNamespace, a.upsertQuota},
-		{write, "/v1/quota/:name", nomadish.PermQuotaWrite, OnLeader, 0, bodyNamespace, a.upsertQuota},
-		{destroy, "/v1/quota/:name", nomadish.PermQuotaWrite, OnLeader, 0, 0, a.deleteQuota},
+		{write, "/v1/quota", nomadish.PermQuotaWrite, OnLeader, Shared, bodyNamespace, a.upsertQuota},
+		{write, "/v1/quota/:name", nomadish.PermQuotaWrite, OnLeader, Shared, bodyNamespace, a.upsertQuota},
+		{destroy, "/v1/quota/:name", nomadish.PermQuotaWrite, OnLeader, Shared, 0, a.deleteQuota},
 	}
 }
 

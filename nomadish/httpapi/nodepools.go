@@ -22,10 +22,10 @@ type NodePools interface {
 func (a *API) nodePoolRoutes() []Route {
 	return []Route{
 		{get, "/v1/node/pools", nomadish.PermNodePoolRead, OnServer, Read | ByObject, 0, a.nodePools},
-		{write, "/v1/node/pools", nomadish.PermNodePoolWrite, OnLeader, ByObject, bodyNamespace, a.upsertNodePool},
+		{write, "/v1/node/pools", nomadish.PermNodePoolWrite, OnLeader, ByObject | Shared, bodyNamespace, a.upsertNodePool},
 		{get, "/v1/node/pool/:name", nomadish.PermNodePoolRead, OnServer, Read | ByObject, 0, a.nodePool},
-		{write, "/v1/node/pool/:name", nomadish.PermNodePoolWrite, OnLeader, ByObject, bodyNamespace, a.upsertNodePool},
-		{destroy, "/v1/node/pool/:name", nomadish.PermNodePoolDelete, OnLeader, ByObject, 0, a.deleteNodePool},
+		{write, "/v1/node/pool/:name", nomadish.PermNodePoolWrite, OnLeader, ByObject | Shared, bodyNamespace, a.upsertNodePool},
+		{destroy, "/v1/node/pool/:name", nomadish.PermNodePoolDelete, OnLeader, ByObject | Shared, 0, a.deleteNodePool},
 		{get, "/v1/node/pool/:name/nodes", nomadish.PermNodeRead, OnServer, Read, 0, a.nodePoolNodes},
 		{get, "/v1/node/pool/:name/jobs", nomadish.PermListJobs, OnServer, Read, 0, a.nodePoolJobs},
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,7 @@ type Request struct {
 	values  url.Values // of the query string
 	control *http.ResponseController
 	id      string // in the audit log; "": not there yet
+	body    []byte // as far as it was read
 
 	presence *presence // of the caller; nil before it is known
 
@@ -85,7 +87,25 @@ func (r *Request) Body() ([]byte, error) {
 	case err != nil:
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "request body: %w", err)
 	}
+	r.body = body
 	return body, nil
+}
+
+// rewind lets the body be read again, by the handler or by another agent.
+func (r *Request) rewind() { r.HTTP.Body = io.NopCloser(bytes.NewReader(r.body)) }
+
+// peek decodes from the body what says where the request runs. The body can be read again
+// afterwards; an empty one says nothing.
+func (r *Request) peek(v any) error {
+	body, err := r.Body()
+	if err != nil {
+		return err
+	}
+	r.rewind()
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	return nomadish.DecodeJSON(body, v)
 }
 
 func (r *Request) tooLarge() error {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/codec"
+	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // Names of headers.
@@ -51,6 +52,9 @@ var zippers = sync.Pool{New: func() any {
 
 // respond writes what a handler returned.
 func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
+	if away, ok := value.(*elsewhere); ok {
+		return transport.Forward(w, r.HTTP, away.way)
+	}
 	r.writeHeaders(w.Header())
 	switch v := value.(type) {
 	case nil:

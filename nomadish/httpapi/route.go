@@ -47,6 +47,8 @@ const (
 	Peers                          // ?node_id and ?server_id name another agent that has to answer
 	ByObject                       // the namespace that counts is that of what is asked for or written
 	NodeInBody                     // the body's NodeID names the node, where ?node_id does not
+	Shared                         // changes what all regions share: the authoritative one does that
+	IfGlobal                       // is Shared where the token that it is about is one of all regions
 )
 
 // Handler answers one request with a value: nil for an empty body, a [Raw] or [Streamed]
