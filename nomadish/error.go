@@ -18,6 +18,8 @@ const (
 	KindTooLarge             // 413
 	KindLimited              // 429: too many at once; try again
 	KindNoLeader             // 503: no leader now; try again
+	KindNoSpace              // 507: the servers' disk is full
+	KindUnknown              // 503: nobody knows whether it was carried out
 )
 
 // Error is an error with a kind.
@@ -44,6 +46,9 @@ func KindOf(err error) Kind {
 	}
 	return KindInternal
 }
+
+// ErrUnknownOutcome says that a write may or may not be carried out.
+var ErrUnknownOutcome = &Error{Kind: KindUnknown, Message: "outcome is unknown"}
 
 // ErrNotFound says that no such thing exists; errors.Is finds it in every error of KindNotFound.
 var ErrNotFound = &Error{Kind: KindNotFound, Message: "not found"}

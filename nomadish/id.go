@@ -9,6 +9,11 @@ import (
 func NewID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return asUUID(b)
+}
+
+// asUUID makes a UUID of version 4 of 16 bytes.
+func asUUID(b [16]byte) string {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return FormatID(b)

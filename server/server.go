@@ -242,7 +242,7 @@ func (s *Server) Keyring() *secrets.Keyring { return s.keyring }
 type proposer struct{ c *consensus.Consensus }
 
 func (p proposer) Propose(ctx context.Context, c fsm.Command) (uint64, any, error) {
-	result, err := p.c.Propose(ctx, c)
+	result, err := p.c.ProposeRequest(ctx, nomadish.NextCommandID(ctx), c)
 	if errors.Is(err, consensus.ErrUnknownOutcome) {
 		return 0, nil, err
 	}

@@ -105,6 +105,8 @@ func (e *Error) Unwrap() error {
 		kind = nomadish.KindLimited
 	case http.StatusServiceUnavailable:
 		kind = nomadish.KindNoLeader
+	case http.StatusInsufficientStorage:
+		kind = nomadish.KindNoSpace
 	}
 	return &nomadish.Error{Kind: kind, Message: e.Body}
 }
@@ -208,6 +210,9 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if k.method != http.MethodGet && c.cfg.NodeID == "" { // what nodes say may be said twice
+		req.Header.Set(nomadish.RequestIDHeader, nomadish.NewID())
 	}
 	if c.cfg.NodeID != "" {
 		req.Header.Set("X-Nomadish-Node-Id", c.cfg.NodeID)

@@ -19,6 +19,8 @@ var statuses = map[nomadish.Kind]int{
 	nomadish.KindTooLarge: http.StatusRequestEntityTooLarge,
 	nomadish.KindLimited:  http.StatusTooManyRequests,
 	nomadish.KindNoLeader: http.StatusServiceUnavailable,
+	nomadish.KindNoSpace:  http.StatusInsufficientStorage,
+	nomadish.KindUnknown:  http.StatusServiceUnavailable,
 }
 
 // kept are errors that Nomad answers with a status other than their kind's, and that the

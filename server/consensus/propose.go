@@ -16,7 +16,7 @@ import (
 // ErrUnknownOutcome says that a command may or may not be carried out: it was handed to raft, and this
 // server lost its leadership, its disk or its patience before it saw the end. Every other error of Propose
 // means that the command is not carried out and never will be, or that it was and answered with that error.
-var ErrUnknownOutcome = errors.New("outcome is unknown")
+var ErrUnknownOutcome error = nomadish.ErrUnknownOutcome
 
 var errStopped = nomadish.Errorf(nomadish.KindNoLeader, "server is stopping")
 

@@ -68,7 +68,8 @@ func refused(err error) bool {
 		return false
 	}
 	switch known.Kind {
-	case nomadish.KindInvalid, nomadish.KindConflict, nomadish.KindNotFound, nomadish.KindTooLarge, nomadish.KindLimited:
+	case nomadish.KindInvalid, nomadish.KindConflict, nomadish.KindNotFound, nomadish.KindTooLarge, nomadish.KindLimited,
+		nomadish.KindNoSpace:
 		return true
 	}
 	return false
