@@ -62,6 +62,7 @@ var layers = map[string][]string{
 
 	"server/capacity":      {"nomadish"},
 	"server/broker":        {"nomadish"},
+	"server/gossip":        {"nomadish"},
 	"server/scheduler":     {"nomadish", "server/capacity"},
 	"server/state":         {"nomadish", "nomadish/codec"},
 	"server/events":        {"nomadish", "server/state"},
