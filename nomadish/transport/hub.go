@@ -23,6 +23,9 @@ type HubConfig struct {
 	Admit func(ctx context.Context, h Hello, addr string) error
 	// Ended is told of a peer that has no session any more, with what ended the last; default: nobody is.
 	Ended func(p Peer, cause error)
+	// Resolve says at which host:port the server of an ID listens for agents. Default: only
+	// those servers can be reached with which there is a session.
+	Resolve func(id string) (addr string, err error)
 	// TLS encrypts all connections with other agents; nil: none is.
 	TLS *PeerTLS
 	// Joins answers the requests of those who have no certificate yet; nil: nobody does.
@@ -328,11 +331,6 @@ func (h *Hub) Join(s Session, peer Peer) error {
 // Node returns the way to a node over the session with it.
 func (h *Hub) Node(id string) (http.RoundTripper, error) {
 	return h.reach(nomadish.CallerNode, id, "No path to node")
-}
-
-// Server returns the way to a server over the session with it.
-func (h *Hub) Server(id string) (http.RoundTripper, error) {
-	return h.reach(nomadish.CallerServer, id, "No path to server")
 }
 
 func (h *Hub) reach(kind nomadish.CallerKind, id, missing string) (http.RoundTripper, error) {
