@@ -164,6 +164,9 @@ func (a *API) run(w http.ResponseWriter, r *Request) error {
 	if err := a.received(r, caller); err != nil {
 		return err
 	}
+	if err := r.identified(caller); err != nil {
+		return a.completed(r, &caller, err)
+	}
 	if r.route.is(Read) {
 		r.knownLeader, r.lastContact = a.back.Server.Reads.Contact()
 	}

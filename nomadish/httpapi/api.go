@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
-
-	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // Config says how the API answers.
@@ -109,14 +107,7 @@ func (a *API) serve(w http.ResponseWriter, r *Request) error {
 		return err
 	}
 	r.Query.Wait = min(r.Query.Wait, a.cfg.MaxWait)
-	away, err := a.place(r)
-	if err != nil {
-		return err
-	}
-	if away != nil { // where it runs, the caller is asked for its rights
-		return transport.Forward(w, r.HTTP, away)
-	}
-	return a.run(w, r)
+	return a.insist(w, r)
 }
 
 // noMethod answers a method that a path has not.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/transport"
@@ -231,16 +232,18 @@ func TestPanic(t *testing.T) {
 
 // Without a leader consistent reads fail with 503 and say when to try again; stale ones don't.
 func TestNoLeader(t *testing.T) {
-	c := newCluster()
-	c.syncErr = nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
-	a := c.api(t)
-	got := ask(t, a, "GET", "/v1/jobs", "")
-	if got.status != 503 || got.body != "No cluster leader" || got.header.Get("Retry-After") != "1" {
-		t.Errorf("got %d %q %v", got.status, got.body, got.header)
-	}
-	if got := ask(t, a, "GET", "/v1/jobs?stale", ""); got.status != 200 {
-		t.Errorf("stale: got %d %q", got.status, got.body)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.syncErr = nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+		a := c.api(t)
+		got := ask(t, a, "GET", "/v1/jobs", "")
+		if got.status != 503 || got.body != "No cluster leader" || got.header.Get("Retry-After") != "1" {
+			t.Errorf("got %d %q %v", got.status, got.body, got.header)
+		}
+		if got := ask(t, a, "GET", "/v1/jobs?stale", ""); got.status != 200 {
+			t.Errorf("stale: got %d %q", got.status, got.body)
+		}
+	})
 }
 
 // A request that is not for this agent is passed on whole, and its answer back; its body

@@ -19,7 +19,8 @@ const maxHops = 3
 
 // Forward passes a request on and its answer back as it streams, upgraded connections
 // included. The next agent learns where the request came from, how often it was forwarded
-// and how much time it has. An error means that nothing was written.
+// and how much time it has. An error means that nothing was written; KindUnknown that the other agent
+// may have carried the request out.
 func Forward(w http.ResponseWriter, r *http.Request, to http.RoundTripper) error {
 	origin := OriginFrom(r.Context())
 	if origin.Hops >= maxHops {
@@ -59,7 +60,7 @@ func Forward(w http.ResponseWriter, r *http.Request, to http.RoundTripper) error
 	if errors.As(failed, &tooLarge) {
 		return nomadish.Errorf(nomadish.KindTooLarge, "request body is larger than %d bytes", tooLarge.Limit)
 	}
-	return nomadish.Errorf(nomadish.KindInternal, "forward request: %w", failed)
+	return nomadish.Errorf(nomadish.KindUnknown, "forward request: %w", failed)
 }
 
 // peerHost stands in for a host in requests that go over a session.
