@@ -33,6 +33,8 @@ type ServerReport struct {
 	LastTerm     uint64
 	LastIndex    uint64 // of its log
 	AppliedIndex uint64
+	MinLevel     uint32      // the oldest level of a cluster that it can take part in
+	MaxLevel     uint32      // the newest
 	Hashes       []StateHash // the newest last
 }
 

@@ -20,11 +20,12 @@ func (s *Server) Report(context.Context) (*nomadish.ServerReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := s.store.Reader()
+	r, levels := s.store.Reader(), fsm.SupportedLevels()
 	return &nomadish.ServerReport{
 		ID: s.cfg.ID, Name: s.cfg.Name, Address: s.cfg.Address(), Version: s.cfg.Version,
 		LastContact: nomadish.TextDuration(status.LastContact), LastTerm: status.LastTerm,
 		LastIndex: status.LastIndex, AppliedIndex: status.AppliedIndex,
+		MinLevel: levels.Min, MaxLevel: levels.Max,
 		Hashes: append(s.hashes.list(), nomadish.StateHash{Index: r.Index(), Level: r.Level(), Hash: r.Hash().String()}),
 	}, nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/nomadish/nomadish/server/leader/drain"
 	"github.com/nomadish/nomadish/server/leader/evals"
 	"github.com/nomadish/nomadish/server/leader/gc"
+	"github.com/nomadish/nomadish/server/leader/levels"
 	"github.com/nomadish/nomadish/server/leader/liveness"
 	"github.com/nomadish/nomadish/server/leader/locks"
 	"github.com/nomadish/nomadish/server/leader/reseal"
@@ -47,6 +48,7 @@ type Config struct {
 	Evals        evals.Config
 	GC           gc.Config
 	Liveness     liveness.Config
+	Levels       levels.Config
 	Events       events.Config
 	Schemas      map[string]nomadish.ConfigSchema // of task drivers, to check jobs with
 	Introduction endpoint.Introduction            // of new client nodes
@@ -85,6 +87,7 @@ type Server struct {
 	reseal    *reseal.Walker
 	variables *endpoint.Variables
 	autopilot *consensus.Autopilot
+	levels    *levels.Raiser
 	hashes    hashes
 }
 
@@ -125,6 +128,8 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring,
 		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring))
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
+	cfg.Levels.Logger = cfg.Logger
+	s.levels = levels.New(cfg.Levels, s.store, raft, s.serverLevels)
 	s.endpoint = endpoint.New(endpoint.Config{
 		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Introduction: cfg.Introduction, Sync: s.Sync, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
@@ -177,6 +182,8 @@ func (s *Server) leadUnlocked(ctx context.Context) error {
 		s.locks.Run,
 		s.drainer.Run,
 		s.autopilot.Run,
+		s.levels.Run,
+		s.leadNext,
 	)
 }
 

@@ -85,6 +85,7 @@ type ServerFile struct {
 	RaftMultiplier         *int              `hcl:"raft_multiplier,optional"`
 	RaftSnapshotThreshold  *int              `hcl:"raft_snapshot_threshold,optional"`
 	RaftSnapshotInterval   *string           `hcl:"raft_snapshot_interval,optional"`
+	RaiseLevelAfter        *string           `hcl:"raise_level_after,optional"` // ours: how long all servers must have spoken a newer level; until then an upgrade can be taken back
 	RaftTrailingLogs       *int              `hcl:"raft_trailing_logs,optional"`
 	RaftBoltdb             *Elsewhere        `hcl:"raft_boltdb,block"`
 	RaftLogstore           *Elsewhere        `hcl:"raft_logstore,block"`

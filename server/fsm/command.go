@@ -162,13 +162,25 @@ var kinds = map[Kind]kindInfo{
 	KindFinishDrains:    {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
 }
 
+// info looks a kind up.
+func (k Kind) info() (kindInfo, bool) {
+	if info, ok := nextKinds[k]; ok {
+		return info, true
+	}
+	info, ok := kinds[k]
+	return info, ok
+}
+
 // String returns the name of the command.
 func (k Kind) String() string {
-	if info, ok := kinds[k]; ok {
+	if info, ok := k.info(); ok {
 		return info.name
 	}
 	return fmt.Sprintf("kind %d", k)
 }
 
 // Level is the cluster level from which on a kind may be written; 0: the kind is unknown.
-func (k Kind) Level() uint32 { return kinds[k].level }
+func (k Kind) Level() uint32 {
+	info, _ := k.info()
+	return info.level
+}

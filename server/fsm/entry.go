@@ -55,7 +55,7 @@ func Decode(b []byte) (Entry, Command, error) {
 	if err := codec.UnmarshalTrusted(b, &e); err != nil {
 		return Entry{}, nil, fmt.Errorf("log entry: %w", err)
 	}
-	info, ok := kinds[e.Kind]
+	info, ok := e.Kind.info()
 	switch {
 	case e.Level > MaxLevel:
 		return Entry{}, nil, fmt.Errorf("log entry of kind %d is of level %d, this program knows up to %d; it needs a newer one", e.Kind, e.Level, MaxLevel)
@@ -106,12 +106,17 @@ func encodeResult(k Kind, r Result) ([]byte, error) {
 	return codec.Marshal(&o), nil
 }
 
-func decodeResult(index uint64, b []byte) (Result, error) {
+// decodeResult returns what a request was answered, if it was one for a command of the same kind.
+func decodeResult(k Kind, index uint64, b []byte) (Result, error) {
 	var o outcome
 	if err := codec.UnmarshalTrusted(b, &o); err != nil {
 		return Result{}, fmt.Errorf("kept result: %w", err)
 	}
 	r := Result{Index: index}
+	if o.Kind != k {
+		r.Err = nomadish.Errorf(nomadish.KindConflict, "the request ID is that of another request, which was a %s and not a %s", o.Kind, k)
+		return r, nil
+	}
 	if o.Failed {
 		r.Err = nomadish.Errorf(o.ErrorKind, "%s", o.Error)
 	}

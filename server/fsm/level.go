@@ -2,9 +2,6 @@ package fsm
 
 import "github.com/nomadish/nomadish/server/state"
 
-// MaxLevel is the newest cluster level that this program can speak.
-const MaxLevel uint32 = 1
-
 // Levels are the cluster levels that a server can speak.
 type Levels struct{ Min, Max uint32 }
 
