@@ -68,6 +68,7 @@ type Runtime struct {
 	cfg    Config
 	engine Engine
 	l      layout.Layout
+	began  time.Time // by the machine's clock, as files have it
 	groups *cgroup.System
 	tasks  Turns // one start or removal per container at a time
 	shims  Turns // shared by those who give a shim a container, taken by who may take its last one
@@ -91,7 +92,7 @@ func New(cfg Config, e Engine) (*Runtime, error) {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	return &Runtime{
-		cfg: cfg, engine: e, l: e.Layout(), groups: groups, snapshotter: cfg.Snapshotter,
+		cfg: cfg, engine: e, l: e.Layout(), began: time.Now(), groups: groups, snapshotter: cfg.Snapshotter,
 		quiet: logrus.NewEntry(quiet),
 	}, nil
 }

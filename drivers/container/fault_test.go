@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,6 +136,31 @@ func TestShimKilledUnderACommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	containertest.Eventually(t, "containerd has no shim to look after", func() bool { return len(world.Processes()) == 1 })
+}
+
+// Streams of commands that an earlier agent was asked for are removed, and only those.
+func TestStreamsOfAnEarlierAgent(t *testing.T) {
+	before := time.Now()
+	d := newDriver(t)
+	h := containertest.Start(t, d, world.Spec(t, run("sleep")))
+	streams := world.Layout().Streams()
+	earlier, now := filepath.Join(streams, "earlier"), filepath.Join(streams, "now")
+	for _, dir := range []string{earlier, now} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { _ = os.RemoveAll(now) }()
+	if err := os.Chtimes(earlier, before, before); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Reap(containertest.Context(t), map[string]bool{h.ID: true}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(streams + "/*")
+	if err != nil || !slices.Equal(left, []string{now}) {
+		t.Errorf("left are %q, %v; want %q", left, err, now)
+	}
 }
 
 // A killed shim takes all tasks of its allocation with it, once: each is lost, nothing of it

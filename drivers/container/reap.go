@@ -87,7 +87,7 @@ func (r *Runtime) reap(ctx context.Context, keep map[string]bool) error {
 			errs = append(errs, r.reapContainer(ctx, ct))
 		}
 	}
-	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapShims(containers), r.reapSockets(ctx),
+	errs = append(errs, r.reapSnapshots(ctx, c, kept), r.reapFiles(ctx, kept), r.reapShims(containers), r.reapSockets(ctx), r.reapStreams(),
 		reapMounts(r.views(), ""), reapMounts(r.l.Mounts(), "ovl-idmapped"))
 	return errors.Join(errs...)
 }
@@ -235,6 +235,22 @@ func (r *Runtime) reapSockets(ctx context.Context) error {
 			errs = append(errs, conn.Close())
 		case errors.Is(err, unix.ECONNREFUSED):
 			errs = append(errs, os.Remove(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reapStreams removes those of commands that an earlier agent was asked for, also of commands that
+// ended with it.
+func (r *Runtime) reapStreams() error {
+	entries, err := os.ReadDir(r.l.Streams())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.ModTime().Before(r.began) {
+			errs = append(errs, os.RemoveAll(filepath.Join(r.l.Streams(), e.Name())))
 		}
 	}
 	return errors.Join(errs...)
