@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains PutAuthority AdvanceAuthority CertifyAgents PutJoinToken DeleteJoinTokens UseJoinToken
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -70,6 +70,13 @@ const (
 	KindDeleteNodePools Kind = 66
 	KindUpdateNodeDrain Kind = 67
 	KindFinishDrains    Kind = 68
+
+	KindPutAuthority     Kind = 70
+	KindAdvanceAuthority Kind = 71
+	KindCertifyAgents    Kind = 72
+	KindPutJoinToken     Kind = 73
+	KindDeleteJoinTokens Kind = 74
+	KindUseJoinToken     Kind = 75
 )
 
 // Command is one change of the state.
@@ -156,10 +163,16 @@ var kinds = map[Kind]kindInfo{
 	KindSetAutopilot:    {"SetAutopilot", 1, func() command { return new(SetAutopilot) }, nil},
 	KindResealVariables: {"ResealVariables", 1, func() command { return new(ResealVariables) }, nil},
 
-	KindUpsertNodePools: {"UpsertNodePools", 1, func() command { return new(UpsertNodePools) }, nil},
-	KindDeleteNodePools: {"DeleteNodePools", 1, func() command { return new(DeleteNodePools) }, nil},
-	KindUpdateNodeDrain: {"UpdateNodeDrain", 1, func() command { return new(UpdateNodeDrain) }, nil},
-	KindFinishDrains:    {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
+	KindUpsertNodePools:  {"UpsertNodePools", 1, func() command { return new(UpsertNodePools) }, nil},
+	KindDeleteNodePools:  {"DeleteNodePools", 1, func() command { return new(DeleteNodePools) }, nil},
+	KindUpdateNodeDrain:  {"UpdateNodeDrain", 1, func() command { return new(UpdateNodeDrain) }, nil},
+	KindFinishDrains:     {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
+	KindPutAuthority:     {"PutAuthority", 1, func() command { return new(PutAuthority) }, nil},
+	KindAdvanceAuthority: {"AdvanceAuthority", 1, func() command { return new(AdvanceAuthority) }, nil},
+	KindCertifyAgents:    {"CertifyAgents", 1, func() command { return new(CertifyAgents) }, nil},
+	KindPutJoinToken:     {"PutJoinToken", 1, func() command { return new(PutJoinToken) }, nil},
+	KindDeleteJoinTokens: {"DeleteJoinTokens", 1, func() command { return new(DeleteJoinTokens) }, nil},
+	KindUseJoinToken:     {"UseJoinToken", 1, func() command { return new(UseJoinToken) }, nil},
 }
 
 // info looks a kind up.

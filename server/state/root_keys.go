@@ -13,7 +13,7 @@ var rootKeys = newTable[nomadish.RootKey](30, TableRootKeys, func(k *nomadish.Ro
 
 // usesRootKey are what says whether rows of a table are sealed, or hashed, with a root key:
 // one entry for each table that has such rows.
-var usesRootKey = []func(r Reader, keyID string) bool{variablesUse, aclTokensUse, aclAuthMethodsUse}
+var usesRootKey = []func(r Reader, keyID string) bool{variablesUse, aclTokensUse, aclAuthMethodsUse, authoritiesUse}
 
 // RootKeys lists the keyring's root keys by ID.
 func (r Reader) RootKeys(ws memdb.WatchSet) iter.Seq[*nomadish.RootKey] {

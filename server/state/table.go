@@ -37,6 +37,7 @@ const (
 	TableMeta            = "meta"
 
 	tableJobCounts = "job_counts"
+	tableNodeWork  = "node_work"
 )
 
 // Names of the indexes.
@@ -199,9 +200,10 @@ func (x indexer[T]) PrefixFromArgs(args ...any) ([]byte, error) { return x.FromA
 func tables() []anyTable {
 	return []anyTable{
 		jobVersions, jobs, jobSummaries, jobSubmissions, nodes, allocations, evaluations,
-		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable,
+		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable, nodeWorks,
 		identityKeys, scalingEvents, rootKeys, variables, autopilots,
 		aclPolicies, aclRoles, aclTokens, oneTimeTokens, aclAuthMethods, aclBindingRules, aclBootstraps, quotas,
+		authorities, joinTokens, certifiedAgents,
 	}
 }
 
