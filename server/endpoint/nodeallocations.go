@@ -23,10 +23,9 @@ func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID 
 		since, count = 0, 0
 	}
 	out := &nomadish.NodeAllocations{Index: r.Index(), Since: since}
-	index, remain := max(restored, 1), 0
-	for a := range r.AllocationsByNode(ws, nodeID) {
+	index, remain := max(restored, r.NodeWork(ws, nodeID), 1), 0
+	for a := range r.AllocationsByNode(nil, nodeID) {
 		out.Count++
-		index = max(index, a.AllocModifyIndex)
 		if a.CreateIndex <= since {
 			remain++
 		}

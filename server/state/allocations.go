@@ -227,6 +227,7 @@ func (w *Writer) putAllocation(old, a *nomadish.Allocation, byServer bool) error
 	w.stamp(&a.CreateIndex, &a.ModifyIndex, created)
 	if byServer {
 		a.AllocModifyIndex = w.txn.meta.Index
+		w.touchWork(a.NodeID)
 	}
 	a.ModifyTime = w.time
 	if err := put(w.txn, allocations, a); err != nil {
@@ -259,5 +260,5 @@ func (w *Writer) DeleteAllocation(id string) error {
 		return err
 	}
 	c.allocation(old, nil)
-	return nil
+	return w.closeWork(old.NodeID)
 }

@@ -40,7 +40,10 @@ func (w *Writer) PutNode(node *nomadish.Node) error {
 		n.Events = n.Events[extra:]
 	}
 	w.stamp(&n.CreateIndex, &n.ModifyIndex, created)
-	return put(w.txn, nodes, &n)
+	if err := put(w.txn, nodes, &n); err != nil {
+		return err
+	}
+	return w.openWork(n.ID)
 }
 
 // DeleteNode removes a node. Deleting what is not there is no error.
@@ -49,5 +52,8 @@ func (w *Writer) DeleteNode(id string) error {
 	if err != nil {
 		return err
 	}
-	return remove(w.txn, nodes, key)
+	if err := remove(w.txn, nodes, key); err != nil {
+		return err
+	}
+	return remove(w.txn, nodeWorks, key)
 }

@@ -168,7 +168,7 @@ func readSnapshot(r io.Reader) (*memdb.MemDB, error) {
 	if got := txn.hash(); got != load.hash {
 		return nil, fmt.Errorf("%w: its state hash is %s and should be %s", ErrSnapshot, got, load.hash)
 	}
-	if err := restoreCounts(txn); err != nil {
+	if err := errors.Join(restoreCounts(txn), restoreWork(txn)); err != nil {
 		return nil, err
 	}
 	txn.txn.Commit()

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -92,6 +93,7 @@ type Writer struct {
 	txn      *Txn
 	time     int64
 	jobs     map[jobName]*jobChange
+	work     map[string]struct{} // nodes of which something else is wanted
 	saved    meta
 	savedSum sum
 }
@@ -102,7 +104,7 @@ func (w *Writer) Now() int64 { return w.time }
 // Finish brings what follows from the command's changes up to date: the summaries and
 // states of jobs, and which of their versions are kept.
 func (w *Writer) Finish() error {
-	if err := w.finishJobs(); err != nil {
+	if err := errors.Join(w.finishJobs(), w.finishWork()); err != nil {
 		return err
 	}
 	w.txn.batches = append(w.txn.batches, w.changes())
@@ -134,7 +136,7 @@ func (w *Writer) Undo() error {
 		}
 		t.touched[c.key] = c.before
 	}
-	t.log, w.jobs = nil, nil
+	t.log, w.jobs, w.work = nil, nil, nil
 	index := t.meta.Index
 	t.meta, t.sum = w.saved, w.savedSum
 	t.meta.Index, t.meta.Time = index, w.time
