@@ -106,7 +106,7 @@ func (e *Endpoint) StopAllocation(ctx context.Context, req *nomadish.AllocStopRe
 	if err != nil {
 		return nil, 0, err
 	}
-	eval := e.evaluation(job, nomadish.EvalTriggerAllocStop, 0)
+	eval := e.evaluation(ctx, job, nomadish.EvalTriggerAllocStop, 0)
 	command := &fsm.TransitionAllocs{
 		AllocIDs:   []string{a.ID},
 		Transition: nomadish.DesiredTransition{Migrate: nomadish.Ptr(true)},

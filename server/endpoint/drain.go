@@ -35,7 +35,7 @@ func (e *Endpoint) DrainNode(ctx context.Context, req *nomadish.NodeDrainRequest
 			message = "Node marked as eligible for scheduling"
 		}
 		if req.MarkEligible {
-			c.Evals = e.nodeEvaluations(r, node.ID)
+			c.Evals = e.nodeEvaluations(ctx, r, node.ID)
 		}
 	case spec.Deadline > maxDrainDeadline:
 		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "drain deadline %s is longer than %s", spec.Deadline, maxDrainDeadline)

@@ -108,13 +108,13 @@ func propose[T any](ctx context.Context, e *Endpoint, c fsm.Command) (value T, i
 }
 
 // evaluation makes a pending evaluation of a job, of the job's priority unless another is asked for.
-func (e *Endpoint) evaluation(job *nomadish.Job, trigger string, priority int) *nomadish.Evaluation {
+func (e *Endpoint) evaluation(ctx context.Context, job *nomadish.Job, trigger string, priority int) *nomadish.Evaluation {
 	if priority <= 0 {
 		priority = nomadish.Val(job.Priority)
 	}
 	now := e.cfg.Now().UnixNano()
 	return &nomadish.Evaluation{
-		ID:             nomadish.NewID(),
+		ID:             nomadish.NewIDFor(ctx),
 		Namespace:      nomadish.Val(job.Namespace),
 		JobID:          nomadish.Val(job.ID),
 		JobModifyIndex: nomadish.Val(job.JobModifyIndex),

@@ -64,7 +64,7 @@ func (e *Endpoint) RevertJob(ctx context.Context, req *nomadish.JobRevertRequest
 		command.Submission = sub
 	}
 	if places(job) {
-		command.Eval = e.evaluation(job, nomadish.EvalTriggerJobRegister, 0)
+		command.Eval = e.evaluation(ctx, job, nomadish.EvalTriggerJobRegister, 0)
 	}
 	made, index, err := propose[*fsm.RegisterJobResult](ctx, e, command)
 	if err != nil {

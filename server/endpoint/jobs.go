@@ -132,7 +132,7 @@ func (e *Endpoint) RegisterJob(ctx context.Context, req *nomadish.JobRegisterReq
 		PreserveCounts: req.PreserveCounts, PreserveResources: req.PreserveResources,
 	}
 	if places(job) {
-		command.Eval = e.evaluation(job, nomadish.EvalTriggerJobRegister, req.EvalPriority)
+		command.Eval = e.evaluation(ctx, job, nomadish.EvalTriggerJobRegister, req.EvalPriority)
 	}
 	made, index, err := propose[*fsm.RegisterJobResult](ctx, e, command)
 	if err != nil {
@@ -228,7 +228,7 @@ func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregiste
 		NoShutdownDelay: req.NoShutdownDelay, SubmitTime: e.cfg.Now().UnixNano(),
 	}
 	if places(job) {
-		command.Eval = e.evaluation(job, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
+		command.Eval = e.evaluation(ctx, job, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
 	}
 	made, index, err := propose[*fsm.DeregisterJobResult](ctx, e, command)
 	if err != nil {
@@ -251,7 +251,7 @@ func (e *Endpoint) deregisterUnknown(ctx context.Context, req *nomadish.JobDereg
 		ID: &req.JobID, Namespace: &req.Namespace,
 		Type: nomadish.Ptr(nomadish.JobTypeService), Priority: nomadish.Ptr(50),
 	}
-	eval := e.evaluation(gone, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
+	eval := e.evaluation(ctx, gone, nomadish.EvalTriggerJobDeregister, req.EvalPriority)
 	_, index, err := propose[any](ctx, e, &fsm.UpdateEvaluations{Evals: []*nomadish.Evaluation{eval}})
 	if err != nil {
 		return nil, 0, err
@@ -275,7 +275,7 @@ func (e *Endpoint) EvaluateJob(ctx context.Context, req *nomadish.JobEvaluateReq
 	case job.ParameterizedJob != nil:
 		return nil, 0, nomadish.Errorf(nomadish.KindInvalid, "can't evaluate parameterized job")
 	}
-	eval := e.evaluation(job, nomadish.EvalTriggerJobRegister, 0)
+	eval := e.evaluation(ctx, job, nomadish.EvalTriggerJobRegister, 0)
 	var command fsm.Command = &fsm.UpdateEvaluations{Evals: []*nomadish.Evaluation{eval}}
 	if req.EvalOptions.ForceReschedule {
 		transition := &fsm.TransitionAllocs{

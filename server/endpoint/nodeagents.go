@@ -44,7 +44,7 @@ func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*noma
 
 // evaluateReturned has the jobs evaluated that ran on a node which is back.
 func (e *Endpoint) evaluateReturned(ctx context.Context, nodeID string) error {
-	evals := e.nodeEvaluations(e.store.Reader(), nodeID)
+	evals := e.nodeEvaluations(ctx, e.store.Reader(), nodeID)
 	if len(evals) == 0 {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 			command.Event = &nomadish.NodeEvent{Message: "Node reregistered by heartbeat", Subsystem: "Cluster"}
 		}
 		if node.Status == nomadish.NodeStatusDown || status == nomadish.NodeStatusDown {
-			command.Evals = e.nodeEvaluations(r, nodeID)
+			command.Evals = e.nodeEvaluations(ctx, r, nodeID)
 		}
 		if _, index, err = propose[any](ctx, e, command); err != nil {
 			return nil, err
@@ -91,7 +91,7 @@ func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs 
 	}
 	command := &fsm.UpdateAllocsFromNode{
 		Reports: []*fsm.NodeReport{fsm.NewNodeReport(nodeID, known)},
-		Evals:   e.followUps(r, known),
+		Evals:   e.followUps(ctx, r, known),
 	}
 	_, index, err := propose[any](ctx, e, command)
 	return index, err
@@ -99,7 +99,7 @@ func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs 
 
 // followUps makes an evaluation for each job of which an allocation has ended just now that
 // something may have to take the place of.
-func (e *Endpoint) followUps(r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
+func (e *Endpoint) followUps(ctx context.Context, r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
 	type name struct{ namespace, id string }
 	seen := map[name]bool{}
 	var evals []*nomadish.Evaluation
@@ -116,7 +116,7 @@ func (e *Endpoint) followUps(r state.Reader, said []*nomadish.Allocation) []*nom
 			continue // it has done what it was there for
 		}
 		seen[name{row.Namespace, row.JobID}] = true
-		evals = append(evals, e.evaluation(job, nomadish.EvalTriggerRetryFailedAlloc, 0))
+		evals = append(evals, e.evaluation(ctx, job, nomadish.EvalTriggerRetryFailedAlloc, 0))
 	}
 	return evals
 }
@@ -139,7 +139,7 @@ func (e *Endpoint) Down(ctx context.Context, nodeID string, silent time.Duration
 			Message: "Node heartbeat missed", Subsystem: "Cluster",
 			Details: map[string]string{"silent_for": silent.String()},
 		},
-		Evals: e.nodeEvaluations(r, nodeID),
+		Evals: e.nodeEvaluations(ctx, r, nodeID),
 	}
 	_, _, err = propose[any](ctx, e, command)
 	return err

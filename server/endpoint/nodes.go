@@ -31,7 +31,7 @@ func (e *Endpoint) Node(_ context.Context, ws memdb.WatchSet, id string) (*nomad
 }
 
 // nodeEvaluations makes an evaluation of every job that runs on a node.
-func (e *Endpoint) nodeEvaluations(r state.Reader, nodeID string) []*nomadish.Evaluation {
+func (e *Endpoint) nodeEvaluations(ctx context.Context, r state.Reader, nodeID string) []*nomadish.Evaluation {
 	type name struct{ namespace, id string }
 	seen := map[name]bool{}
 	var evals []*nomadish.Evaluation
@@ -47,7 +47,7 @@ func (e *Endpoint) nodeEvaluations(r state.Reader, nodeID string) []*nomadish.Ev
 				continue // nothing is known of it that could be evaluated
 			}
 		}
-		eval := e.evaluation(job, nomadish.EvalTriggerNodeUpdate, 0)
+		eval := e.evaluation(ctx, job, nomadish.EvalTriggerNodeUpdate, 0)
 		eval.NodeID = nodeID
 		evals = append(evals, eval)
 	}
@@ -77,7 +77,7 @@ func (e *Endpoint) SetNodeEligibility(ctx context.Context, req *nomadish.NodeEli
 	command := &fsm.UpdateNodeEligibility{NodeID: req.NodeID, Eligibility: req.Eligibility}
 	if req.Eligibility == nomadish.NodeEligible {
 		message = "Node marked as eligible for scheduling"
-		command.Evals = e.nodeEvaluations(r, req.NodeID)
+		command.Evals = e.nodeEvaluations(ctx, r, req.NodeID)
 	}
 	command.Event = &nomadish.NodeEvent{Message: message, Subsystem: "Cluster"}
 	_, index, err := propose[any](ctx, e, command)
@@ -95,7 +95,7 @@ func (e *Endpoint) EvaluateNode(ctx context.Context, id string) (*nomadish.NodeU
 	if node, err = found(node, err, "node not found"); err != nil {
 		return nil, 0, err
 	}
-	evals := e.nodeEvaluations(r, id)
+	evals := e.nodeEvaluations(ctx, r, id)
 	resp := &nomadish.NodeUpdateResponse{NodeModifyIndex: node.ModifyIndex, EvalIDs: ids(evals)}
 	if len(evals) == 0 {
 		return resp, r.Index(), nil
@@ -112,7 +112,7 @@ func (e *Endpoint) PurgeNode(ctx context.Context, id string) (*nomadish.NodeUpda
 	if node, err = found(node, err, "node not found"); err != nil {
 		return nil, 0, err
 	}
-	evals := e.nodeEvaluations(r, node.ID)
+	evals := e.nodeEvaluations(ctx, r, node.ID)
 	_, index, err := propose[any](ctx, e, &fsm.DeregisterNode{NodeIDs: []string{node.ID}, Evals: evals})
 	if err != nil {
 		return nil, 0, err

@@ -27,7 +27,7 @@ func (e *Endpoint) ForcePeriodicJob(ctx context.Context, req *nomadish.PeriodicF
 	}
 	child := parent.Launch(e.cfg.Now())
 	child.SubmitTime = nomadish.Ptr(e.cfg.Now().UnixNano())
-	eval := e.evaluation(child, nomadish.EvalTriggerPeriodicJob, 0)
+	eval := e.evaluation(ctx, child, nomadish.EvalTriggerPeriodicJob, 0)
 	_, index, err := propose[*fsm.RegisterJobResult](ctx, e, &fsm.RegisterJob{Job: child, Eval: eval})
 	if err != nil {
 		return nil, 0, err

@@ -40,7 +40,7 @@ func (e *Endpoint) PlanJob(ctx context.Context, req *nomadish.JobPlanRequest) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	eval := e.evaluation(next, nomadish.EvalTriggerJobRegister, req.EvalPriority)
+	eval := e.evaluation(ctx, next, nomadish.EvalTriggerJobRegister, req.EvalPriority)
 	eval.AnnotatePlan = true
 	out, err := e.scheduler.DryRun(r, next, eval)
 	if err != nil {

@@ -88,7 +88,7 @@ func (e *Endpoint) ScaleJob(ctx context.Context, jobID string, req *nomadish.Sca
 		Event: &nomadish.ScalingEvent{Count: req.Count, Error: req.Error, Message: req.Message, Meta: req.Meta, Time: now},
 	}
 	if req.Count != nil && places(job) {
-		command.Eval = e.evaluation(job, nomadish.EvalTriggerScaling, 0)
+		command.Eval = e.evaluation(ctx, job, nomadish.EvalTriggerScaling, 0)
 	}
 	made, index, err := propose[*fsm.RegisterJobResult](ctx, e, command)
 	if err != nil {

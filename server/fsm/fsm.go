@@ -166,7 +166,7 @@ func (f *FSM) apply(txn *state.Txn, l *raft.Log) (result Result, err error) {
 func (f *FSM) run(w *state.Writer, entry Entry, command Command) (Result, error) {
 	if entry.RequestID != "" {
 		if index, b, ok := w.Result(entry.RequestID); ok {
-			return decodeResult(index, b)
+			return decodeResult(entry.Kind, index, b)
 		}
 	}
 	result := Result{Index: w.Index()}
@@ -194,11 +194,6 @@ func (f *FSM) attempt(w *state.Writer, entry Entry, command Command) (any, error
 	if level := w.Level(); entry.Level > level {
 		return nil, nomadish.Errorf(nomadish.KindConflict, "command %s needs cluster level %d, the cluster is at level %d",
 			command.Kind(), entry.Level, level)
-	}
-	if entry.RequestID != "" {
-		if err := w.CanKeepResult(); err != nil {
-			return nil, err
-		}
 	}
 	return command.Apply(w)
 }

@@ -72,17 +72,21 @@ func TestRequestID(t *testing.T) {
 	}
 	missing := &fsm.DeregisterJob{Namespace: "default", JobID: "none"}
 	failed := f.Apply(entry(t, 3, "r2", start.Add(9*time.Minute), missing)).(fsm.Result)
-	again := f.Apply(entry(t, 4, "r2", start.Add(9*time.Minute), registerWeb(3))).(fsm.Result)
+	again := f.Apply(entry(t, 4, "r2", start.Add(9*time.Minute), &fsm.DeregisterJob{Namespace: "default", JobID: "web"})).(fsm.Result)
 	if !errors.Is(failed.Err, nomadish.ErrNotFound) || !errors.Is(again.Err, nomadish.ErrNotFound) || again.Err.Error() != failed.Err.Error() {
 		t.Errorf("answered %v, then %v; want not found twice", failed.Err, again.Err)
+	}
+	other := f.Apply(entry(t, 5, "r2", start.Add(9*time.Minute), registerWeb(3))).(fsm.Result)
+	if nomadish.KindOf(other.Err) != nomadish.KindConflict {
+		t.Errorf("the ID of a request of another kind: %v, want a conflict", other.Err)
 	}
 	job, err := f.Store().Reader().Job(nil, "default", "web")
 	if err != nil || *job.Version != 0 {
 		t.Errorf("version %d (error %v), want 0", *job.Version, err)
 	}
-	later := f.Apply(entry(t, 5, "r1", start.Add(10*time.Minute), registerWeb(2))).(fsm.Result)
-	if later.Err != nil || later.Index != 5 || later.Value.(*fsm.RegisterJobResult).Version != 1 {
-		t.Errorf("after ten minutes: %+v, want version 1 at index 5", later)
+	later := f.Apply(entry(t, 6, "r1", start.Add(10*time.Minute), registerWeb(2))).(fsm.Result)
+	if later.Err != nil || later.Index != 6 || later.Value.(*fsm.RegisterJobResult).Version != 1 {
+		t.Errorf("after ten minutes: %+v, want version 1 at index 6", later)
 	}
 }
 

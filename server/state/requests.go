@@ -2,14 +2,13 @@ package state
 
 import (
 	"time"
-
-	"github.com/nomadish/nomadish/nomadish"
 )
 
 const (
 	// RequestWindow is how long, in the log's time, the results of requests are kept.
 	RequestWindow = 10 * time.Minute
-	// MaxRequests is how many results are kept; writes with a request id are refused beyond it.
+	// MaxRequests is how many results are kept. The oldest go beyond it: whoever writes that much should
+	// not keep others from writing, and a retry comes within seconds.
 	MaxRequests = 100_000
 )
 
@@ -45,16 +44,16 @@ func (r Reader) Result(requestID string) (index uint64, result []byte, ok bool) 
 	return q.Index, q.Result, true
 }
 
-// CanKeepResult says whether there is room for another request's result.
-func (w *Writer) CanKeepResult() error {
-	if w.txn.meta.Requests >= MaxRequests {
-		return nomadish.Errorf(nomadish.KindLimited, "%d results of requests are kept for %s, no more fit", MaxRequests, RequestWindow)
-	}
-	return nil
-}
-
 // KeepResult stores the result of the present command under its request id.
 func (w *Writer) KeepResult(requestID string, result []byte) error {
+	if w.txn.meta.Requests >= MaxRequests {
+		for q := range list(w.Reader, nil, requests, indexTime+withPrefix, nil) {
+			if err := w.forgetRequest(q); err != nil {
+				return err
+			}
+			break
+		}
+	}
 	w.txn.meta.Requests++
 	w.txn.expiry = 0
 	return put(w.txn, requests, &request{ID: requestID, Time: w.time, Index: w.txn.meta.Index, Result: result})
@@ -77,14 +76,18 @@ func (w *Writer) expireRequests() error {
 		old = append(old, q)
 	}
 	for _, q := range old {
-		key, err := requests.key(q)
-		if err != nil {
+		if err := w.forgetRequest(q); err != nil {
 			return err
 		}
-		if err := remove(t, requests, key); err != nil {
-			return err
-		}
-		t.meta.Requests--
 	}
 	return nil
+}
+
+func (w *Writer) forgetRequest(q *request) error {
+	key, err := requests.key(q)
+	if err != nil {
+		return err
+	}
+	w.txn.meta.Requests--
+	return remove(w.txn, requests, key)
 }
