@@ -96,7 +96,8 @@ type Server struct {
 	Introductions Introductions
 	Callers       Callers
 	AccessSurvey  AccessSurvey
-	Scopes        Scopes // of tokens; needed where there is an authoritative region
+	Shared        Sharing
+	Replication   Replication
 	Operator      Operator
 	Raft          Raft
 	Autopilot     Autopilot

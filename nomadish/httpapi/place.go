@@ -7,12 +7,6 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// Scopes tells which of a region's tokens are those of all regions.
-type Scopes interface {
-	GlobalToken(accessor string) bool
-	GlobalLogin(method string) bool // who logs in by an auth method gets such a token
-}
-
 // place returns the way to the agent that has to run the request, nil when it is this one.
 func (a *API) place(r *Request) (http.RoundTripper, error) {
 	ctx := asAgent(r.Context())
@@ -84,8 +78,8 @@ func (a *API) global(r *Request) (bool, error) {
 			return false, err
 		}
 	}
-	scopes := a.back.Server.Scopes
-	return asked.Global || scopes.GlobalToken(cmp.Or(r.Param("id"), asked.AccessorID)) || scopes.GlobalLogin(asked.AuthMethodName), nil
+	known := a.back.Server.Shared
+	return asked.Global || known.GlobalToken(cmp.Or(r.Param("id"), asked.AccessorID)) || known.GlobalLogin(asked.AuthMethodName), nil
 }
 
 // setRegion names the region in which the request runs, for the agents that it is passed on to.

@@ -94,6 +94,7 @@ func (a *API) routes() []Route {
 		{get, "/v1/operator/autopilot/configuration", nomadish.PermOperatorRead, OnServer, Read, 0, a.autopilotConfig},
 		{put, "/v1/operator/autopilot/configuration", nomadish.PermOperatorWrite, OnLeader, 0, 0, a.setAutopilotConfig},
 		{get, "/v1/operator/autopilot/health", nomadish.PermOperatorRead, OnLeader, 0, 0, a.autopilotHealth},
+		{get, "/v1/operator/replication", nomadish.PermOperatorRead, OnLeader, 0, 0, a.replication},
 		{get, "/v1/operator/state-hashes", nomadish.PermOperatorRead, OnLeader, 0, 0, a.stateHashes},
 		{get, "/v1/operator/snapshot", nomadish.PermManagement, OnServer, Read, 0, a.saveSnapshot},
 		{write, "/v1/operator/snapshot", nomadish.PermManagement, OnLeader, 0, bodySnapshot, a.restoreSnapshot},
@@ -103,6 +104,7 @@ func (a *API) routes() []Route {
 		{destroy, "/v1/operator/keyring/key/:id", nomadish.PermKeyringDelete, OnLeader, 0, 0, a.deleteRootKey},
 		{write, "/v1/system/gc", nomadish.PermManagement, OnLeader, 0, 0, a.collectGarbage},
 
+		{get, "/v1/internal/shared/:kind", nomadish.PermManagement, OnServer, Read, 0, a.sharedRows},
 		{get, "/v1/internal/server", nomadish.PermServer, OnServer, 0, 0, a.serverReport},
 		{get, "/v1/internal/commit-index", nomadish.PermServer, OnLeader, 0, 0, a.commitIndex},
 		{put, "/v1/internal/node/:node", nomadish.PermNode, OnLeader, Binary, bodyNode, a.registerNode},

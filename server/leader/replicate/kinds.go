@@ -1,0 +1,187 @@
+package replicate
+
+import (
+	"iter"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/fsm"
+	"github.com/nomadish/nomadish/server/state"
+)
+
+// kinds is the table of what is replicated, each kind after those that it needs.
+func kinds(keyring Keyring) []kind {
+	return []kind{quotas(), nodePools(), namespaces(), policies(), roles(), authMethods(keyring), bindingRules(), tokens(keyring)}
+}
+
+func quotas() kind {
+	return &rowsOf[nomadish.QuotaSpec]{
+		called: nomadish.SharedQuotas,
+		key:    func(q *nomadish.QuotaSpec) string { return q.Name },
+		find:   func(r state.Reader, name string) (*nomadish.QuotaSpec, error) { return r.Quota(nil, name) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.QuotaSpec], error) { return r.Quotas(nil, ""), nil },
+		bare:   func(q *nomadish.QuotaSpec) { q.CreateIndex, q.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.QuotaSpec) fsm.Command { return &fsm.UpsertQuotas{Quotas: rows} },
+		delete: func(names []string) fsm.Command { return &fsm.DeleteQuotas{Names: names} },
+	}
+}
+
+func nodePools() kind {
+	return &rowsOf[nomadish.NodePool]{
+		called: nomadish.SharedNodePools,
+		key:    func(p *nomadish.NodePool) string { return p.Name },
+		find:   func(r state.Reader, name string) (*nomadish.NodePool, error) { return r.NodePool(nil, name) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.NodePool], error) { return r.NodePools(nil), nil },
+		bare:   func(p *nomadish.NodePool) { p.CreateIndex, p.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.NodePool) fsm.Command { return &fsm.UpsertNodePools{NodePools: rows} },
+		delete: func(names []string) fsm.Command { return &fsm.DeleteNodePools{Names: names} },
+	}
+}
+
+func namespaces() kind {
+	return &rowsOf[nomadish.Namespace]{
+		called: nomadish.SharedNamespaces,
+		key:    func(n *nomadish.Namespace) string { return n.Name },
+		find:   func(r state.Reader, name string) (*nomadish.Namespace, error) { return r.Namespace(nil, name) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.Namespace], error) { return r.Namespaces(nil), nil },
+		bare:   func(n *nomadish.Namespace) { n.CreateIndex, n.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.Namespace) fsm.Command { return &fsm.UpsertNamespaces{Namespaces: rows} },
+		delete: func(names []string) fsm.Command { return &fsm.DeleteNamespaces{Names: names} },
+	}
+}
+
+func policies() kind {
+	return &rowsOf[nomadish.ACLPolicy]{
+		called: nomadish.SharedPolicies,
+		key:    func(p *nomadish.ACLPolicy) string { return p.Name },
+		find:   func(r state.Reader, name string) (*nomadish.ACLPolicy, error) { return r.ACLPolicy(nil, name) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.ACLPolicy], error) { return r.ACLPolicies(nil, ""), nil },
+		bare:   func(p *nomadish.ACLPolicy) { p.CreateIndex, p.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.ACLPolicy) fsm.Command { return &fsm.UpsertACLPolicies{Policies: rows} },
+		delete: func(names []string) fsm.Command { return &fsm.DeleteACLPolicies{Names: names} },
+	}
+}
+
+func roles() kind {
+	return &rowsOf[nomadish.ACLRole]{
+		called: nomadish.SharedRoles,
+		key:    func(role *nomadish.ACLRole) string { return role.ID },
+		find:   func(r state.Reader, id string) (*nomadish.ACLRole, error) { return r.ACLRole(nil, id) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.ACLRole], error) { return r.ACLRoles(nil, "") },
+		bare:   func(role *nomadish.ACLRole) { role.CreateIndex, role.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.ACLRole) fsm.Command { return &fsm.UpsertACLRoles{Roles: rows} },
+		delete: func(ids []string) fsm.Command { return &fsm.DeleteACLRoles{IDs: ids} },
+		replaces: func(row, here *nomadish.ACLRole) error {
+			if row.ModifyIndex = 0; here != nil {
+				row.ModifyIndex = here.ModifyIndex
+			}
+			return nil
+		},
+	}
+}
+
+func authMethods(keyring Keyring) kind {
+	return &rowsOf[nomadish.ACLAuthMethod]{
+		called: nomadish.SharedAuthMethods,
+		key:    func(m *nomadish.ACLAuthMethod) string { return m.Name },
+		find:   func(r state.Reader, name string) (*nomadish.ACLAuthMethod, error) { return r.ACLAuthMethod(nil, name) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.ACLAuthMethod], error) { return r.ACLAuthMethods(nil), nil },
+		bare: func(m *nomadish.ACLAuthMethod) {
+			m.CreateIndex, m.ModifyIndex, m.CreateTime = 0, 0, time.Time{}
+		},
+		upsert: func(rows []*nomadish.ACLAuthMethod) fsm.Command { return &fsm.UpsertACLAuthMethods{Methods: rows} },
+		delete: func(names []string) fsm.Command { return &fsm.DeleteACLAuthMethods{Names: names} },
+		replaces: func(row, here *nomadish.ACLAuthMethod) error {
+			if row.ModifyIndex = 0; here != nil {
+				row.ModifyIndex = here.ModifyIndex
+			}
+			return nil
+		},
+		open: func(m *nomadish.ACLAuthMethod) (string, error) {
+			if m.Secrets == nil {
+				return "", nil
+			}
+			secrets, err := keyring.Open(*m.Secrets, m.SealedBinding())
+			return string(secrets), err
+		},
+		seal: func(m *nomadish.ACLAuthMethod, secrets string) error {
+			if secrets == "" {
+				return nil
+			}
+			sealed, err := keyring.Seal([]byte(secrets), m.SealedBinding())
+			m.Secrets = &sealed
+			return err
+		},
+	}
+}
+
+func bindingRules() kind {
+	return &rowsOf[nomadish.ACLBindingRule]{
+		called: nomadish.SharedBindingRules,
+		key:    func(b *nomadish.ACLBindingRule) string { return b.ID },
+		find:   func(r state.Reader, id string) (*nomadish.ACLBindingRule, error) { return r.ACLBindingRule(nil, id) },
+		all:    func(r state.Reader) (iter.Seq[*nomadish.ACLBindingRule], error) { return r.ACLBindingRules(nil, "") },
+		bare: func(b *nomadish.ACLBindingRule) {
+			b.CreateIndex, b.ModifyIndex, b.CreateTime = 0, 0, time.Time{}
+		},
+		upsert: func(rows []*nomadish.ACLBindingRule) fsm.Command { return &fsm.UpsertACLBindingRules{Rules: rows} },
+		delete: func(ids []string) fsm.Command { return &fsm.DeleteACLBindingRules{IDs: ids} },
+		replaces: func(row, here *nomadish.ACLBindingRule) error {
+			if row.ModifyIndex = 0; here != nil {
+				row.ModifyIndex = here.ModifyIndex
+			}
+			return nil
+		},
+	}
+}
+
+// tokens replicates global tokens. This region's own are neither looked for nor replaced.
+func tokens(keyring Keyring) kind {
+	return &rowsOf[nomadish.ACLToken]{
+		called: nomadish.SharedTokens,
+		key:    func(t *nomadish.ACLToken) string { return t.AccessorID },
+		find:   func(r state.Reader, id string) (*nomadish.ACLToken, error) { return r.ACLTokenByAccessor(nil, id) },
+		all: func(r state.Reader) (iter.Seq[*nomadish.ACLToken], error) {
+			rows, err := r.ACLTokens(nil, "")
+			return globals(rows), err
+		},
+		bare:   func(t *nomadish.ACLToken) { t.CreateIndex, t.ModifyIndex = 0, 0 },
+		upsert: func(rows []*nomadish.ACLToken) fsm.Command { return &fsm.UpsertACLTokens{Tokens: rows} },
+		delete: func(ids []string) fsm.Command { return &fsm.DeleteACLTokens{AccessorIDs: ids} },
+		replaces: func(row, here *nomadish.ACLToken) error {
+			switch {
+			case !row.Global:
+				return nomadish.Errorf(nomadish.KindInvalid, "it is no global token")
+			case here != nil && !here.Global:
+				return nomadish.Errorf(nomadish.KindInvalid, "a local token of this region has that accessor ID")
+			}
+			if row.ModifyIndex = 0; here != nil {
+				row.ModifyIndex = here.ModifyIndex
+			}
+			return nil
+		},
+		open: func(t *nomadish.ACLToken) (string, error) {
+			secret, err := keyring.Open(t.Secret, t.SealedBinding())
+			return string(secret), err
+		},
+		seal: func(t *nomadish.ACLToken, secret string) error {
+			hashes, err := keyring.MACs(nomadish.SecretPurpose, []byte(secret))
+			if err != nil {
+				return err
+			}
+			t.SecretHash = hashes[0]
+			t.Secret, err = keyring.Seal([]byte(secret), t.SealedBinding())
+			return err
+		},
+	}
+}
+
+func globals(rows iter.Seq[*nomadish.ACLToken]) iter.Seq[*nomadish.ACLToken] {
+	return func(yield func(*nomadish.ACLToken) bool) {
+		for t := range rows {
+			if t.Global && !yield(t) {
+				return
+			}
+		}
+	}
+}
