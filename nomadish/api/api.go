@@ -43,6 +43,13 @@ func New(cfg Config) (*Client, error) {
 			return nil, err
 		}
 	}
+	if len(cfg.Others) > 0 {
+		agents, err := cfg.agents(base)
+		if err != nil {
+			return nil, err
+		}
+		rt = &failover{next: rt, agents: agents}
+	}
 	return &Client{cfg: cfg, base: base, http: &http.Client{Transport: rt}}, nil
 }
 

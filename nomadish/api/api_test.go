@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func TestFromEnvironment(t *testing.T) {
 		Address: "http://ours", Token: "t", Region: "r", Namespace: "n",
 		TLS: api.TLSConfig{CACert: "ca", Insecure: true},
 	}
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	env["NOMADISH_SKIP_VERIFY"] = "maybe"

@@ -19,10 +19,16 @@ import (
 
 // Config says which agent to talk to, and as whom.
 type Config struct {
-	Address   string              // URL with http, https or unix; default http://127.0.0.1:4646
-	Token     nomadish.SecretText // of a token
-	Region    string              // default: the agent's
-	Namespace string              // default: "default"
+	Address string              // URL with http, https or unix; default http://127.0.0.1:4646
+	Token   nomadish.SecretText // of a token
+
+	// Others are URLs of more agents of the same region. Where the one that was asked last can't be
+	// reached, does not answer or can't serve just now, the next one is asked, within the context
+	// of the call: reads, and writes, which are carried out once all the same.
+	Others []string
+
+	Region    string // default: the agent's
+	Namespace string // default: "default"
 	TLS       TLSConfig
 
 	// Transport carries the requests; default: connections to Address. With it, Address
