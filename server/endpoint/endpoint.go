@@ -76,6 +76,7 @@ type Endpoint struct {
 	scheduler Scheduler
 	keyring   Secrets
 	logins    *login.Verifier
+	reports   *gathering   // of nodes
 	compiler  acl.Compiler // of callers' policies
 }
 
@@ -88,10 +89,15 @@ func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Endpoint{
+	e := &Endpoint{
 		cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler, keyring: keyring,
 		logins: login.New(login.Config{Now: cfg.Now, Logger: cfg.Logger}),
 	}
+	e.reports = newGathering(func(ctx context.Context, c fsm.Command) (uint64, error) {
+		_, index, err := propose[any](ctx, e, c)
+		return index, err
+	})
+	return e
 }
 
 // propose replicates a command and returns what it made, of type T, and its index.

@@ -89,23 +89,17 @@ func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs 
 	if len(known) == 0 {
 		return r.Index(), nil
 	}
-	command := &fsm.UpdateAllocsFromNode{
-		Reports: []*fsm.NodeReport{fsm.NewNodeReport(nodeID, known)},
-		Evals:   e.followUps(ctx, r, known),
-	}
-	_, index, err := propose[any](ctx, e, command)
-	return index, err
+	return e.reports.add(ctx, fsm.NewNodeReport(nodeID, known), e.followUps(ctx, r, known))
 }
 
 // followUps makes an evaluation for each job of which an allocation has ended just now that
 // something may have to take the place of.
 func (e *Endpoint) followUps(ctx context.Context, r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
-	type name struct{ namespace, id string }
-	seen := map[name]bool{}
+	seen := map[jobName]bool{}
 	var evals []*nomadish.Evaluation
 	for _, a := range said {
 		row, err := r.Allocation(nil, a.ID)
-		if err != nil || row.Terminal() || !a.ClientTerminal() || seen[name{row.Namespace, row.JobID}] {
+		if err != nil || row.Terminal() || !a.ClientTerminal() || seen[jobName{row.Namespace, row.JobID}] {
 			continue
 		}
 		job, err := r.Job(nil, row.Namespace, row.JobID)
@@ -115,7 +109,7 @@ func (e *Endpoint) followUps(ctx context.Context, r state.Reader, said []*nomadi
 		if a.ClientStatus == nomadish.AllocClientComplete && endsByItself(job) {
 			continue // it has done what it was there for
 		}
-		seen[name{row.Namespace, row.JobID}] = true
+		seen[jobName{row.Namespace, row.JobID}] = true
 		evals = append(evals, e.evaluation(ctx, job, nomadish.EvalTriggerRetryFailedAlloc, 0))
 	}
 	return evals
