@@ -50,6 +50,8 @@ type Config struct {
 	SnapshotThreshold uint64        // entries after which a snapshot is written; default 8192
 	TrailingEntries   uint64        // entries kept behind a snapshot for slow followers; default 10240
 	SegmentSize       int64         // size of a log file; default 16 MiB
+	Reserve           int64         // space that is kept free for a full disk; default 32 MiB, and none with an FS other than the machine's
+	SlowDisk          time.Duration // time from which on an append to the log is slow; default HeartbeatTimeout
 	Logger            *slog.Logger  // default: discard
 
 	Now func() time.Time // wall clock, for the time of commands; default time.Now
@@ -58,10 +60,12 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.FS == nil {
 		c.FS = vfs.OS{}
+		c.Reserve = cmp.Or(c.Reserve, 32<<20)
 	}
 	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 250*time.Millisecond)
 	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, c.HeartbeatTimeout)
 	c.LeaseTimeout = cmp.Or(c.LeaseTimeout, c.HeartbeatTimeout)
+	c.SlowDisk = cmp.Or(c.SlowDisk, c.HeartbeatTimeout)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 5*time.Second)
 	c.ProposalLimit = cmp.Or(c.ProposalLimit, 1024)
 	c.ReadLimit = cmp.Or(c.ReadLimit, 16384)
@@ -159,8 +163,14 @@ func (c *Consensus) open() (err error) {
 	if err != nil {
 		return err
 	}
-	c.log = &storage{Store: store, fatal: c.stop}
+	c.log = &storage{
+		Store: store, fatal: c.stop, pace: newPace(c.cfg.SlowDisk),
+		reserve: &reserve{fs: c.cfg.FS, name: filepath.Join(c.cfg.Dir, "reserve"), size: c.cfg.Reserve},
+	}
 	if err := c.compareWithSnapshot(); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	if err := c.log.reserve.take(); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return nil
@@ -230,6 +240,7 @@ func (c *Consensus) Run(ctx context.Context) error {
 	parts.Go(func() { c.follow(inner, notify) })
 	parts.Go(func() { c.beginTerms(inner) })
 	parts.Go(func() { c.answerReads(inner, r) })
+	parts.Go(func() { c.mindSpace(inner) })
 	select {
 	case <-ctx.Done():
 		c.endRestore()

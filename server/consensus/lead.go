@@ -98,7 +98,7 @@ func (c *Consensus) beginTerm(ctx context.Context, seen leadership) error {
 		return nil
 	}
 	term := r.CurrentTerm()
-	res, err := c.Propose(ctx, &fsm.TermStart{Term: term, ClusterID: nomadish.NewID()})
+	res, err := c.propose(ctx, "", &fsm.TermStart{Term: term, ClusterID: nomadish.NewID()})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,10 @@ package consensus
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -21,6 +25,10 @@ type Network interface {
 
 // streams is a Network as raft wants it. It knows all open connections, because raft's transport leaves
 // those of its readers open when it closes.
+//
+// A connection begins with the ID of the server that it is for, a byte for its length before it. Raft's own
+// messages don't name it, and an address can become another server's: one that lost its data comes back
+// under a new ID, and must not vote in the name of the old one, whose votes and entries it does not know.
 type streams struct {
 	network Network
 	id      string
@@ -45,7 +53,24 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 	if err != nil {
 		return nil, err
 	}
+	if err := greet(conn, string(address), timeout); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return s.add(conn, func() {}), nil
+}
+
+// greet says for whom a connection is.
+func greet(conn net.Conn, id string, timeout time.Duration) error {
+	if len(id) > math.MaxUint8 {
+		return fmt.Errorf("server ID of %d bytes, more than %d", len(id), math.MaxUint8)
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(append([]byte{byte(len(id))}, id...)); err != nil {
+		return err
+	}
+	return conn.SetWriteDeadline(time.Time{})
 }
 
 // Accept waits for a connection, whose reader raft starts.
@@ -55,7 +80,9 @@ func (s *streams) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s.readers.Add(1)
-	return s.add(conn, s.readers.Done), nil
+	c := s.add(conn, s.readers.Done)
+	c.ungreeted = true
+	return c, nil
 }
 
 func (s *streams) add(conn net.Conn, done func()) *stream {
@@ -98,9 +125,42 @@ func (a address) String() string { return string(a) }
 // stream leaves the set of open connections when raft closes it.
 type stream struct {
 	net.Conn
-	set  *streams
-	once sync.Once
-	done func()
+	set       *streams
+	once      sync.Once
+	done      func()
+	ungreeted bool // the other side has yet to say for whom it is; for the one reader
+}
+
+// greetTimeout is how long the other side may take to say for whom a connection is.
+const greetTimeout = 5 * time.Second
+
+// Read implements net.Conn.
+func (c *stream) Read(p []byte) (int, error) {
+	if c.ungreeted {
+		if err := c.readGreeting(); err != nil {
+			return 0, err
+		}
+		c.ungreeted = false
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *stream) readGreeting() error {
+	if err := c.SetReadDeadline(time.Now().Add(greetTimeout)); err != nil {
+		return err
+	}
+	length := make([]byte, 1)
+	if _, err := io.ReadFull(c.Conn, length); err != nil {
+		return err
+	}
+	id := make([]byte, length[0])
+	if _, err := io.ReadFull(c.Conn, id); err != nil {
+		return err
+	}
+	if string(id) != c.set.id {
+		return fmt.Errorf("the connection is for server %q, this is %q", id, c.set.id)
+	}
+	return c.SetReadDeadline(time.Time{})
 }
 
 // Close implements net.Conn.

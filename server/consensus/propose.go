@@ -38,6 +38,17 @@ func (c *Consensus) Propose(ctx context.Context, command fsm.Command) (Result, e
 // ProposeRequest is Propose for a request that may be made more than once: the command is carried out the
 // first time only, and later ones get the first one's answer.
 func (c *Consensus) ProposeRequest(ctx context.Context, requestID string, command fsm.Command) (Result, error) {
+	if c.log.reserve.isFull() {
+		if c.IsLeader() {
+			return Result{}, c.errNoSpace()
+		}
+		return Result{}, c.errNotLeader()
+	}
+	return c.propose(ctx, requestID, command)
+}
+
+// propose proposes also what a full disk has reserved its space for.
+func (c *Consensus) propose(ctx context.Context, requestID string, command fsm.Command) (Result, error) {
 	entry, err := fsm.Encode(command, requestID, c.cfg.Now())
 	if err != nil {
 		return Result{}, err
@@ -102,7 +113,7 @@ func (c *Consensus) proposalError(err error) error {
 	case errors.Is(err, raft.ErrAbortedByRestore):
 		return nomadish.Errorf(nomadish.KindConflict, "a snapshot was restored meanwhile")
 	case errors.Is(err, logstore.ErrFull):
-		return nomadish.Errorf(nomadish.KindLimited, "%w", err)
+		return c.errNoSpace()
 	default:
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}

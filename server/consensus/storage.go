@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -15,8 +16,10 @@ import (
 // server where raft would panic.
 type storage struct {
 	*logstore.Store
-	fatal func(error) // told of the first error that can't be survived
-	armed atomic.Bool // whether raft runs
+	reserve *reserve
+	pace    *pace
+	fatal   func(error) // told of the first error that can't be survived
+	armed   atomic.Bool // whether raft runs
 
 	mu     sync.Mutex
 	recent []raft.Log // consecutive, oldest first
@@ -62,7 +65,7 @@ func (s *storage) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l
 
 // StoreLogs implements raft.LogStore.
 func (s *storage) StoreLogs(logs []*raft.Log) error {
-	if err := s.Store.StoreLogs(logs); err != nil {
+	if err := s.append(logs); err != nil {
 		if !errors.Is(err, logstore.ErrFull) {
 			s.fatal(err)
 		}
@@ -81,6 +84,24 @@ func (s *storage) StoreLogs(logs []*raft.Log) error {
 	clear(s.recent[:drop])
 	s.recent = s.recent[drop:]
 	return nil
+}
+
+// append makes entries durable. On a full disk that takes the reserve.
+func (s *storage) append(logs []*raft.Log) error {
+	s.pace.begin(time.Now())
+	defer func() { s.pace.end(time.Now()) }()
+	err := s.Store.StoreLogs(logs)
+	if !errors.Is(err, logstore.ErrFull) {
+		return err
+	}
+	released, removed := s.reserve.release()
+	if removed != nil {
+		return removed
+	}
+	if !released {
+		return err
+	}
+	return s.Store.StoreLogs(logs)
 }
 
 // DeleteRange implements raft.LogStore.
