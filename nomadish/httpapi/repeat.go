@@ -48,6 +48,7 @@ func (a *API) insist(w http.ResponseWriter, r *Request) error {
 	began := time.Now()
 	for {
 		try := *r
+		try.HTTP = r.HTTP.WithContext(transport.WithPatience(r.Context(), repeatWithin-time.Since(began)))
 		if r.HTTP.Method != http.MethodGet {
 			try.rewind()
 		}
@@ -107,8 +108,8 @@ func passing(err error) bool {
 	if errors.As(err, &refused) {
 		return true
 	}
-	if errors.Is(err, context.Canceled) {
-		return false
+	if errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrUnreachable) {
+		return false // nobody asks, or nobody could be asked for as long as makes sense
 	}
 	kind := nomadish.KindOf(err)
 	return kind == nomadish.KindNoLeader || kind == nomadish.KindUnknown

@@ -60,6 +60,9 @@ func Forward(w http.ResponseWriter, r *http.Request, to http.RoundTripper) error
 	if errors.As(failed, &tooLarge) {
 		return nomadish.Errorf(nomadish.KindTooLarge, "request body is larger than %d bytes", tooLarge.Limit)
 	}
+	if errors.Is(failed, ErrUnreachable) {
+		return failed
+	}
 	return nomadish.Errorf(nomadish.KindUnknown, "forward request: %w", failed)
 }
 
