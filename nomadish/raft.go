@@ -36,6 +36,10 @@ type ServerReport struct {
 	MinLevel     uint32      // the oldest level of a cluster that it can take part in
 	MaxLevel     uint32      // the newest
 	Hashes       []StateHash // the newest last
+
+	DiskFull bool         // the log's disk has no space
+	DiskP99  TextDuration // of appends to the log, of the last ten seconds
+	DiskSlow TextDuration // of the last ten seconds, how long slow appends took
 }
 
 // StateHash is the hash of a server's state after a command. It is the same on all servers.

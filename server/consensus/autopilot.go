@@ -52,8 +52,8 @@ func NewAutopilot(cfg AutopilotConfig, c *Consensus, wanted func() *nomadish.Aut
 	return &Autopilot{cfg: cfg.withDefaults(), consensus: c, wanted: wanted, ask: ask, known: map[string]judgement{}}
 }
 
-// Run looks at the servers until ctx ends, so that it is known since when they are well. It is a part of
-// what leads: another leader judges anew.
+// Run looks at the servers until ctx ends, so that it is known since when they are well, and leaves the
+// lead to another one where this one's disk hinders it. It is a part of what leads: another leader judges anew.
 func (a *Autopilot) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.known = map[string]judgement{}
@@ -61,7 +61,10 @@ func (a *Autopilot) Run(ctx context.Context) error {
 	tick := time.NewTicker(a.cfg.Every)
 	defer tick.Stop()
 	for {
-		a.Health(ctx)
+		peers := a.consensus.Peers()
+		reports := a.Reports(ctx, peers)
+		a.note(ctx, peers, reports)
+		a.yield(ctx, peers, reports)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -73,7 +76,11 @@ func (a *Autopilot) Run(ctx context.Context) error {
 // Health asks all servers how they are. On the leader only does it mean anything.
 func (a *Autopilot) Health(ctx context.Context) *nomadish.OperatorHealthReply {
 	peers := a.consensus.Peers()
-	reports := a.Reports(ctx, peers)
+	return a.note(ctx, peers, a.Reports(ctx, peers))
+}
+
+// note judges by reports, and since when that judgement holds.
+func (a *Autopilot) note(ctx context.Context, peers []Peer, reports map[string]*nomadish.ServerReport) *nomadish.OperatorHealthReply {
 	leader, _ := a.consensus.Leader()
 	health := judge(a.wanted(), peers, reports, leader)
 	a.mu.Lock()
