@@ -119,6 +119,7 @@ type JoinRequest struct {
 	Secret  SecretText // of a node: proves that it is the node of this ID, if there is one
 	Name    string     // of its machine
 	Request []byte     // a CSR in DER
+	Addr    string     // where it was seen; set by the server that was asked
 }
 
 // JoinResponse is what a new agent needs.
