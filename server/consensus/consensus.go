@@ -105,6 +105,7 @@ func (c Config) raft() *raft.Config {
 	r.SnapshotThreshold = c.SnapshotThreshold
 	r.TrailingLogs = c.TrailingEntries
 	r.NoLegacyTelemetry = true
+	r.ShutdownOnRemove = false // raft would end on its own, and Run not hear of it
 	r.Logger = newHCLog(c.Logger, "raft")
 	return r
 }
