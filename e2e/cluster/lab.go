@@ -203,13 +203,14 @@ func (l *Lab) at(addr string) *Machine {
 	return nil
 }
 
-// Clients returns a client for each server, as their users have.
-func (l *Lab) Clients() []*api.Client {
-	var all []*api.Client
-	for _, m := range l.Servers() {
-		all = append(all, m.API)
+// Users returns a client of the cluster that knows all servers, and asks the n-th one first.
+func (l *Lab) Users(n int) (*api.Client, error) {
+	servers := l.Servers()
+	var addresses []string
+	for i := range servers {
+		addresses = append(addresses, "http://"+servers[(n+i)%len(servers)].Addr)
 	}
-	return all
+	return api.New(api.Config{Address: addresses[0], Others: addresses[1:], Transport: l.ns.transport()})
 }
 
 // Close ends all machines and what runs on them. An agent that has ended by itself is an error.

@@ -49,7 +49,7 @@ func newLab(t *testing.T, machines ...Config) *Lab {
 // load begins a load, and returns what ends it and tells its history.
 func load(t *testing.T, l *Lab, name string) (running *Load, end func() History) {
 	t.Helper()
-	running = NewLoad(LoadConfig{Name: name, Record: filepath.Join(l.dir, name+".acked"), Clients: l.Clients()})
+	running = NewLoad(LoadConfig{Name: name, Record: filepath.Join(l.dir, name+".acked"), Lab: l})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- running.Run(ctx) }()
@@ -63,6 +63,14 @@ func load(t *testing.T, l *Lab, name string) (running *Load, end func() History)
 	}
 	t.Cleanup(func() { end() })
 	return running, end
+}
+
+// start has a lab's cluster run work.
+func start(t *testing.T, l *Lab, id string, count int) *Work {
+	t.Helper()
+	work, err := l.StartWork(testContext(t), id, count)
+	must(t, err)
+	return work
 }
 
 // acked waits until so many more writes are acknowledged.

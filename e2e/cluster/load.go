@@ -20,6 +20,7 @@ import (
 
 // LoadConfig says what a load is.
 type LoadConfig struct {
+	Lab     *Lab   // whose cluster is used; required
 	Name    string // of its variables; default load
 	Writers int    // default 8
 	Readers int    // default 2
@@ -27,11 +28,10 @@ type LoadConfig struct {
 	Pause time.Duration
 	// Record is the file with a line per write that was acknowledged, as soon as it was; required.
 	Record string
-	// Users call by these clients, each by the next one when a call has failed; required.
-	Clients []*api.Client
 }
 
-// Load is users who write variables, each only once, and read them.
+// Load is users who write variables, each only once, and read them. Each has a client of its own, which
+// knows all servers.
 type Load struct {
 	cfg  LoadConfig
 	file *bufio.Writer
@@ -78,14 +78,26 @@ func (l *Load) Run(ctx context.Context) error {
 	}
 	l.file = bufio.NewWriter(file)
 	var users sync.WaitGroup
+	var errs []error
+	use := func(n int, f func(context.Context, *api.Client, int)) {
+		client, err := l.cfg.Lab.Users(n)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		users.Go(func() {
+			defer client.Close()
+			f(ctx, client, n)
+		})
+	}
 	for i := range l.cfg.Writers {
-		users.Go(func() { l.write(ctx, i) })
+		use(i, l.write)
 	}
 	for i := range l.cfg.Readers {
-		users.Go(func() { l.read(ctx, i) })
+		use(i, l.read)
 	}
 	users.Wait()
-	return errors.Join(l.err, l.file.Flush(), file.Close())
+	return errors.Join(append(errs, l.err, l.file.Flush(), file.Close())...)
 }
 
 // History returns what was told up to now.
@@ -99,8 +111,7 @@ func (l *Load) History() History {
 }
 
 // write is one writer.
-func (l *Load) write(ctx context.Context, writer int) {
-	client := writer % len(l.cfg.Clients)
+func (l *Load) write(ctx context.Context, client *api.Client, writer int) {
 	for n := 0; ctx.Err() == nil; n++ {
 		path := fmt.Sprintf("%s/w%d/%06d", l.cfg.Name, writer, n)
 		v := &nomadish.Variable{Items: nomadish.VariableItems{"value": path}}
@@ -108,11 +119,10 @@ func (l *Load) write(ctx context.Context, writer int) {
 		begin := time.Now()
 		var stored *nomadish.Variable
 		err := l.call(ctx, func(ctx context.Context) (err error) {
-			stored, err = l.cfg.Clients[client].Variables().Set(ctx, v, nil)
+			stored, err = client.Variables().Set(ctx, v, nil)
 			return err
 		})
 		if err != nil {
-			client = (client + 1) % len(l.cfg.Clients)
 			l.failed(path, err)
 		} else {
 			l.acked(Write{Path: path, Index: stored.ModifyIndex, By: writer, At: time.Now(), Took: time.Since(begin)})
@@ -121,9 +131,12 @@ func (l *Load) write(ctx context.Context, writer int) {
 	}
 }
 
+// userPatience is how long a user waits for an answer, with all that the client tries meanwhile.
+const userPatience = 10 * time.Second
+
 // call makes one call; the end of the load does not interrupt it.
 func (l *Load) call(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), userPatience)
 	defer cancel()
 	return f(ctx)
 }
@@ -159,16 +172,14 @@ func (l *Load) failed(path string, err error) {
 }
 
 // read is one reader: it looks for what was acknowledged last, wherever.
-func (l *Load) read(ctx context.Context, reader int) {
-	client := reader % len(l.cfg.Clients)
+func (l *Load) read(ctx context.Context, client *api.Client, _ int) {
 	for ; ctx.Err() == nil; l.pause(ctx) {
 		path := l.newest()
 		if path == "" {
 			continue
 		}
-		client = (client + 1) % len(l.cfg.Clients)
 		err := l.call(ctx, func(ctx context.Context) error {
-			_, _, err := l.cfg.Clients[client].Variables().Variable(ctx, path, nil)
+			_, _, err := client.Variables().Variable(ctx, path, nil)
 			return err
 		})
 		l.mu.Lock()
@@ -176,7 +187,7 @@ func (l *Load) read(ctx context.Context, reader int) {
 		case err == nil:
 			l.history.Reads++
 		case errors.Is(err, nomadish.ErrNotFound):
-			l.history.Stale = append(l.history.Stale, fmt.Sprintf("server %d does not have %s", client, path))
+			l.history.Stale = append(l.history.Stale, path)
 		default:
 			l.history.Unread++
 		}
