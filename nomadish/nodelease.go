@@ -39,7 +39,7 @@ type WitnessReport struct {
 // SessionEnd is the end of a node's session with a server.
 type SessionEnd struct {
 	NodeID string
-	How    string // SessionClosed or SessionTimedOut
+	How    string // SessionClosed, SessionTimedOut, or empty where it is not known
 }
 
 // NodeBeat is a heartbeat that a server took, with the lease that it gave for it.
@@ -62,4 +62,20 @@ type ProbeResult struct {
 	Answered bool   // something answered, be it with a refusal
 	How      string // in words
 	Before   bool   // this server has had an answer from there earlier
+}
+
+// Why a node was taken for down.
+const (
+	NodeGoneSilent = "silent" // its machine answers nobody
+	NodeGoneLease  = "lease"  // it did not renew its lease in time
+	NodeGoneLong   = "away"   // the time is over that its allocations could do without it
+)
+
+// NodeVerdict says that a node is taken for down, and why.
+type NodeVerdict struct {
+	NodeID    string
+	Cause     string
+	Silent    time.Duration // since it last answered anybody
+	Witnesses []string      // servers that asked its machine in vain
+	Together  int           // nodes that were silent at the same time, itself included
 }

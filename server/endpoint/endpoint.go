@@ -60,10 +60,13 @@ type Config struct {
 	Introduction Introduction
 	// Sync brings this server's state up to date, so that a token is not refused which was made
 	// a moment ago at another server. Default: it is taken to be.
-	Sync   func(ctx context.Context) error
-	Issuer string           // of workload identities: a URL below which others find how to verify them; default none
-	Now    func() time.Time // wall clock; default time.Now
-	Logger *slog.Logger     // default: discard
+	Sync func(ctx context.Context) error
+	// Servers lists the addresses of the region's servers for other agents, which nodes are told;
+	// default: none.
+	Servers func() []string
+	Issuer  string           // of workload identities: a URL below which others find how to verify them; default none
+	Now     func() time.Time // wall clock; default time.Now
+	Logger  *slog.Logger     // default: discard
 }
 
 // Endpoint implements the server's backends of the HTTP API.
@@ -88,6 +91,9 @@ func New(cfg Config, store *state.Store, raft Proposer, leases Leases, collector
 	cfg.Introduction = cfg.Introduction.withDefaults(cfg.ACL.Enabled)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Servers == nil {
+		cfg.Servers = func() []string { return nil }
 	}
 	e := &Endpoint{
 		cfg: cfg, store: store, raft: raft, leases: leases, collector: collector, scheduler: scheduler, keyring: keyring,

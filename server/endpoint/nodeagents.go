@@ -1,10 +1,8 @@
 package endpoint
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/fsm"
@@ -39,40 +37,7 @@ func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*noma
 			return nil, err
 		}
 	}
-	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(node.ID), Index: index}, nil
-}
-
-// evaluateReturned has the jobs evaluated that ran on a node which is back.
-func (e *Endpoint) evaluateReturned(ctx context.Context, nodeID string) error {
-	evals := e.nodeEvaluations(ctx, e.store.Reader(), nodeID)
-	if len(evals) == 0 {
-		return nil
-	}
-	_, _, err := propose[any](ctx, e, &fsm.UpdateEvaluations{Evals: evals})
-	return err
-}
-
-// Heartbeat renews a node's lease, and brings one back that was taken for down.
-func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomadish.NodeLease, error) {
-	r := e.store.Reader()
-	node, err := r.Node(nil, nodeID)
-	if node, err = found(node, err, "node not found"); err != nil {
-		return nil, err
-	}
-	index := r.Index()
-	if status = cmp.Or(status, nomadish.NodeStatusReady); node.Status != status {
-		command := &fsm.UpdateNodeStatus{NodeID: nodeID, Status: status}
-		if node.Status == nomadish.NodeStatusDown {
-			command.Event = &nomadish.NodeEvent{Message: "Node reregistered by heartbeat", Subsystem: "Cluster"}
-		}
-		if node.Status == nomadish.NodeStatusDown || status == nomadish.NodeStatusDown {
-			command.Evals = e.nodeEvaluations(ctx, r, nodeID)
-		}
-		if _, index, err = propose[any](ctx, e, command); err != nil {
-			return nil, err
-		}
-	}
-	return &nomadish.NodeLease{HeartbeatTTL: e.leases.Renew(nodeID), Index: index}, nil
+	return e.lease(node.ID, index), nil
 }
 
 // UpdateAllocations stores what a node says of its allocations, and has the jobs of those
@@ -118,23 +83,4 @@ func (e *Endpoint) followUps(ctx context.Context, r state.Reader, said []*nomadi
 func endsByItself(job *nomadish.Job) bool {
 	t := nomadish.Val(job.Type)
 	return t == nomadish.JobTypeBatch || t == nomadish.JobTypeSysBatch
-}
-
-// Down marks a node as down, because its lease is over, and has its work evaluated.
-func (e *Endpoint) Down(ctx context.Context, nodeID string, silent time.Duration) error {
-	r := e.store.Reader()
-	node, err := r.Node(nil, nodeID)
-	if err != nil || node.Status == nomadish.NodeStatusDown {
-		return nil //nolint:nilerr // a node that is gone can't go down
-	}
-	command := &fsm.UpdateNodeStatus{
-		NodeID: nodeID, Status: nomadish.NodeStatusDown,
-		Event: &nomadish.NodeEvent{
-			Message: "Node heartbeat missed", Subsystem: "Cluster",
-			Details: map[string]string{"silent_for": silent.String()},
-		},
-		Evals: e.nodeEvaluations(ctx, r, nodeID),
-	}
-	_, _, err = propose[any](ctx, e, command)
-	return err
 }

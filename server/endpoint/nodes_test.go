@@ -57,6 +57,12 @@ func TestRegisterNode(t *testing.T) {
 	}
 }
 
+// down has a node taken for down.
+func (w *world) down(id string) error {
+	_, err := w.Down(w.t.Context(), &nomadish.NodeVerdict{NodeID: id, Cause: nomadish.NodeGoneLease, Silent: time.Minute})
+	return err
+}
+
 // A node that is silent too long is down and its jobs are evaluated, once; a heartbeat or a
 // registration brings it back, with evaluations again.
 func TestDownAndBack(t *testing.T) {
@@ -74,7 +80,7 @@ func TestDownAndBack(t *testing.T) {
 			w.place("web", 0, nomadish.AllocClientRunning)
 			w.place("sum", 0, nomadish.AllocClientComplete)
 			for _, what := range []func() error{
-				func() error { return w.Down(t.Context(), nodeID(0), time.Minute) },
+				func() error { return w.down(nodeID(0)) },
 				func() error { return back(w) },
 			} {
 				since := w.read().Index()
@@ -100,17 +106,17 @@ func TestDownAndBack(t *testing.T) {
 // is an error by which it knows that it has to register.
 func TestUnknownNode(t *testing.T) {
 	w := newWorld(t, endpoint.Config{})
-	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil {
+	if err := w.down(nodeID(0)); err != nil {
 		t.Error(err)
 	}
 	_, err := w.Heartbeat(t.Context(), nodeID(0), "ready")
 	wantKind(t, err, nomadish.KindNotFound, "node not found")
 	w.node(0)
-	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil {
+	if err := w.down(nodeID(0)); err != nil {
 		t.Fatal(err)
 	}
 	index := w.read().Index()
-	if err := w.Down(t.Context(), nodeID(0), time.Minute); err != nil || w.read().Index() != index {
+	if err := w.down(nodeID(0)); err != nil || w.read().Index() != index {
 		t.Errorf("down twice: %v", err)
 	}
 	if _, err := w.Heartbeat(t.Context(), nodeID(0), "sleepy"); nomadish.KindOf(err) != nomadish.KindInvalid {

@@ -1,5 +1,10 @@
-// Package liveness notices nodes that have gone silent: each has a lease that its
-// heartbeats renew, and one whose lease is over is down.
+// Package liveness notices nodes that are gone: their machines answer nobody any more, or they
+// have not renewed their leases.
+//
+// Every server runs a [Leases]: its Witness part tells the leader which nodes have sessions with
+// this server, which of these are silent and whose heartbeats it took. On the leader its Run part
+// judges by that, has servers probe the machines of nodes that seem to be gone, and marks nodes
+// as down. What it decides is a function of what it was told and when: see judge.
 package liveness
 
 import (
@@ -9,152 +14,305 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Config of Leases.
 type Config struct {
-	MinTTL   time.Duration // shortest lease; default 10s
-	Grace    time.Duration // after a lease, before the node is taken for down; default 10s
-	Failover time.Duration // the lease of every node when a server becomes the leader; default 5m
-	PerSec   float64       // heartbeats a second that leases are stretched to keep below; default 50
-	Jitter   func() float64
-	Logger   *slog.Logger // default: discard
+	ServerID string // of the server that this is
+
+	MinTTL time.Duration // shortest lease; default 10s
+	// Grace is how long after its lease a node is taken for down. Where it or MinTTL is set, no node
+	// is before that. Default: 10s for a node of which nothing is known, AliveGrace for one whose
+	// machine answers, and none for one whose machine is silent for SilentAfter.
+	Grace       time.Duration
+	AliveGrace  time.Duration // default 90s
+	SilentAfter time.Duration // default 3s
+	Exact       bool          // leases alone decide; implied by a Grace or MinTTL
+	Failover    time.Duration // the lease of every node when a server becomes the leader; default 5m
+	PerSec      float64       // heartbeats a second that leases are stretched to keep below; default 50
+
+	Peers  Peers         // default: leases alone decide
+	Nodes  func() []Node // those of the state that are not down, to see where they can be probed; default none
+	Jitter func() float64
+	Dial   Dial
+	Logger *slog.Logger // default: discard
 }
 
-// Watcher is told of nodes that have gone silent.
+// Node is where a node can be probed.
+type Node struct {
+	ID   string
+	Addr string // host:port; empty: nowhere
+}
+
+// Peers is what a server knows and asks of the other agents.
+type Peers interface {
+	// Pulses tells of the sessions that nodes have with this server.
+	Pulses() []nomadish.NodePulse
+	// Tell gives the leader, which is another server, a report.
+	Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error)
+	// Probe has another server probe nodes.
+	Probe(ctx context.Context, server string, ids []string) ([]nomadish.ProbeResult, error)
+}
+
+// Watcher is told of nodes that are gone.
 type Watcher interface {
-	// Down marks a node as down after it was silent for that long.
-	Down(ctx context.Context, nodeID string, silent time.Duration) error
+	// Down marks a node as down. If it may come back first, it returns for how long.
+	Down(ctx context.Context, v *nomadish.NodeVerdict) (park time.Duration, err error)
+	// Up is told that a node lives whose heartbeat another server took.
+	Up(ctx context.Context, nodeID string) error
 }
 
-// Leases holds the leases of all nodes, on the leader.
+func (c Config) withDefaults() Config {
+	c.Exact = c.Exact || c.Grace > 0 || c.MinTTL > 0
+	c.MinTTL = cmp.Or(c.MinTTL, 10*time.Second)
+	c.Grace = cmp.Or(c.Grace, 10*time.Second)
+	c.AliveGrace = cmp.Or(c.AliveGrace, 90*time.Second)
+	c.SilentAfter = cmp.Or(c.SilentAfter, 3*time.Second)
+	c.Failover = cmp.Or(c.Failover, 5*time.Minute)
+	c.PerSec = cmp.Or(c.PerSec, 50)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
+	}
+	if c.Nodes == nil {
+		c.Nodes = func() []Node { return nil }
+	}
+	if c.Dial == nil {
+		c.Dial = dialTCP
+	}
+	return c
+}
+
+// Times and bounds of judging.
+const (
+	tick         = 100 * time.Millisecond  // between two steps
+	reportEvery  = 500 * time.Millisecond  // at most between two reports of a server
+	lookEvery    = 100 * time.Millisecond  // at least between two looks at its sessions
+	lookShare    = 500 * time.Microsecond  // and for each session that there is
+	silentFrom   = 1100 * time.Millisecond // a session that was silent for so long is reported
+	askEvery     = time.Second             // after which the kernel asks whether the other machine is there
+	staleAfter   = 2 * time.Second         // a server that told nothing for so long is not counted on
+	sleptAfter   = 1500 * time.Millisecond // a pause of one's own after which what one saw counts for nothing
+	settleAfter  = time.Second             // of a term, before nodes without a session are probed
+	calmProbe    = time.Second             // between probes of a machine that answers without its agent
+	probeTimeout = 300 * time.Millisecond  // of one probe
+	probeTries   = 3                       // connections that one probe tries
+	probesAtOnce = 3                       // rounds of probes under way at a server
+	retryAfter   = time.Second             // to mark a node that could not be marked
+	lostFor      = 10 * time.Second        // how long a session that timed out counts against its server
+	massAfter    = time.Second             // a node that was silent for so long counts when many are
+	massLeast    = 3                       // fewer silent nodes are not many
+	massShare    = 10                      // more than one in so many silent nodes are many
+	maxProbes    = 64                      // nodes that are probed at a time
+	maxProbers   = 3                       // servers that probe
+	surveyEvery  = 5 * time.Second         // between looks for nodes that were never probed
+	surveyAgain  = time.Minute             // before a node is probed again that did not answer
+)
+
+// Leases holds what this server knows of nodes: on the leader, the leases of all.
 type Leases struct {
-	cfg Config
+	cfg    Config
+	prober *prober
 
 	mu      sync.Mutex
-	active  bool                 // this server leads
-	expires map[string]time.Time // by node, grace included
-	renewed map[string]time.Time
-	changed chan struct{} // poked when an earlier deadline may have come
+	begun   time.Time
+	judge   *judge // nil: this server does not lead
+	watcher Watcher
+	pending pending
+	known   int           // nodes that are not down
+	notable chan struct{} // poked when there is something to report
 }
 
 // New returns leases without nodes.
 func New(cfg Config) *Leases {
-	cfg.MinTTL = cmp.Or(cfg.MinTTL, 10*time.Second)
-	cfg.Grace = cmp.Or(cfg.Grace, 10*time.Second)
-	cfg.Failover = cmp.Or(cfg.Failover, 5*time.Minute)
-	cfg.PerSec = cmp.Or(cfg.PerSec, 50)
-	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	if cfg.Jitter == nil {
-		cfg.Jitter = rand.Float64
-	}
-	return &Leases{cfg: cfg, changed: make(chan struct{}, 1)}
+	cfg = cfg.withDefaults()
+	return &Leases{cfg: cfg, prober: newProber(cfg.Dial), pending: newPending(), notable: make(chan struct{}, 1)}
 }
 
 // Renew gives a node another lease and returns its length: the shortest, or what keeps the
-// heartbeats of all nodes below the rate, and up to as much again at random.
+// heartbeats of all nodes below the rate, and up to as much again at random. Where another server
+// leads, it is told with the next report.
 func (l *Leases) Renew(nodeID string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	spread := time.Duration(float64(len(l.expires)) / l.cfg.PerSec * float64(time.Second))
-	ttl := max(l.cfg.MinTTL, spread)
+	n := l.known
+	if l.judge != nil {
+		n = max(n, len(l.judge.nodes))
+	}
+	ttl := max(l.cfg.MinTTL, time.Duration(float64(n)/l.cfg.PerSec*float64(time.Second)))
 	ttl += time.Duration(l.cfg.Jitter() * float64(ttl))
-	if l.active {
-		now := time.Now()
-		end := now.Add(ttl + l.cfg.Grace)
-		// A lease gets shorter too, most of all the failover lease by the first heartbeat.
-		if before, known := l.expires[nodeID]; !known || end.Before(before) {
-			l.poke()
-		}
-		l.expires[nodeID], l.renewed[nodeID] = end, now
+	if l.judge != nil {
+		l.judge.beat(l.now(), nodeID, ttl)
+	} else {
+		l.pending.beats[nodeID] = ttl
 	}
 	return ttl
 }
 
-func (l *Leases) poke() {
-	select {
-	case l.changed <- struct{}{}:
-	default:
+// Heard notes that neighbours of nodes say that these answer.
+func (l *Leases) Heard(nodeIDs []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range nodeIDs {
+		l.pending.heard[id] = true
 	}
 }
 
-// Run watches the leases while this server leads. nodes are those that are not down when its
-// term begins: each has the failover lease.
+// Holder returns the server that has a session with a node, as far as the leader knows.
+func (l *Leases) Holder(nodeID string) (server string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.judge == nil {
+		return "", false
+	}
+	server = l.judge.held[nodeID]
+	return server, server != "" && l.judge.fresh(l.now(), server)
+}
+
+// now is the time since the term began. The caller holds mu.
+func (l *Leases) now() time.Duration { return time.Since(l.begun) }
+
+// Run judges the nodes while this server leads. nodes are those that are not down when its term
+// begins: each has the failover lease.
 func (l *Leases) Run(ctx context.Context, nodes []string, w Watcher) error {
-	l.begin(nodes)
+	l.begin(nodes, w)
 	defer l.end()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &round{l: l, w: w, ctx: ctx, tasks: &tasks, busy: map[string]int{}}
+	clock := time.NewTicker(tick)
+	defer clock.Stop()
 	for {
-		timer.Stop()
-		if next, ok := l.earliest(); ok {
-			timer.Reset(time.Until(next))
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.changed:
-		case <-timer.C:
-		}
-		for id, silent := range l.over() {
-			if err := w.Down(ctx, id, silent); err != nil && ctx.Err() == nil {
-				l.cfg.Logger.Warn("mark node as down", "node", id, "err", err)
-				l.retry(id)
-			}
+		case <-clock.C:
+			r.step()
 		}
 	}
 }
 
-func (l *Leases) begin(nodes []string) {
+func (l *Leases) begin(nodes []string, w Watcher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active = true
-	l.expires, l.renewed = map[string]time.Time{}, map[string]time.Time{}
-	now := time.Now()
-	for _, id := range nodes {
-		l.expires[id], l.renewed[id] = now.Add(l.cfg.Failover), now
-	}
+	l.begun, l.watcher = time.Now(), w
+	l.judge = newJudge(l.cfg, l.cfg.ServerID, nodes)
+	l.pending.whole = true // also this server's own sessions
+	l.poke()
 }
 
 func (l *Leases) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active, l.expires, l.renewed = false, nil, nil
+	l.judge, l.watcher = nil, nil
+	l.pending.whole = true
 }
 
-func (l *Leases) earliest() (first time.Time, ok bool) {
+// poke has the next report made at once.
+func (l *Leases) poke() {
+	select {
+	case l.notable <- struct{}{}:
+	default:
+	}
+}
+
+// round does what the judge's steps ask for, without holding it up.
+type round struct {
+	l     *Leases
+	w     Watcher
+	ctx   context.Context //nolint:containedctx // lives no longer than the call of Run whose it is
+	tasks *sync.WaitGroup
+	busy  map[string]int // rounds of probes under way, by server; guarded by l.mu
+}
+
+func (r *round) step() {
+	l := r.l
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, at := range l.expires {
-		if !ok || at.Before(first) {
-			first, ok = at, true
+	now := l.now()
+	probe, down := l.judge.step(now)
+	var free []string
+	if l.cfg.Peers != nil && len(probe) > 0 {
+		for _, server := range l.judge.probers(now) {
+			if r.busy[server] < probesAtOnce {
+				free = append(free, server)
+				r.busy[server]++
+			}
+		}
+		if len(free) > 0 {
+			l.judge.given(now, probe)
 		}
 	}
-	return first, ok
+	l.mu.Unlock()
+	for _, server := range free {
+		r.tasks.Go(func() { r.probe(server, probe) })
+	}
+	if len(down) > 0 {
+		r.tasks.Go(func() { r.mark(down) })
+	}
 }
 
-// over takes out the nodes whose leases are over, with how long they were silent.
-func (l *Leases) over() map[string]time.Duration {
+// probeWithin bounds a server's answer to what it is to probe.
+const probeWithin = 1500 * time.Millisecond
+
+func (r *round) probe(server string, ids []string) {
+	l := r.l
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(r.ctx, probeWithin)
+	defer cancel()
+	var results []nomadish.ProbeResult
+	var err error
+	if server == l.cfg.ServerID {
+		results = l.Probe(ctx, ids)
+	} else {
+		results, err = l.cfg.Peers.Probe(ctx, server, ids)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	out := map[string]time.Duration{}
-	for id, at := range l.expires {
-		if !at.After(now) {
-			out[id] = now.Sub(l.renewed[id])
-			delete(l.expires, id)
-			delete(l.renewed, id)
+	r.busy[server]--
+	if err != nil {
+		l.cfg.Logger.Debug("have nodes probed", "server", server, "err", err)
+	} else if l.judge != nil {
+		l.judge.probedBy(l.now(), began.Sub(l.begun), server, results)
+	}
+}
+
+func (r *round) mark(down []nomadish.NodeVerdict) {
+	l := r.l
+	for _, v := range down {
+		park, err := r.w.Down(r.ctx, &v)
+		l.mu.Lock()
+		switch {
+		case l.judge == nil:
+		case err == nil:
+			l.judge.marked(l.now(), v.NodeID, park)
+		default:
+			l.judge.unmarked(l.now(), v.NodeID)
+		}
+		l.mu.Unlock()
+		if err != nil && r.ctx.Err() == nil {
+			l.cfg.Logger.Warn("mark node as down", "node", v.NodeID, "err", err)
 		}
 	}
-	return out
 }
 
-// retry puts back a node that could not be marked, unless it has spoken since.
-func (l *Leases) retry(id string) {
+// Told takes another server's report, on the leader.
+func (l *Leases) Told(ctx context.Context, report *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, back := l.expires[id]; !back {
-		now := time.Now()
-		l.expires[id], l.renewed[id] = now.Add(time.Second), now
+	if l.judge == nil {
+		l.mu.Unlock()
+		return nil, nomadish.Errorf(nomadish.KindNoLeader, "this server does not judge nodes")
 	}
+	w := l.watcher
+	answer := &nomadish.WitnessAnswer{Whole: l.judge.tell(l.now(), report)}
+	l.mu.Unlock()
+	for _, b := range report.Beats {
+		if err := w.Up(ctx, b.NodeID); err != nil {
+			l.cfg.Logger.Warn("take a node's heartbeat", "node", b.NodeID, "err", err)
+		}
+	}
+	return answer, nil
 }

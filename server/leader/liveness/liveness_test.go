@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/leader/liveness"
 )
 
@@ -15,20 +16,23 @@ import (
 type deaths struct {
 	mu   sync.Mutex
 	fail int // marks that fail before one works
+	park time.Duration
 	at   map[string]time.Duration
 	from time.Time
 }
 
-func (d *deaths) Down(_ context.Context, id string, _ time.Duration) error {
+func (d *deaths) Down(_ context.Context, v *nomadish.NodeVerdict) (time.Duration, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fail > 0 {
 		d.fail--
-		return errors.New("no leader")
+		return 0, errors.New("no leader")
 	}
-	d.at[id] = time.Since(d.from)
-	return nil
+	d.at[v.NodeID] = time.Since(d.from)
+	return d.park, nil
 }
+
+func (d *deaths) Up(context.Context, string) error { return nil }
 
 func start(t *testing.T, l *liveness.Leases, d *deaths, nodes ...string) {
 	d.at, d.from = map[string]time.Duration{}, time.Now()

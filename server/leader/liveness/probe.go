@@ -1,0 +1,156 @@
+package liveness
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
+)
+
+// Dial connects to an address and hangs up. Its error tells how it was answered.
+type Dial func(ctx context.Context, addr string) error
+
+func dialTCP(ctx context.Context, addr string) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// answered says whether a machine answered, and how: who refuses or hangs up is there as well.
+func answered(err error) (bool, string) {
+	switch {
+	case err == nil:
+		return true, "connected"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return true, "refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return true, "reset"
+	}
+	return false, err.Error()
+}
+
+// prober sees whether machines answer, and remembers which ever did: silence says nothing of those
+// that no probe ever reached.
+type prober struct {
+	dial Dial
+
+	mu    sync.Mutex
+	nodes map[string]*target
+}
+
+// target is where a node's machine is probed.
+type target struct {
+	addr  string
+	heard bool      // it has answered there
+	tried time.Time // when the survey last did
+}
+
+func newProber(dial Dial) *prober { return &prober{dial: dial, nodes: map[string]*target{}} }
+
+// Probe sees whether the machines of nodes answer this server.
+func (l *Leases) Probe(ctx context.Context, ids []string) []nomadish.ProbeResult {
+	return l.prober.probe(ctx, ids[:min(len(ids), maxProbes)])
+}
+
+func (p *prober) probe(ctx context.Context, ids []string) []nomadish.ProbeResult {
+	results := make([]nomadish.ProbeResult, len(ids))
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		wg.Go(func() { results[i] = p.one(ctx, id) })
+	}
+	wg.Wait()
+	return results
+}
+
+func (p *prober) one(ctx context.Context, id string) nomadish.ProbeResult {
+	result := nomadish.ProbeResult{NodeID: id, How: "it says no address"}
+	p.mu.Lock()
+	t := p.nodes[id]
+	var addr string
+	if t != nil {
+		addr, result.Before = t.addr, t.heard
+	}
+	p.mu.Unlock()
+	if addr == "" {
+		return result
+	}
+	result.Answered, result.How = p.ask(ctx, addr)
+	if result.Answered {
+		p.mu.Lock()
+		t.heard = t.heard || t.addr == addr
+		p.mu.Unlock()
+	}
+	return result
+}
+
+// ask connects, and once more a little later: packets get lost.
+func (p *prober) ask(ctx context.Context, addr string) (bool, string) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	tries := make(chan error)
+	for i := range probeTries {
+		go func() {
+			err := lifecycle.Sleep(ctx, time.Duration(i)*probeTimeout/(probeTries+1))
+			if err == nil {
+				err = p.dial(ctx, addr)
+			}
+			tries <- err
+		}()
+	}
+	ok, how := false, ""
+	for range probeTries {
+		err := <-tries
+		if yes, by := answered(err); yes || !ok {
+			ok, how = yes || ok, by
+		}
+		if ok {
+			cancel() // the others end with it
+		}
+	}
+	return ok, how
+}
+
+// survey probes nodes that never answered here, so that their silence will tell something later.
+func (l *Leases) survey(ctx context.Context) {
+	nodes := l.cfg.Nodes()
+	l.mu.Lock()
+	l.known = len(nodes)
+	l.mu.Unlock()
+	ids := l.prober.due(nodes, time.Now())
+	if len(ids) > 0 {
+		l.prober.probe(ctx, ids)
+	}
+}
+
+// due takes over where nodes are, and returns some that are to be probed.
+func (p *prober) due(nodes []Node, now time.Time) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []string
+	there := make(map[string]bool, len(nodes))
+	for _, n := range nodes {
+		there[n.ID] = true
+		t := p.nodes[n.ID]
+		if t == nil || t.addr != n.Addr {
+			t = &target{addr: n.Addr}
+			p.nodes[n.ID] = t
+		}
+		if !t.heard && t.addr != "" && now.Sub(t.tried) >= surveyAgain && len(ids) < maxProbes {
+			t.tried = now
+			ids = append(ids, n.ID)
+		}
+	}
+	for id := range p.nodes {
+		if !there[id] {
+			delete(p.nodes, id)
+		}
+	}
+	return ids
+}
