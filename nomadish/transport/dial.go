@@ -109,7 +109,8 @@ func (d *dialled) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to agent at %s: %w", d.addr, err)
 	}
-	s, hello, err := greet(c, d.hub.cfg.Self, dialTimeout, func(hello Hello) error { return d.hub.checkPeer(c, hello) })
+	deadline, _ := ctx.Deadline() // there is one, and who accepts may be asleep
+	s, hello, err := greet(c, d.hub.cfg.Self, time.Until(deadline), func(hello Hello) error { return d.hub.checkPeer(c, hello) })
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,21 @@ func (m *muxed) Accept() (net.Conn, error) {
 	return &muxedConn{s}, nil
 }
 
+// Ping returns once the peer has given a sign of life.
+func (m *muxed) Ping(ctx context.Context) error {
+	answered := make(chan error, 1) // what is given up here ends within sessionWriting
+	go func() {
+		_, err := m.y.Ping()
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("ping %s: %w", m.y.RemoteAddr(), ctx.Err())
+	}
+}
+
 // Close ends the session.
 func (m *muxed) Close() error { return m.y.Close() }
 
