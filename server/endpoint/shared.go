@@ -58,7 +58,7 @@ var sharedKinds = map[string]sharedKind{
 	nomadish.SharedRoles: {state.TableACLRoles, func(r state.Reader, ws memdb.WatchSet) (iter.Seq[sharedRow], error) {
 		rows, err := r.ACLRoles(ws, "")
 		return mapped(rows, func(role *nomadish.ACLRole) sharedRow {
-			return sharedRow{key: role.ID, create: role.CreateIndex, modify: role.ModifyIndex, row: living(r, nil, role)}
+			return sharedRow{key: role.ID, create: role.CreateIndex, modify: role.ModifyIndex, row: role}
 		}), err
 	}},
 	nomadish.SharedAuthMethods: {state.TableACLAuthMethods, func(r state.Reader, ws memdb.WatchSet) (iter.Seq[sharedRow], error) {
@@ -68,11 +68,7 @@ var sharedKinds = map[string]sharedKind{
 	}},
 	nomadish.SharedBindingRules: {state.TableACLBindingRules, func(r state.Reader, ws memdb.WatchSet) (iter.Seq[sharedRow], error) {
 		rows, err := r.ACLBindingRules(ws, "")
-		effective := where(rows, func(b *nomadish.ACLBindingRule) bool { // others no region would take
-			_, err := r.ACLAuthMethod(nil, b.AuthMethod)
-			return err == nil
-		})
-		return mapped(effective, func(b *nomadish.ACLBindingRule) sharedRow {
+		return mapped(rows, func(b *nomadish.ACLBindingRule) sharedRow {
 			return sharedRow{key: b.ID, create: b.CreateIndex, modify: b.ModifyIndex, row: b}
 		}), err
 	}},

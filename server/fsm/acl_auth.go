@@ -48,8 +48,11 @@ func (c *DeleteACLAuthMethods) Apply(w *state.Writer) (any, error) {
 }
 
 // UpsertACLBindingRules stores binding rules. Each one's ModifyIndex is that of the row that
-// it replaces.
-type UpsertACLBindingRules struct{ Rules []*nomadish.ACLBindingRule }
+// it replaces. Their auth methods must exist, but for rules that are as another region has them.
+type UpsertACLBindingRules struct {
+	Rules      []*nomadish.ACLBindingRule
+	Replicated bool
+}
 
 // Kind implements Command.
 func (*UpsertACLBindingRules) Kind() Kind { return KindUpsertACLBindingRules }
@@ -64,7 +67,7 @@ func (c *UpsertACLBindingRules) Apply(w *state.Writer) (any, error) {
 		if err := unchanged("binding rule", b.ID, b.ModifyIndex, at); err != nil {
 			return err
 		}
-		if _, err := w.ACLAuthMethod(nil, b.AuthMethod); err != nil {
+		if _, err := w.ACLAuthMethod(nil, b.AuthMethod); err != nil && !c.Replicated {
 			return nomadish.Errorf(nomadish.KindInvalid, "ACL auth method %s not found", b.AuthMethod)
 		}
 		return w.PutACLBindingRule(b)

@@ -219,6 +219,10 @@ func (x *UpsertACLBindingRules) AppendCodec(b []byte) []byte {
 		}
 		b = codec.Close(b, m, 0)
 	}
+	if x.Replicated {
+		b = append(b, 0x10)
+		b = codec.AppendBool(b, x.Replicated)
+	}
 	return b
 }
 
@@ -240,6 +244,8 @@ func (x *UpsertACLBindingRules) DecodeCodec(r *codec.Reader) error {
 				}
 				r.Leave(outer)
 			}
+		case 16: // Replicated
+			x.Replicated = r.Bool()
 		default:
 			r.Skip(key)
 		}

@@ -61,6 +61,10 @@ func (x *UpsertACLRoles) AppendCodec(b []byte) []byte {
 		}
 		b = codec.Close(b, m, 0)
 	}
+	if x.Replicated {
+		b = append(b, 0x10)
+		b = codec.AppendBool(b, x.Replicated)
+	}
 	return b
 }
 
@@ -82,6 +86,8 @@ func (x *UpsertACLRoles) DecodeCodec(r *codec.Reader) error {
 				}
 				r.Leave(outer)
 			}
+		case 16: // Replicated
+			x.Replicated = r.Bool()
 		default:
 			r.Skip(key)
 		}

@@ -69,7 +69,7 @@ func roles() kind {
 		find:   func(r state.Reader, id string) (*nomadish.ACLRole, error) { return r.ACLRole(nil, id) },
 		all:    func(r state.Reader) (iter.Seq[*nomadish.ACLRole], error) { return r.ACLRoles(nil, "") },
 		bare:   func(role *nomadish.ACLRole) { role.CreateIndex, role.ModifyIndex = 0, 0 },
-		upsert: func(rows []*nomadish.ACLRole) fsm.Command { return &fsm.UpsertACLRoles{Roles: rows} },
+		upsert: func(rows []*nomadish.ACLRole) fsm.Command { return &fsm.UpsertACLRoles{Roles: rows, Replicated: true} },
 		delete: func(ids []string) fsm.Command { return &fsm.DeleteACLRoles{IDs: ids} },
 		replaces: func(row, here *nomadish.ACLRole) error {
 			if row.ModifyIndex = 0; here != nil {
@@ -124,7 +124,9 @@ func bindingRules() kind {
 		bare: func(b *nomadish.ACLBindingRule) {
 			b.CreateIndex, b.ModifyIndex, b.CreateTime = 0, 0, time.Time{}
 		},
-		upsert: func(rows []*nomadish.ACLBindingRule) fsm.Command { return &fsm.UpsertACLBindingRules{Rules: rows} },
+		upsert: func(rows []*nomadish.ACLBindingRule) fsm.Command {
+			return &fsm.UpsertACLBindingRules{Rules: rows, Replicated: true}
+		},
 		delete: func(ids []string) fsm.Command { return &fsm.DeleteACLBindingRules{IDs: ids} },
 		replaces: func(row, here *nomadish.ACLBindingRule) error {
 			if row.ModifyIndex = 0; here != nil {

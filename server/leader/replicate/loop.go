@@ -12,9 +12,10 @@ type loop struct {
 	r    *Replicator
 	kind kind
 
-	index uint64 // of the last answer all of which is here; 0: all is to be compared
-	known int    // rows by that answer; -1: the keys of all are to be told
-	left  []string
+	index uint64   // of the last answer all of which is here; 0: all is to be compared
+	known int      // rows by that answer; -1: the keys of all are to be told
+	total int      // rows by that answer
+	left  []string // what is gone there, and in use here
 }
 
 // run makes passes until ctx ends. A pass that leaves something undone is followed by one that
@@ -35,7 +36,7 @@ func (l *loop) run(ctx context.Context) {
 		case len(l.left) > 0:
 			// What is kept here as it is in use may be so for long: changes are seen meanwhile.
 			_ = l.await(ctx, retry)
-			l.index, l.known = 0, -1
+			l.index = 0
 			pause, retry = l.r.cfg.Every, min(2*retry, l.r.cfg.Wait)
 		default:
 			retry = l.r.cfg.Retry
@@ -97,16 +98,29 @@ func (l *loop) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, row := range rows {
-		if err := l.putOne(ctx, row); err != nil {
-			l.index, l.known = 0, -1
-			return err
-		}
+	if err := l.retry(ctx, rows); err != nil {
+		l.index, l.known = 0, -1
+		return err
 	}
-	if l.index, l.known = page.Index, page.Total; page.Index < asked {
+	l.index, l.known, l.total = page.Index, page.Total, page.Total
+	if len(l.left) > 0 {
+		l.known = -1
+	}
+	if page.Index < asked {
 		l.index, l.known = 0, -1 // the authoritative region is not what it was
 	}
 	return nil
+}
+
+// retry stores rows that were refused: what they wait for may be here by now, or be among them.
+func (l *loop) retry(ctx context.Context, rows []nomadish.SharedRow) error {
+	refused, err := l.put(ctx, rows)
+	for _, row := range refused {
+		if failed := l.putOne(ctx, row); failed != nil {
+			return failed
+		}
+	}
+	return err
 }
 
 // put stores rows that differ from what is here, many with one command. It returns those that were
@@ -207,7 +221,7 @@ func (l *loop) tell(err error) {
 	l.r.note(name, func(s *nomadish.ReplicationKind) {
 		was, s.LastError, s.Kept = s.LastError, is, l.left
 		if err == nil {
-			s.LastSuccess, s.Index, s.Rows = l.r.cfg.Now().UTC(), l.index, l.known
+			s.LastSuccess, s.Index, s.Rows = l.r.cfg.Now().UTC(), l.index, l.total
 		}
 	})
 	switch {
