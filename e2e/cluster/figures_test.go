@@ -3,16 +3,15 @@
 package cluster
 
 import (
-	"os"
 	"slices"
 	"testing"
 	"time"
 )
 
-// full returns the second of two measures when the whole of the tests is to run, as make faults does, and
+// full returns the second of two measures in a build with the tag faults, as make faults does, and
 // the first one in everybody's tests: those check what must never happen, and no time.
 func full[T any](usually, faults T) T {
-	if os.Getenv("NOMADISH_FAULTS") != "" {
+	if everything {
 		return faults
 	}
 	return usually

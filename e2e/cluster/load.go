@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -163,7 +164,7 @@ func (l *Load) failed(path string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var answer *api.Error
-	if errors.As(err, &answer) && answer.StatusCode < 500 {
+	if errors.As(err, &answer) && (answer.StatusCode < http.StatusInternalServerError || answer.StatusCode == http.StatusInsufficientStorage) {
 		l.history.Refused = append(l.history.Refused, err.Error())
 		return
 	}

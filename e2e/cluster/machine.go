@@ -64,7 +64,7 @@ func (l *Lab) Add(cfg Config) (*Machine, error) {
 	m.Node, err = machine.New(machine.Config{
 		Binary: cfg.Binary, Dir: filepath.Join(l.dir, cfg.Name), Address: m.addr.String(), Transport: l.ns.transport(),
 		Spawn:  func(cmd *exec.Cmd) error { return m.ns.spawn(cmd, cfg.Name) },
-		Client: m.client(), Agent: m.agent(),
+		Client: m.client(), Agent: m.agent(), LogLevel: "info",
 	})
 	if err != nil {
 		return nil, err
@@ -99,8 +99,15 @@ func (m *Machine) client() map[string]any {
 
 func (m *Machine) agent() map[string]any {
 	agent := map[string]any{"name": m.cfg.Name, "server": map[string]any{"enabled": false}}
-	if m.cfg.Server {
-		server := map[string]any{"enabled": true, "bootstrap_expect": 1}
+	if servers := m.lab.Servers(); m.cfg.Server {
+		server := map[string]any{"enabled": true, "bootstrap_expect": len(servers)}
+		if len(servers) > 1 {
+			var join []string
+			for _, s := range servers {
+				join = append(join, s.addr.String())
+			}
+			server["server_join"] = map[string]any{"retry_join": join, "retry_interval": "1s"}
+		}
 		maps.Copy(server, m.cfg.ServerKeys)
 		agent["server"] = server
 	}
@@ -108,20 +115,10 @@ func (m *Machine) agent() map[string]any {
 	return agent
 }
 
-// Start starts the agent. A server that starts for the first time expects all servers that the lab has.
+// Start starts the agent. A server expects and joins all servers that the lab has by now.
 func (m *Machine) Start() error {
-	if servers := m.lab.Servers(); m.cfg.Server && len(servers) > 1 {
-		var join []string
-		for _, s := range servers {
-			join = append(join, s.addr.String())
-		}
-		agent := m.agent()
-		server := agent["server"].(map[string]any)
-		maps.Copy(server, map[string]any{"bootstrap_expect": len(servers), "server_join": map[string]any{"retry_join": join, "retry_interval": "1s"}})
-		maps.Copy(server, m.cfg.ServerKeys)
-		if err := m.Reconfigure(agent); err != nil {
-			return err
-		}
+	if err := m.Reconfigure(m.agent()); err != nil {
+		return err
 	}
 	return m.Node.Start()
 }

@@ -152,6 +152,9 @@ func New(cfg Config) (*Node, error) {
 	return n, n.writeConfig()
 }
 
+// Install replaces the program. The next start runs it.
+func (n *Node) Install(binary string) { n.cfg.Binary = binary }
+
 // Reconfigure changes the keys of the configuration that Config.Agent has set. The next start
 // reads them.
 func (n *Node) Reconfigure(agent map[string]any) error {
@@ -284,6 +287,14 @@ func startNamed(cmd *exec.Cmd, hostname string) error {
 		started <- err
 	}()
 	return <-started
+}
+
+// ExitCode is how the agent ended that was started last: -1 while it runs, and after a signal.
+func (n *Node) ExitCode() int {
+	if n.cmd == nil || n.Running() {
+		return -1
+	}
+	return n.cmd.ProcessState.ExitCode()
 }
 
 // PID returns the agent's process ID.
