@@ -162,9 +162,11 @@ func (h *Hub) end() {
 		}
 	}
 	h.mu.Unlock()
+	var closing sync.WaitGroup // together: each waits for its own goroutines, and there may be thousands
 	for _, l := range links {
-		_ = l.session.Close() // closing is all that is wanted
+		closing.Go(func() { _ = l.session.Close() }) // closing is all that is wanted
 	}
+	closing.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), hubGrace)
 	defer cancel()
 	if h.http.Shutdown(ctx) != nil {

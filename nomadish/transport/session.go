@@ -42,7 +42,9 @@ type muxed struct {
 func newMuxed(conn net.Conn, dialled bool) (Session, error) {
 	cfg := yamux.DefaultConfig()
 	cfg.AcceptBacklog = streamBacklog
-	cfg.KeepAliveInterval = sessionIdle
+	// Who dialled asks whether the other end lives; a server with thousands of nodes asks none of them, as the
+	// kernel finds those that are gone.
+	cfg.EnableKeepAlive, cfg.KeepAliveInterval = dialled, sessionIdle
 	cfg.ConnectionWriteTimeout = sessionWriting
 	cfg.StreamCloseTimeout = time.Minute
 	cfg.LogOutput = io.Discard // what it would say comes back as errors
@@ -50,7 +52,7 @@ func newMuxed(conn net.Conn, dialled bool) (Session, error) {
 	if dialled {
 		start = yamux.Client
 	}
-	y, err := start(conn, cfg)
+	y, err := start(&frames{Conn: conn}, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("session with %s: %w", conn.RemoteAddr(), err)
 	}
