@@ -20,12 +20,13 @@ func (s *Server) Report(context.Context) (*nomadish.ServerReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, levels := s.store.Reader(), fsm.SupportedLevels()
+	r, levels, disk := s.store.Reader(), fsm.SupportedLevels(), s.consensus.Disk()
 	return &nomadish.ServerReport{
 		ID: s.cfg.ID, Name: s.cfg.Name, Address: s.cfg.Address(), Version: s.cfg.Version,
 		LastContact: nomadish.TextDuration(status.LastContact), LastTerm: status.LastTerm,
 		LastIndex: status.LastIndex, AppliedIndex: status.AppliedIndex,
 		MinLevel: levels.Min, MaxLevel: levels.Max,
+		DiskFull: disk.Full, DiskP99: nomadish.TextDuration(disk.P99), DiskSlow: nomadish.TextDuration(disk.Slow),
 		Hashes: append(s.hashes.list(), nomadish.StateHash{Index: r.Index(), Level: r.Level(), Hash: r.Hash().String()}),
 	}, nil
 }
