@@ -36,8 +36,15 @@ func (n socketNetwork) Accept(ctx context.Context) (net.Conn, error) {
 	return n.self.Accept()
 }
 
-// cluster runs servers on the real disk and on sockets until the test ends, and returns the one that leads.
-func cluster(tb testing.TB, n int) *consensus.Consensus {
+// group is servers on the real disk and on sockets.
+type group struct {
+	servers []*consensus.Consensus
+	dirs    []string
+	stop    func() // ends them all; also done when the test ends
+}
+
+// cluster runs servers until the test ends.
+func cluster(tb testing.TB, n int) *group {
 	tb.Helper()
 	all, ids := sockets{}, make([]string, n)
 	for i := range ids {
@@ -50,24 +57,29 @@ func cluster(tb testing.TB, n int) *consensus.Consensus {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	tb.Cleanup(running.Wait)
-	tb.Cleanup(cancel)
-	servers := make([]*consensus.Consensus, n)
-	for i, id := range ids {
-		c, err := consensus.New(consensus.Config{ID: id, Dir: filepath.Join(tb.TempDir(), "server"), Bootstrap: ids},
-			fsm.New(state.New(), fsm.Config{}), socketNetwork{all, all[id]})
+	g := &group{stop: func() { cancel(); running.Wait() }}
+	tb.Cleanup(g.stop)
+	for _, id := range ids {
+		dir := filepath.Join(tb.TempDir(), "server")
+		c, err := consensus.New(consensus.Config{ID: id, Dir: dir, Bootstrap: ids}, fsm.New(state.New(), fsm.Config{}), socketNetwork{all, all[id]})
 		if err != nil {
 			tb.Fatal(err)
 		}
-		servers[i] = c
+		g.servers, g.dirs = append(g.servers, c), append(g.dirs, dir)
 		running.Go(func() {
 			if err := c.Run(ctx); err != nil {
 				tb.Error(err)
 			}
 		})
 	}
+	return g
+}
+
+// leader waits for the server that leads.
+func (g *group) leader(tb testing.TB) *consensus.Consensus {
+	tb.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		for _, c := range servers {
+		for _, c := range g.servers {
 			if c.IsLeader() {
 				return c
 			}
@@ -81,7 +93,7 @@ func cluster(tb testing.TB, n int) *consensus.Consensus {
 func BenchmarkProposeCluster(b *testing.B) {
 	for _, writers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			leader := cluster(b, 3)
+			leader := cluster(b, 3).leader(b)
 			var next atomic.Int64
 			b.ReportAllocs()
 			b.SetParallelism((writers + 1) / 2)

@@ -55,6 +55,8 @@ type Config struct {
 	Logger            *slog.Logger  // default: discard
 
 	Now func() time.Time // wall clock, for the time of commands; default time.Now
+
+	raftless bool // the data is opened to look at it, or to change it, and not to be run
 }
 
 func (c Config) withDefaults() Config {
@@ -149,9 +151,19 @@ func New(cfg Config, f *fsm.FSM, network Network) (*Consensus, error) {
 	}
 	c.machine = machine{f, c.stop}
 	if err := c.open(); err != nil {
-		return nil, fmt.Errorf("consensus: %w", err)
+		return nil, fmt.Errorf("consensus: %w", advise(err))
 	}
 	return c, nil
+}
+
+// advise says what to do about damage.
+func advise(err error) error {
+	var damage *logstore.CorruptError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	return fmt.Errorf("%w; this server takes no part with such data. If a majority of the others works, stop it and run "+
+		"\"operator recover -discard\" with its data directory: it then joins anew and gets its data from them", err)
 }
 
 func (c *Consensus) open() (err error) {
@@ -171,7 +183,7 @@ func (c *Consensus) open() (err error) {
 	if err := c.compareWithSnapshot(); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if err := c.log.reserve.take(); err != nil {
+	if err := errors.Join(c.recoverByFile(), c.log.reserve.take()); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return nil
@@ -253,7 +265,7 @@ func (c *Consensus) Run(ctx context.Context) error {
 	streams.drain()
 	c.stop(nil)
 	c.waiters.Wait()
-	return errors.Join(c.fatal, err, c.log.Close())
+	return errors.Join(advise(c.fatal), err, c.log.Close())
 }
 
 // endRestore returns when no snapshot is being restored, and none will be: raft panics when it is shut down

@@ -242,6 +242,7 @@ type snapshotReader struct {
 	name string
 	meta raft.SnapshotMeta
 	off  int64
+	at   int64 // where the part begins that was read last
 	sum  uint64
 	part []byte
 	end  bool
@@ -267,7 +268,7 @@ func (s *snapshots) open(id string) (*snapshotReader, error) {
 }
 
 func (r *snapshotReader) damaged(reason string) error {
-	return &logstore.CorruptError{File: r.name, Reason: reason}
+	return &logstore.CorruptError{File: r.name, Offset: r.at, Reason: reason}
 }
 
 func (r *snapshotReader) readHead() error {
@@ -305,6 +306,7 @@ func (r *snapshotReader) read(p []byte) error {
 }
 
 func (r *snapshotReader) next(limit uint64) error {
+	r.at = r.off
 	head := make([]byte, snapshotHeader)
 	if err := r.read(head); err != nil {
 		return err

@@ -93,11 +93,15 @@ func (s *Store) openRegisters(names []string, inUse bool) (err error) {
 }
 
 // ending is where and why a log ends.
-type ending struct{ file, reason string }
+type ending struct {
+	file   string
+	offset int64
+	reason string
+}
 
 // load reads the segments, compares them with the mark, and only then drops what is behind the log.
 func (s *Store) load(bases []uint64) error {
-	end := ending{s.cfg.Dir, "its file is missing"}
+	end := ending{file: s.cfg.Dir, reason: "its file is missing"}
 	var deleted []uint64 // files that a crash kept deleteHead from removing, maybe with gaps between them
 	for first := le.Uint64(s.mark.value); len(bases) > 1 && bases[1] <= first; bases = bases[1:] {
 		deleted = append(deleted, bases[0])
@@ -108,7 +112,7 @@ func (s *Store) load(bases []uint64) error {
 			return err
 		}
 		if len(g.recs) == 0 {
-			end = ending{g.name, reason}
+			end = ending{g.name, g.size, reason}
 		}
 		if len(g.recs) == 0 || !s.continues(g) {
 			if err := g.close(); err != nil {
@@ -117,7 +121,7 @@ func (s *Store) load(bases []uint64) error {
 			break
 		}
 		s.segments = append(s.segments, g)
-		end = ending{g.name, reason}
+		end = ending{g.name, g.size, reason}
 		bases = bases[1:]
 	}
 	if err := s.compare(end, bases); err != nil {
@@ -165,11 +169,11 @@ func (s *Store) compare(end ending, strays []uint64) error {
 	}
 	switch {
 	case s.last == 0:
-		return &CorruptError{File: end.file, Index: first, Reason: end.reason}
+		return &CorruptError{File: end.file, Offset: end.offset, Index: first, Reason: end.reason}
 	case s.first > first:
 		return &CorruptError{File: s.cfg.Dir, Index: first, Reason: "its file is missing"}
 	case s.last < last:
-		return &CorruptError{File: end.file, Index: s.last + 1, Reason: end.reason}
+		return &CorruptError{File: end.file, Offset: end.offset, Index: s.last + 1, Reason: end.reason}
 	case s.find(last).sumAt(last) != sum:
 		return &CorruptError{File: s.find(last).name, Index: last, Reason: "it is not the one that was acknowledged"}
 	case len(strays) > 0 && strays[0] <= last:

@@ -145,7 +145,7 @@ func (s *Store) GetLog(index uint64, out *raft.Log) error {
 	if err := g.release(); err != nil {
 		return err
 	}
-	return s.badRead(index, want, &CorruptError{File: g.name, Index: index, Reason: reason})
+	return s.badRead(index, want, &CorruptError{File: g.name, Offset: off, Index: index, Reason: reason})
 }
 
 // locate finds an entry and keeps its file open until release.
