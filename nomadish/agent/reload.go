@@ -17,13 +17,15 @@ import (
 func Reloaded() []string { return []string{"log_level"} }
 
 // Reload reads again the files that the configuration names: the certificates of the tls
-// block, for new connections and for the next request of each open one. After an error all
-// stays as it was. It may be called at any time while the agent runs.
+// block, for new connections and for the next request of each open one; sessions with agents that
+// are not trusted any more end. After an error all stays as it was. It may be called at any time while the agent runs.
 func (a *Agent) Reload() error {
-	if a.tls == nil {
-		return nil
+	if a.tls != nil {
+		if err := a.tls.Reload(); err != nil {
+			return err
+		}
 	}
-	return a.tls.Reload()
+	return a.reloadPeerTLS()
 }
 
 // NeedRestart names the keys, of the top level, whose values differ between two

@@ -23,32 +23,36 @@ type TLSFile struct {
 	KeyFile                  *string `hcl:"key_file,optional"`
 	VerifyServerHostname     *bool   `hcl:"verify_server_hostname,optional"` // of the connections between agents
 	VerifyHTTPSClient        *bool   `hcl:"verify_https_client,optional"`
-	RPCUpgradeMode           *bool   `hcl:"rpc_upgrade_mode,optional" effect:"none"`
+	RPCUpgradeMode           *bool   `hcl:"rpc_upgrade_mode,optional"`
 	CipherSuites             *string `hcl:"tls_cipher_suites,optional"`
 	MinVersion               *string `hcl:"tls_min_version,optional"`
+	Managed                  *bool   `hcl:"managed,optional"`                         // ours: the cluster's own authority gives certificates
+	CertificateTTL           *string `hcl:"certificate_ttl,optional"`                 // ours: of those that this server issues
 	PreferServerCipherSuites *bool   `hcl:"tls_prefer_server_cipher_suites,optional"` // decided by the library
 }
 
 // tlsVersions are what tls_min_version may say. Older ones are not offered.
 var tlsVersions = map[string]uint16{"": 0, "tls12": tls.VersionTLS12, "tls13": tls.VersionTLS13}
 
-// config returns how the API is encrypted; nil when it is not.
-func (t *TLSFile) config(r *reading) *transport.TLSConfig {
-	if nomadish.Val(t.RPC) {
-		r.fail("tls.rpc: encrypted connections between agents are not supported yet; without them this agent refuses to run")
-	}
-	if !nomadish.Val(t.HTTP) {
-		return nil
-	}
-	c := &transport.TLSConfig{
-		CertFile: nomadish.Val(t.CertFile), KeyFile: nomadish.Val(t.KeyFile), CAFile: nomadish.Val(t.CAFile),
-		VerifyClient: nomadish.Val(t.VerifyHTTPSClient),
-	}
+// config returns how the API and the connections with other agents are encrypted; nil where
+// they are not.
+func (t *TLSFile) config(r *reading) (*transport.TLSConfig, *PeerTLS) {
 	version, ok := tlsVersions[nomadish.Val(t.MinVersion)]
 	if !ok {
 		r.fail("tls.tls_min_version: %q is neither tls12 nor tls13", *t.MinVersion)
 	}
-	c.MinVersion = version
+	suites := t.suites(r)
+	peers := t.peers(r, version, suites)
+	if !nomadish.Val(t.HTTP) && !nomadish.Val(t.Managed) {
+		return nil, peers
+	}
+	return &transport.TLSConfig{
+		CertFile: nomadish.Val(t.CertFile), KeyFile: nomadish.Val(t.KeyFile), CAFile: nomadish.Val(t.CAFile),
+		VerifyClient: nomadish.Val(t.VerifyHTTPSClient), MinVersion: version, CipherSuites: suites,
+	}, peers
+}
+
+func (t *TLSFile) suites(r *reading) (all []uint16) {
 	for name := range strings.SplitSeq(nomadish.Val(t.CipherSuites), ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
@@ -57,9 +61,9 @@ func (t *TLSFile) config(r *reading) *transport.TLSConfig {
 		if !ok {
 			r.fail("tls.tls_cipher_suites: %q is no suite that is known to be secure", name)
 		}
-		c.CipherSuites = append(c.CipherSuites, id)
+		all = append(all, id)
 	}
-	return c
+	return all
 }
 
 func cipherSuite(name string) (uint16, bool) {

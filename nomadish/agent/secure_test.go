@@ -105,3 +105,43 @@ func TestProtectionRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The connections between agents are encrypted as Nomad's files say, and where they can't be the
+// agent does not start.
+func TestPeersAreEncrypted(t *testing.T) {
+	cfg, err := configOf(t, `
+data_dir = "/d"
+server { enabled = true }
+tls {
+  rpc                    = true
+  ca_file                = "ca.pem"
+  cert_file              = "cert.pem"
+  key_file               = "key.pem"
+  verify_server_hostname = true
+  rpc_upgrade_mode       = true
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &agent.PeerTLS{CAFile: "ca.pem", CertFile: "cert.pem", KeyFile: "key.pem", PeerTLSConfig: transport.PeerTLSConfig{Upgrade: true}}
+	if diff := cmp.Diff(want, cfg.PeerTLS, cmpopts.IgnoreFields(transport.PeerTLSConfig{}, "Now")); diff != "" || cfg.TLS != nil {
+		t.Errorf("API %+v, agents %s", cfg.TLS, diff)
+	}
+	for name, text := range map[string]string{
+		"no files":       `tls { rpc = true }`,
+		"files are gone": `tls { rpc = true ca_file = "ca.pem" cert_file = "cert.pem" key_file = "key.pem" }`,
+		"not joined yet": `tls { managed = true }`,
+	} {
+		cfg, err := configOf(t, "server { enabled = true }\n"+text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DataDir, cfg.HTTP, cfg.RPC = t.TempDir(), nil, "127.0.0.1:0"
+		if a, err := agent.New(cfg); err == nil || !strings.Contains(err.Error(), "tls:") {
+			t.Errorf("%s: %v, want an error of tls", name, err)
+			if a != nil {
+				_ = a.Close()
+			}
+		}
+	}
+}

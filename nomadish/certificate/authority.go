@@ -227,15 +227,15 @@ func ParseRequest(der []byte) (Order, error) {
 		return fail("it may ask for DNS names and addresses alone")
 	}
 	for _, host := range r.DNSNames {
-		if !isHost(host) {
+		if !IsHost(host) {
 			return fail("%.80q is no host's name", host)
 		}
 	}
 	return Order{Hosts: r.DNSNames, IPs: r.IPAddresses, Key: r.PublicKey}, nil
 }
 
-// isHost says whether a name is that of one host, and not what an agent is known by.
-func isHost(name string) bool {
+// IsHost says whether a name is that of one host, and not what an agent is known by.
+func IsHost(name string) bool {
 	if name == "" || len(name) > maxHost || strings.HasSuffix(strings.ToLower(strings.TrimSuffix(name, ".")), domain) {
 		return false
 	}
@@ -250,4 +250,30 @@ func isHost(name string) bool {
 		}
 	}
 	return true
+}
+
+// Chain returns the certificate that somebody was given with the authority that signed it, or says
+// why it is not the one that it asked for.
+func Chain(der []byte, authorities [][]byte, key crypto.PublicKey, who Identity) ([]*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	if public, ok := key.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.PublicKey) {
+		return nil, errors.New("certificate: it is not for the key that was sent")
+	}
+	names, err := ParseNames(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := names.Check(who); err != nil {
+		return nil, err
+	}
+	for _, b := range authorities {
+		a, err := x509.ParseCertificate(b)
+		if err == nil && c.CheckSignatureFrom(a) == nil {
+			return []*x509.Certificate{c, a}, nil
+		}
+	}
+	return nil, errors.New("certificate: none of the authorities has signed it")
 }
