@@ -152,6 +152,9 @@ func runAgent(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Server != nil {
+		cfg.Parts = append(cfg.Parts, collectSeldom(c.Env))
+	}
 	a, err := agent.New(cfg)
 	if err != nil {
 		return err
@@ -171,6 +174,9 @@ func runAgent(ctx context.Context, c *call) error {
 func devDefaults(file *agent.File) (remove func(), err error) {
 	if file.BindAddr == nil {
 		file.BindAddr = nomadish.Ptr("127.0.0.1")
+	}
+	if file.Server.BootstrapExpect == nil {
+		file.Server.BootstrapExpect = nomadish.Ptr(1)
 	}
 	if file.DataDir != nil {
 		return func() {}, nil
