@@ -32,6 +32,7 @@ type member struct {
 	id   string
 	dir  string
 	disk *vfs.Mem
+	hook atomic.Pointer[vfs.Hook] // faults of the disk, nil without
 	now  atomic.Pointer[server.Server] // nil while it is down
 	stop func() error
 }
@@ -69,10 +70,17 @@ func (c *cluster) boot(t testing.TB, m *member) {
 	for _, other := range c.members {
 		ids = append(ids, other.id)
 	}
+	disk := vfs.WithHook(m.disk, func(op vfs.Op, name string) error {
+		if hook := m.hook.Load(); hook != nil {
+			return (*hook)(op, name)
+		}
+		return nil
+	})
 	s, err := server.New(server.Config{
-		ID: m.id, Dir: m.dir, FS: m.disk, Bootstrap: ids, AskLeader: c.askLeader, Keyring: secrets.Config{Wrappers: []secrets.Wrapper{c.wrapper}},
+		ID: m.id, Dir: m.dir, FS: disk, Bootstrap: ids, AskLeader: c.askLeader, AskServer: c.askServer, Keyring: secrets.Config{Wrappers: []secrets.Wrapper{c.wrapper}},
 		Consensus: consensus.Config{
 			SnapshotThreshold: 200, TrailingEntries: 50, SnapshotInterval: 2 * time.Second, SegmentSize: 64 << 10,
+			Reserve: 256 << 10,
 		},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	}, c.net.Listen(m.id))
@@ -127,6 +135,16 @@ func (c *cluster) askLeader(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	return s.CommitIndex(ctx)
+}
+
+// askServer stands in for the route on which servers ask each other how they are.
+func (c *cluster) askServer(ctx context.Context, id string) (*nomadish.ServerReport, error) {
+	for _, m := range c.members {
+		if s := m.now.Load(); s != nil && m.id == id {
+			return s.Report(ctx)
+		}
+	}
+	return nil, nomadish.Errorf(nomadish.KindNotFound, "server %s is down", id)
 }
 
 // awaitLeader waits for a leader other than not.

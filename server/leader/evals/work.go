@@ -260,16 +260,26 @@ func (s *session) reapFailed(ctx context.Context) error {
 		next := s.next(d.Eval, nomadish.EvalTriggerFailedFollowUp, descRetry)
 		end.NextEval = next.ID
 		finish := s.broker.Ack
-		if _, err := s.update(ctx, &end, next); err != nil {
+		if _, err = s.update(ctx, &end, next); err != nil {
 			s.cfg.Logger.Warn("end failed evaluation", "eval_id", end.ID, "err", err)
 			finish = s.broker.Nack
 		}
-		err = finish(end.ID, d.Token)
-		if err != nil {
+		failed := err != nil
+		if err = finish(end.ID, d.Token); err != nil {
 			s.cfg.Logger.Debug("evaluation is no longer ours", "eval_id", end.ID, "err", err)
+		}
+		if failed { // it comes back at once, and a full disk refuses for long
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(reapAgain):
+			}
 		}
 	}
 }
+
+// reapAgain is the time after which an evaluation is ended again where that failed.
+const reapAgain = time.Second
 
 // reading lets the scheduler read the state.
 type reading struct{ r state.Reader }
