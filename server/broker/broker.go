@@ -126,11 +126,24 @@ func (b *Broker) Enqueue(eval *nomadish.Evaluation) error {
 func (b *Broker) add(eval *nomadish.Evaluation) {
 	e := &entry{eval: eval, index: eval.ModifyIndex}
 	b.entries[eval.ID] = e
-	if wait := eval.WaitUntil.Sub(b.cfg.Now()); !eval.WaitUntil.IsZero() && wait > 0 {
+	if wait := b.wait(eval); wait > 0 {
 		b.deadline(e, wait)
 		return
 	}
 	b.offer(e)
+}
+
+// wait is how long an evaluation is still to wait: never longer than when it was made, whatever the
+// clock of its maker said.
+func (b *Broker) wait(eval *nomadish.Evaluation) time.Duration {
+	if eval.WaitUntil.IsZero() {
+		return 0
+	}
+	wait := eval.WaitUntil.Sub(b.cfg.Now())
+	if eval.CreateTime > 0 {
+		wait = min(wait, eval.WaitUntil.Sub(time.Unix(0, eval.CreateTime)))
+	}
+	return wait
 }
 
 // offer makes an entry ready, or lets it wait for the active one of its job.

@@ -248,3 +248,19 @@ func TestModel(t *testing.T) {
 		})
 	}
 }
+
+// However wrong the clock was of who made an evaluation that is to wait: it waits for as long as its maker
+// wanted it to, at the most.
+func TestWaitIsNoLongerThanWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Config{})
+		later := eval("later", "web", 50, 1)
+		made := time.Now().Add(10 * 365 * 24 * time.Hour)
+		later.CreateTime, later.WaitUntil = made.UnixNano(), made.Add(5*time.Second)
+		offer(t, b, later)
+		began := time.Now()
+		if d := take(t, b, "service"); d == nil || time.Since(began) != 5*time.Second {
+			t.Errorf("got %+v after %s, want it after 5s", d, time.Since(began))
+		}
+	})
+}

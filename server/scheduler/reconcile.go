@@ -213,7 +213,7 @@ func (r *reconciler) standsFailed(a *nomadish.Allocation, tg *nomadish.TaskGroup
 	if nomadish.Val(a.DesiredTransition.ForceReschedule) {
 		return failed
 	}
-	at, _, ok := reschedule(tg.ReschedulePolicy, a)
+	at, _, ok := r.reschedule(tg, a)
 	switch {
 	case !ok:
 		return ended
@@ -312,7 +312,7 @@ func (r *reconciler) settle(c *changes, i int, a *nomadish.Allocation, s standin
 		c.counts.Ignore++
 		return
 	case due:
-		at, _, _ := reschedule(c.group.ReschedulePolicy, a)
+		at, _, _ := r.reschedule(c.group, a)
 		c.later = append(c.later, delayed{alloc: a, at: at})
 		c.counts.RescheduleLater++
 		return
@@ -324,7 +324,7 @@ func (r *reconciler) settle(c *changes, i int, a *nomadish.Allocation, s standin
 		c.counts.Stop++
 	case failed:
 		p.stop, p.failed = descRescheduled, true
-		_, p.delay, _ = reschedule(c.group.ReschedulePolicy, a)
+		_, p.delay, _ = r.reschedule(c.group, a)
 		c.counts.RescheduleNow++
 	case leaving:
 		if nomadish.Val(a.DesiredTransition.MigrateDisablePlacement) {

@@ -346,3 +346,15 @@ func TestNextDelay(t *testing.T) {
 		}
 	}
 }
+
+// An allocation whose end was noted by a clock that was years ahead is replaced after its delay all the same.
+func TestRescheduleWhateverTheClockSaid(t *testing.T) {
+	a := &nomadish.Allocation{ModifyTime: epoch.Add(10 * 365 * 24 * time.Hour).UnixNano()}
+	group := &nomadish.TaskGroup{ReschedulePolicy: &nomadish.ReschedulePolicy{
+		Delay: nomadish.Ptr(5 * time.Second), DelayFunction: nomadish.Ptr("constant"), Unlimited: nomadish.Ptr(true),
+	}}
+	r := &reconciler{now: epoch}
+	if at, _, ok := r.reschedule(group, a); !ok || !at.Equal(epoch.Add(5*time.Second)) {
+		t.Errorf("replaced at %s, %t; want 5s from now", at, ok)
+	}
+}

@@ -37,6 +37,16 @@ func reschedule(p *nomadish.ReschedulePolicy, a *nomadish.Allocation) (at time.T
 	return failed.Add(delay), delay, true
 }
 
+// reschedule is the function of that name, for an allocation that has failed by now, whatever the clocks
+// said that noted when: what is due then is due after its whole delay at the latest.
+func (r *reconciler) reschedule(tg *nomadish.TaskGroup, a *nomadish.Allocation) (at time.Time, delay time.Duration, ok bool) {
+	at, delay, ok = reschedule(tg.ReschedulePolicy, a)
+	if latest := r.now.Add(delay); at.After(latest) {
+		at = latest
+	}
+	return at, delay, ok
+}
+
 // attempts counts the replacements after a time.
 func attempts(t *nomadish.RescheduleTracker, after time.Time) int {
 	if t == nil {
