@@ -44,17 +44,31 @@ func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*noma
 // evaluated that have failed or ended.
 func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error) {
 	r := e.store.Reader()
-	known := slices.DeleteFunc(slices.Clone(allocs), func(a *nomadish.Allocation) bool {
+	known := reported(r, nodeID, allocs)
+	if len(known) < len(allocs) && e.cfg.Sync != nil {
+		// What this server does not know may be news to it: a leader that is none any more must not
+		// take a report and drop it.
+		if err := e.cfg.Sync(ctx); err != nil {
+			return 0, err
+		}
+		r = e.store.Reader()
+		known = reported(r, nodeID, allocs)
+	}
+	if len(known) == 0 {
+		return r.Index(), nil
+	}
+	return e.reports.add(ctx, fsm.NewNodeReport(nodeID, known), e.followUps(ctx, r, known))
+}
+
+// reported leaves out of a node's report what is not on it.
+func reported(r state.Reader, nodeID string, allocs []*nomadish.Allocation) []*nomadish.Allocation {
+	return slices.DeleteFunc(slices.Clone(allocs), func(a *nomadish.Allocation) bool {
 		if a == nil {
 			return true
 		}
 		row, err := r.Allocation(nil, a.ID)
 		return err != nil || row.NodeID != nodeID
 	})
-	if len(known) == 0 {
-		return r.Index(), nil
-	}
-	return e.reports.add(ctx, fsm.NewNodeReport(nodeID, known), e.followUps(ctx, r, known))
 }
 
 // followUps makes an evaluation for each job of which an allocation has ended just now that

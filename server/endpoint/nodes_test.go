@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -391,5 +392,21 @@ func TestNodeAllocationsAddUp(t *testing.T) {
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(have)), cmpopts.EquateEmpty()); diff != "" || known.Count != len(want) {
 			t.Fatalf("round %d, %d counted (-want +got):\n%s", round, known.Count, diff)
 		}
+	}
+}
+
+// A server that leads no more, and so does not know an allocation that a node reports, takes no report
+// only to drop it: the node asks another server.
+func TestReportOfUnknownAllocationNeedsTheNewestState(t *testing.T) {
+	deposed := nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+	var synced error
+	w := newWorld(t, endpoint.Config{Sync: func(context.Context) error { return synced }})
+	report := []*nomadish.Allocation{{ID: nomadish.NewID(), ClientStatus: nomadish.AllocClientRunning}}
+	if _, err := w.UpdateAllocations(t.Context(), nomadish.NewID(), report); err != nil {
+		t.Errorf("%v, want what no server knows to be dropped", err)
+	}
+	synced = deposed
+	if _, err := w.UpdateAllocations(t.Context(), nomadish.NewID(), report); nomadish.KindOf(err) != nomadish.KindNoLeader {
+		t.Errorf("%v, want %v", err, deposed)
 	}
 }
