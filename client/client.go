@@ -54,6 +54,7 @@ type Client struct {
 	refused  map[string]*nomadish.Allocation // reports, still to be told, of allocations that could not be taken over
 	cpuTimes []cpuTime
 
+	contact   contact            // with the servers
 	forgotten bool               // the servers turned out not to know the node
 	cancelAsk context.CancelFunc // ends the question for allocations that is under way
 }
@@ -104,6 +105,9 @@ func New(cfg Config, server Server) (*Client, error) {
 		return nil, fmt.Errorf("client: identity: %w", err)
 	}
 	c.secret = nomadish.SecretText(secret)
+	if err := c.contact.load(c.contactFile(), time.Now()); err != nil {
+		c.log.Warn("read which servers there were", "err", err) // those of the configuration will do
+	}
 	if c.fetcher, err = artifact.New(cfg.Artifact); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

@@ -76,6 +76,8 @@ type Config struct {
 	RetryInterval       time.Duration // first pause after a server's error, doubled up to 30s; default 1s
 	StopTasksOnShutdown bool          // tasks end with the client, as with agent -dev
 
+	// Leased is told of each lease that the servers give; default: nobody is.
+	Leased func(*nomadish.NodeLease)
 	Jitter func() float64   // in [0, 1); default random
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default discard
@@ -105,6 +107,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Leased == nil {
+		c.Leased = func(*nomadish.NodeLease) {}
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c, c.validate()

@@ -11,6 +11,24 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
+// Identity returns the ID and the secret of the node whose agent keeps its data in a directory. It
+// makes them where there are none.
+func Identity(dataDir string) (id string, secret nomadish.SecretText, err error) {
+	dir := filepath.Join(dataDir, "client")
+	// Tasks may run as other users, who must be able to reach their own directories.
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", "", err
+	}
+	if id, err = identity(filepath.Join(dir, "client-id")); err != nil {
+		return "", "", fmt.Errorf("identity: %w", err)
+	}
+	text, err := identity(filepath.Join(dir, "secret-id"))
+	if err != nil {
+		return "", "", fmt.Errorf("identity: %w", err)
+	}
+	return id, nomadish.SecretText(text), nil
+}
+
 // identity reads one of the node's two identities, its ID or its secret, from a file that
 // only the agent can read, and makes it when there is none.
 func identity(path string) (string, error) {

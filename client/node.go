@@ -112,10 +112,12 @@ func (c *Client) register(ctx context.Context) (*nomadish.NodeLease, error) {
 	case <-c.nodeDirty:
 	default:
 	}
+	asked := time.Now()
 	lease, err := c.server.Register(ctx, c.Node())
 	if err != nil {
 		return nil, err
 	}
+	c.leased(lease, asked)
 	select {
 	case <-c.registered:
 	default:
@@ -141,9 +143,11 @@ func (c *Client) beat(ctx context.Context, lease *nomadish.NodeLease) (*nomadish
 	}
 	pause := backoff{first: min(c.cfg.RetryInterval, ttl/8)}
 	for {
+		asked := time.Now()
 		next, err := c.server.Heartbeat(ctx, c.id, nomadish.NodeStatusReady)
 		switch {
 		case err == nil:
+			c.leased(next, asked)
 			return next, nil
 		case errors.Is(err, nomadish.ErrNotFound):
 			c.log.Warn("the servers don't know this node; it registers anew")

@@ -130,9 +130,10 @@ type JoinResponse struct {
 	Datacenter  string
 	NodePool    string   // of a client; empty: as it likes
 	Servers     []string // addresses for other agents
+	Gossip      []string // addresses of the servers' gossip; for servers alone
 
 	// For servers alone.
-	GossipKey   SecretText // newest key of the servers' gossip; empty: it is not encrypted
+	GossipKey   SecretText // newest key of the servers' gossip, in base64; empty: it is not encrypted
 	WrappingKey SecretText // content of the file that unwraps the keyring; empty: another wrapper is configured
 	ACL         bool       // access is controlled
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
+	"github.com/nomadish/nomadish/server/bootstrap"
 	"github.com/nomadish/nomadish/server/consensus"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
 	"github.com/nomadish/nomadish/server/endpoint"
@@ -27,7 +28,10 @@ import (
 	"github.com/nomadish/nomadish/server/leader/levels"
 	"github.com/nomadish/nomadish/server/leader/liveness"
 	"github.com/nomadish/nomadish/server/leader/locks"
+	"github.com/nomadish/nomadish/server/leader/members"
+	"github.com/nomadish/nomadish/server/leader/replicate"
 	"github.com/nomadish/nomadish/server/leader/reseal"
+	"github.com/nomadish/nomadish/server/pki"
 	"github.com/nomadish/nomadish/server/secrets"
 	"github.com/nomadish/nomadish/server/state"
 )
@@ -39,6 +43,11 @@ type Config struct {
 	FS        vfs.FS   // default: the machine's
 	Bootstrap []string // voters of a new cluster; see consensus.Config
 	Region    string   // default global
+	// Authoritative is the region that changes what all regions share, where access is controlled: the
+	// others replicate it from there. Default: Region.
+	Authoritative string
+	// AskAuthoritative asks the authoritative region for what all share. Without it nothing is replicated.
+	AskAuthoritative replicate.Source
 
 	Name    string        // of the server; default its ID
 	Version string        // of the program
@@ -60,9 +69,26 @@ type Config struct {
 	Keyring secrets.Config
 	Issuer  string // of workload identities: a URL below which others find how to verify them; default none
 
+	PKI pki.Config // the cluster's own certificate authority; Region, Now and Logger come from here
+
 	// AskLeader asks the leader, where that is another server, for its CommitIndex. Without it
 	// only the leader answers consistent reads.
 	AskLeader func(ctx context.Context) (uint64, error)
+
+	// Pool knows the other servers; nil: there are none but those of Bootstrap. With it, and without
+	// Bootstrap, a server belongs to no cluster before it has found others: it begins one with them
+	// once there are Expect servers, or is added to theirs.
+	Pool    Pool
+	Expect  int            // servers that begin a cluster together; 0: this one begins none
+	Members members.Config // how the cluster's servers follow the pool; identity, logger and clock come from this Config
+	// AskBootstrap and AskWrapKey put to another server what its OfferBootstrap and WrapKey answer.
+	// Needed with Pool.
+	AskBootstrap bootstrap.Ask
+	AskWrapKey   func(ctx context.Context, id string, req *nomadish.WrapKeyRequest) (*nomadish.WrapKeyResponse, error)
+
+	// Servers lists the addresses of the region's servers for other agents, which client nodes are
+	// told; default: none.
+	Servers func() []string
 
 	// AskServer asks another server for its Report. Without it other servers count as failed.
 	AskServer func(ctx context.Context, id string) (*nomadish.ServerReport, error)
@@ -85,15 +111,23 @@ type Server struct {
 	locks     *locks.Timers
 	drainer   *drain.Drainer
 	reseal    *reseal.Walker
-	variables *endpoint.Variables
-	autopilot *consensus.Autopilot
-	levels    *levels.Raiser
-	hashes    hashes
+
+	replicator *replicate.Replicator // nil: nothing is replicated from another region
+	variables  *endpoint.Variables
+	autopilot  *consensus.Autopilot
+	levels     *levels.Raiser
+	pki        *pki.PKI
+	hashes     hashes
+	wrappers   []secrets.Wrapper
+	bootstrap  *bootstrap.Bootstrap // nil without a pool
+	keeper     *members.Keeper      // nil without a pool
+	asked      *questions
 }
 
 // New opens a server's data. It starts nothing; a server that is not run must be closed.
 func New(cfg Config, network consensus.Network) (*Server, error) {
 	cfg.Region = cmp.Or(cfg.Region, nomadish.DefaultRegion)
+	cfg.Authoritative = cmp.Or(cfg.Authoritative, cfg.Region)
 	cfg.Name = cmp.Or(cfg.Name, cfg.ID)
 	if cfg.Address == nil {
 		cfg.Address = func() string { return cfg.ID }
@@ -102,7 +136,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, store: state.New()}
+	s := &Server{cfg: cfg, store: state.New(), asked: newQuestions(cfg.AskLeader)}
 	c := cfg.Consensus
 	c.ID, c.Dir, c.FS, c.Bootstrap, c.Now, c.Logger = cfg.ID, cfg.Dir, cfg.FS, cfg.Bootstrap, cfg.Now, cfg.Logger
 	var err error
@@ -110,8 +144,9 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 		return nil, err
 	}
 	s.autopilot = s.newAutopilot()
+	s.joinPool()
 	raft := proposer{s.consensus}
-	cfg.Liveness.Logger = cfg.Logger
+	cfg.Liveness.ServerID, cfg.Liveness.Nodes, cfg.Liveness.Logger = cfg.ID, s.nodesToProbe, cfg.Logger
 	s.leases = liveness.New(cfg.Liveness)
 	cfg.GC.Now, cfg.GC.Logger = cfg.Now, cfg.Logger
 	s.reaper = gc.New(cfg.GC, s.store, raft)
@@ -119,19 +154,23 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.evals = evals.New(cfg.Evals, s.store, raft)
 	s.events = events.New(cfg.Events, s.store)
 	cfg.Keyring.Now, cfg.Keyring.Logger = cfg.Now, cfg.Logger
-	cfg.Keyring.Wrappers = wrappers(cfg)
+	s.wrappers = wrappers(cfg)
+	cfg.Keyring.Wrappers = s.wrappers
 	if s.keyring, err = secrets.New(cfg.Keyring, s.store, raft); err != nil {
 		return nil, errors.Join(err, s.consensus.Close())
 	}
 	s.locks = locks.New(locks.Config{Logger: cfg.Logger}, s.store, raft)
 	s.drainer = drain.New(drain.Config{Now: cfg.Now, Logger: cfg.Logger}, s.store, raft)
 	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring,
-		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring))
+		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring), reseal.Authorities(s.store, s.keyring))
+	cfg.PKI.Region, cfg.PKI.Now, cfg.PKI.Logger = cfg.Region, cfg.Now, cfg.Logger
+	s.pki = pki.New(cfg.PKI, s.store, raft, s.keyring)
+	s.replicator = s.newReplicator(raft)
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
 	cfg.Levels.Logger = cfg.Logger
 	s.levels = levels.New(cfg.Levels, s.store, raft, s.serverLevels)
 	s.endpoint = endpoint.New(endpoint.Config{
-		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Introduction: cfg.Introduction, Sync: s.Sync, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
+		Region: cfg.Region, Schemas: cfg.Schemas, ACL: cfg.ACL, Introduction: cfg.Introduction, Sync: s.Sync, Servers: cfg.Servers, Issuer: cfg.Issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}, s.store, raft, s.leases, s.reaper, s.evals, s.keyring)
 	return s, nil
 }
@@ -155,7 +194,7 @@ func (s *Server) Close() error { return s.consensus.Close() }
 
 // Run serves until ctx ends or the server can't go on.
 func (s *Server) Run(ctx context.Context) error {
-	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, func(ctx context.Context) error {
+	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, s.leases.Witness, s.asked.run, s.pooled, func(ctx context.Context) error {
 		return s.consensus.Lead(ctx, s.lead)
 	})
 }
@@ -165,6 +204,7 @@ func (s *Server) lead(ctx context.Context, term uint64) error {
 	s.cfg.Logger.Info("this server leads", "term", term)
 	return lifecycle.Run(ctx,
 		func(ctx context.Context) error { return s.leases.Run(ctx, s.upNodes(), s.endpoint) },
+		s.keepMembers, // a server that could lead better may be one of those that wait to be added
 		s.leadUnlocked,
 	)
 }
@@ -179,6 +219,8 @@ func (s *Server) leadUnlocked(ctx context.Context) error {
 		s.reaper.Run,
 		s.keyring.Lead,
 		s.reseal.Run,
+		s.replicate,
+		s.pki.Lead,
 		s.locks.Run,
 		s.drainer.Run,
 		s.autopilot.Run,
@@ -217,16 +259,6 @@ func (s *Server) unlock(ctx context.Context) bool {
 	}
 }
 
-func (s *Server) upNodes() []string {
-	var ids []string
-	for n := range s.store.Reader().Nodes(nil) {
-		if n.Status != nomadish.NodeStatusDown {
-			ids = append(ids, n.ID)
-		}
-	}
-	return ids
-}
-
 // Endpoint returns the server's methods.
 func (s *Server) Endpoint() *endpoint.Endpoint { return s.endpoint }
 
@@ -241,6 +273,9 @@ func (s *Server) Events() *events.Buffer { return s.events }
 
 // Store returns the server's state.
 func (s *Server) Store() *state.Store { return s.store }
+
+// PKI returns the cluster's certificate authority.
+func (s *Server) PKI() *pki.PKI { return s.pki }
 
 // Keyring returns the keys of what the state does not show.
 func (s *Server) Keyring() *secrets.Keyring { return s.keyring }

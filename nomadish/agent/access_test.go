@@ -65,7 +65,7 @@ func expected(who, needs string) bool {
 				one = one || who == "node"
 			case "a-token":
 				one = one || !nobody && !strings.HasPrefix(who, "task")
-			case "server", "one-time-token": // nobody has that
+			case "server", "one-time-token", "session-of-that-node": // nobody has that
 			default:
 				one = one || who == "management" || slices.Contains(strings.Fields(granted[who]), p)
 			}

@@ -11,7 +11,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -25,24 +24,28 @@ import (
 	"github.com/nomadish/nomadish/nomadish/api"
 	"github.com/nomadish/nomadish/nomadish/audit"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
-	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server"
+	"github.com/nomadish/nomadish/server/gossip"
 )
 
 // Agent is a server, a client node, or both.
 type Agent struct {
 	cfg     Config
 	lock    *dirLock
-	id      string // of the server, or else of the node
+	id      string       // of the server, or else of the node
+	pool    *gossip.Pool // nil: there is no other server
 	hub     *transport.Hub
-	http    *transport.Server // nil: no socket
-	tls     *transport.TLS    // of http; nil: it is not encrypted
-	audit   *audit.Log        // nil: none is kept
+	http    *transport.Server  // nil: no socket
+	tls     *transport.TLS     // of http; nil: it is not encrypted
+	peerTLS *transport.PeerTLS // of hub; nil: it is not encrypted
+	peer    *api.Client        // with which this agent asks as itself
+	audit   *audit.Log         // nil: none is kept
 	api     *httpapi.API
-	server  *server.Server // nil: none
-	client  *client.Client // nil: none
-	link    serverLink     // of the client
+	server  *server.Server    // nil: none
+	client  *client.Client    // nil: none
+	link    serverLink        // of the client
+	servers *transport.Choice // that a client without a server in its own agent talks to; nil: none
 	metrics *metrics
 
 	monitors *monitorHub // who reads the log over the API
@@ -54,6 +57,9 @@ type Agent struct {
 func New(cfg Config) (*Agent, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
+		return nil, err
+	}
+	if cfg, err = cfg.managed(); err != nil {
 		return nil, err
 	}
 	var monitors *monitorHub
@@ -84,14 +90,14 @@ func (a *Agent) open() (err error) {
 			return err
 		}
 	}
-	for _, part := range []func() error{a.newClient, a.newHub, a.newServer, a.connectClient} {
+	for _, part := range []func() error{a.newPeerTLS, a.newClient, a.newHub, a.newChoice, a.newPool, a.newServer, a.connectClient} {
 		if err := part(); err != nil {
 			return err
 		}
 	}
 	a.metrics = newMetrics(a)
 	a.api, err = httpapi.New(httpapi.Config{
-		Name: a.cfg.Name, Region: a.cfg.Region, Hosts: a.hosts(), Headers: a.cfg.Headers, Rates: a.cfg.Rates, MaxImages: a.cfg.MaxImages,
+		Name: a.cfg.Name, Region: a.cfg.Region, Authoritative: a.authoritative(), Hosts: a.hosts(), Headers: a.cfg.Headers, Rates: a.cfg.Rates, MaxImages: a.cfg.MaxImages,
 		Now: a.cfg.Now, Logger: a.cfg.Logger,
 	}, a.backends())
 	return err
@@ -141,7 +147,7 @@ func (a *Agent) newHub() (err error) {
 		self.Kind, self.ID, self.Secret = nomadish.CallerNode.String(), a.client.NodeID(), a.client.SecretID().Reveal()
 	}
 	a.hub, err = transport.NewHub(transport.HubConfig{
-		Self: self, Listen: a.cfg.RPC, Admit: a.admit, Logger: a.cfg.Logger,
+		Self: self, Listen: a.cfg.RPC, TLS: a.peerTLS, Joins: a.newJoins(), Admit: a.admit, Ended: a.sessionEnded, Resolve: a.resolve, Logger: a.cfg.Logger,
 	}, a)
 	return err
 }
@@ -154,10 +160,8 @@ func (a *Agent) admit(_ context.Context, h transport.Hello, _ string) error {
 		return denied
 	}
 	if h.Kind == nomadish.CallerServer.String() {
-		for _, p := range a.server.Consensus().Peers() {
-			if p.ID == h.ID {
-				return nil
-			}
+		if a.knowsServer(h) {
+			return nil
 		}
 		return denied
 	}
@@ -170,12 +174,19 @@ func (a *Agent) newServer() (err error) {
 	}
 	c := *a.cfg.Server
 	c.ID, c.Dir, c.Region = a.id, filepath.Join(a.cfg.DataDir, "server"), a.cfg.Region
+	c.AskAuthoritative = a.askAuthoritative
+	c.Servers, c.Liveness.Peers = a.serverAddrs, (*witnesses)(a)
 	c.ACL.Enabled, c.ACL.ResetFile = a.cfg.ACL, filepath.Join(c.Dir, "acl-bootstrap-reset")
 	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
+	a.certify(&c.PKI)
 	c.Name, c.Version, c.AskServer = a.cfg.Name, a.cfg.Version, a.askServer
 	c.Address = func() string { return (*status)(a).address(a.id) }
-	if len(c.Bootstrap) == 0 {
+	if len(c.Bootstrap) == 0 && a.cfg.alone() {
 		c.Bootstrap = []string{a.id}
+	}
+	if a.pool != nil {
+		c.Pool, c.Expect, c.AskLeader = a.pool, a.cfg.Pool.Expect, a.askLeader
+		c.AskBootstrap, c.AskWrapKey = a.askBootstrap, a.askWrapKey
 	}
 	if c.Schemas == nil && len(a.cfg.Drivers) > 0 {
 		c.Schemas = map[string]nomadish.ConfigSchema{}
@@ -183,8 +194,7 @@ func (a *Agent) newServer() (err error) {
 			c.Schemas[name] = d.Schema()
 		}
 	}
-	addr := func(id string) (string, error) { return "", fmt.Errorf("server %s: its address is not known", id) }
-	a.server, err = server.New(c, transport.NewRaft(a.hub, addr))
+	a.server, err = server.New(c, transport.NewRaft(a.hub, a.resolve))
 	return err
 }
 
@@ -195,17 +205,17 @@ func (a *Agent) newClient() (err error) {
 	c := *a.cfg.Client
 	c.DataDir, c.Drivers, c.Name, c.Region, c.Datacenter = a.cfg.DataDir, a.cfg.Drivers, a.cfg.Name, a.cfg.Region, a.cfg.Datacenter
 	c.HTTPAddr, c.TLS, c.Now, c.Logger = a.advertised(), a.tls != nil, a.cfg.Now, a.cfg.Logger
-	c.Fingerprint.Version = a.cfg.Version
+	c.Fingerprint.Version, c.Leased = a.cfg.Version, a.leased
 	a.client, err = client.New(c, &a.link)
 	return err
 }
 
 // connectClient gives the client its way to the servers: within the process where there is one.
 func (a *Agent) connectClient() error {
-	if a.client == nil {
-		return nil
+	if err := a.connectSelf(); err != nil || a.client == nil {
+		return err
 	}
-	way := a.hub.Any(func() []string { return a.cfg.Servers })
+	var way http.RoundTripper = a.servers
 	if a.server != nil {
 		way = transport.InProcess(a, transport.Peer{Kind: nomadish.CallerNode, ID: a.client.NodeID()})
 	}
@@ -216,7 +226,19 @@ func (a *Agent) connectClient() error {
 		return err
 	}
 	a.link.NodeAgent = conn.NodeAgent()
+	if a.server == nil {
+		a.peer = conn
+	}
 	return nil
+}
+
+// connectSelf gives a server its way to ask as itself, which leads to the leader where need be.
+func (a *Agent) connectSelf() (err error) {
+	if a.server != nil {
+		self := transport.Peer{Kind: nomadish.CallerServer, ID: a.id}
+		a.peer, err = api.New(api.Config{Transport: transport.InProcess(a, self), Region: a.cfg.Region})
+	}
+	return err
 }
 
 // serverLink is a node's way to the servers. The client is made with it before the client's
@@ -279,6 +301,13 @@ func (a *Agent) Client() *api.Client {
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.lock.release()
 	parts := append(slices.Clone(a.cfg.Parts), a.hub.Run)
+	parts = append(parts, a.managedParts()...)
+	if a.pool != nil {
+		parts = append(parts, a.runPool)
+	}
+	if a.servers != nil {
+		parts = append(parts, a.servers.Run)
+	}
 	if a.server != nil {
 		parts = append(parts, a.server.Run)
 	}
@@ -288,7 +317,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.client != nil {
 		parts = append(parts, a.client.Run)
 	}
-	err := lifecycle.Run(ctx, append(parts, a.monitors.run)...)
+	err := a.untilLeft(ctx, append(parts, a.monitors.run))
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), socketGrace)
 	defer cancel()
 	return errors.Join(err, a.api.Close(ending), a.closeAudit())
@@ -314,6 +343,9 @@ func (a *Agent) Close() error {
 	}
 	if a.hub != nil {
 		errs = append(errs, a.hub.Run(ended))
+	}
+	if a.pool != nil {
+		errs = append(errs, a.pool.Close())
 	}
 	if a.server != nil {
 		errs = append(errs, a.server.Close())

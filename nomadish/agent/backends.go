@@ -11,6 +11,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
+	"github.com/nomadish/nomadish/server/gossip"
 )
 
 // backends puts behind the API what this agent has.
@@ -25,7 +26,7 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Authority = e
 		b.Server = &httpapi.Server{
 			Reads: a.server, Status: (*status)(a), Jobs: e, JobWrites: e, JobVersions: e, Planner: e, Scaling: e, Launches: e, Parser: e, Allocations: e, Evaluations: e,
-			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Introductions: e, Callers: e, AccessSurvey: e, Operator: e, Raft: a.server, Autopilot: e, Snapshots: a.server, Catalog: e, System: e, Keyring: e, Events: a.server.Events(), Search: e,
+			Deployments: e, Nodes: e, NodeWrites: e, NodeAgents: e, Witness: a.server, Introductions: e, Callers: e, AccessSurvey: e, Shared: e, Replication: a.server, Operator: e, Raft: a.server, Servers: a.server, Autopilot: e, Snapshots: a.server, Catalog: e, System: e, Keyring: e, Authorities: (*authorities)(a), Events: a.server.Events(), Search: e,
 			ACL: e, Spaces: e, NodePools: e, Drains: e, Variables: a.server.Variables(),
 		}
 	}
@@ -55,7 +56,7 @@ func (r *router) Server(context.Context) (http.RoundTripper, error) {
 	if r.server != nil {
 		return nil, nil
 	}
-	return r.hub.Any(func() []string { return r.cfg.Servers }), nil
+	return r.servers, nil
 }
 
 func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
@@ -70,14 +71,11 @@ func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
 	if !ok || id == r.id {
 		return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
 	}
-	return r.hub.Server(id)
-}
-
-func (r *router) Region(_ context.Context, region string) (http.RoundTripper, error) {
-	if region == r.cfg.Region {
-		return nil, nil
+	way, err := r.hub.Server(id)
+	if err != nil {
+		return nil, nomadish.Errorf(nomadish.KindNoLeader, "the leader can't be reached: %w", err)
 	}
-	return nil, nomadish.Errorf(nomadish.KindInternal, "No path to region")
+	return &leaderWay{way: way, id: id, leader: c.Leader}, nil
 }
 
 func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error) {
@@ -87,11 +85,10 @@ func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error)
 	case r.server == nil:
 		return r.Server(ctx)
 	}
-	way, err := r.hub.Node(id)
-	if err != nil {
-		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to node")
+	if way, err := r.hub.Node(id); err == nil {
+		return way, nil
 	}
-	return way, nil
+	return (*witnesses)(r).holder(ctx, id)
 }
 
 func (r *router) Peer(ctx context.Context, server string) (http.RoundTripper, error) {
@@ -115,8 +112,8 @@ func (r *router) Peer(ctx context.Context, server string) (http.RoundTripper, er
 type status Agent
 
 func (s *status) address(id string) string {
-	if id == s.id && s.hub.Addr() != nil {
-		return outward(s.hub.Addr())
+	if addr, err := (*Agent)(s).resolve(id); err == nil && addr != "" {
+		return addr
 	}
 	return id
 }
@@ -145,8 +142,6 @@ func (s *status) Peers(context.Context) ([]string, error) {
 	return peers, nil
 }
 
-func (s *status) Regions(context.Context) ([]string, error) { return []string{s.cfg.Region}, nil }
-
 // self tells of this agent.
 type self Agent
 
@@ -171,7 +166,7 @@ func (s *self) Servers(context.Context) ([]string, error) {
 	if s.server != nil {
 		return []string{(*status)(s).address(s.id)}, nil
 	}
-	return s.cfg.Servers, nil
+	return s.servers.Servers(), nil
 }
 
 func (s *self) member() nomadish.Member {
@@ -183,8 +178,13 @@ func (s *self) member() nomadish.Member {
 			"raft_vsn": "3", "vsn": "1", "expect": "1", "bootstrap": "1",
 		},
 	}
+	if s.pool != nil {
+		if own, ok := s.pool.Member(s.id); ok {
+			return asMember(own)
+		}
+	}
 	if s.hub.Addr() != nil {
-		host, port, err := net.SplitHostPort(outward(s.hub.Addr()))
+		host, port, err := net.SplitHostPort((*Agent)(s).rpcAddress())
 		if n, convErr := strconv.ParseUint(port, 10, 16); err == nil && convErr == nil {
 			m.Addr, m.Port = host, uint16(n)
 			m.Tags["port"], m.Tags["rpc_addr"] = port, host
@@ -195,10 +195,24 @@ func (s *self) member() nomadish.Member {
 
 // Members lists the servers. The API asks a server for it.
 func (s *self) Members(context.Context) (*nomadish.ServerMembers, error) {
-	m := s.member()
-	return &nomadish.ServerMembers{
-		ServerName: s.cfg.Name, ServerRegion: s.cfg.Region, ServerDC: s.cfg.Datacenter, Members: []*nomadish.Member{&m},
-	}, nil
+	out := &nomadish.ServerMembers{ServerName: s.cfg.Name, ServerRegion: s.cfg.Region, ServerDC: s.cfg.Datacenter}
+	if s.pool == nil {
+		m := s.member()
+		out.Members = []*nomadish.Member{&m}
+		return out, nil
+	}
+	for _, m := range s.pool.Members() {
+		out.Members = append(out.Members, nomadish.Ptr(asMember(m)))
+	}
+	return out, nil
+}
+
+// asMember is a member in Nomad's words.
+func asMember(m gossip.Member) nomadish.Member {
+	return nomadish.Member{
+		Name: m.FullName(), Addr: m.Addr, Port: m.Port, Tags: m.Tags, Status: m.Status,
+		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
+	}
 }
 
 // Self shows the agent by the names of Nomad's agent configuration.

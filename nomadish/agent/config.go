@@ -20,12 +20,14 @@ import (
 	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server"
 	"github.com/nomadish/nomadish/server/endpoint"
+	"github.com/nomadish/nomadish/server/gossip"
 )
 
 // Ports of Nomad's agents, which are ours too.
 const (
 	DefaultHTTPPort = 4646
 	DefaultRPCPort  = 4647
+	DefaultSerfPort = gossip.DefaultPort
 )
 
 // Config is what an agent is made of. The zero value is an agent that does nothing: name
@@ -49,19 +51,27 @@ type Config struct {
 	// Parts run as long as the agent does, and longer than its client: what drivers need.
 	Parts []lifecycle.Part
 
-	HTTP      []string             // host:port to serve the API on; none: no socket
-	RPC       string               // host:port for other agents; empty: no socket
-	Advertise string               // host:port at which others reach HTTP; default: the first of HTTP
+	HTTP      []string // host:port to serve the API on; none: no socket
+	RPC       string   // host:port for other agents; empty: no socket
+	Advertise string   // host:port at which others reach HTTP; default: the first of HTTP
+	// AdvertiseRPC is the host:port at which other agents reach RPC; default: what it is bound to.
+	AdvertiseRPC string
+	// Pool says how a server finds others; nil: it is a cluster of its own. It needs RPC.
+	Pool      *PoolConfig
 	MaxConns  int                  // connections of one address to HTTP; default 100, negative: no limit
 	Hosts     []string             // names, besides addresses, under which HTTP may be asked; default: any, but localhost and Name where it listens on loopback alone
 	Headers   map[string]string    // of every answer of HTTP, besides those that it has
 	MaxImages int64                // bytes of an archive of images that HTTP takes; default 32 GiB
 	Rates     httpapi.Rates        // how many requests HTTP takes of whom
 	TLS       *transport.TLSConfig // encrypts HTTP; nil: it is not
+	PeerTLS   *PeerTLS             // encrypts RPC; nil: it is not
 	Audit     *audit.Config        // keeps a log of requests; nil: none is kept. Now and Logger come from here
 	ACL       bool                 // requests need tokens; with more settings in Server.ACL
 	Telemetry Telemetry
-	Debug     bool // show profiles of the agent and what its machine is
+	// ReplicationToken is a management token of the authoritative region, Server.Authoritative, with
+	// which servers of another one replicate what all regions share.
+	ReplicationToken nomadish.SecretText
+	Debug            bool // show profiles of the agent and what its machine is
 
 	Version string           // of the program
 	Show    map[string]any   // what /v1/agent/self shows besides, by Nomad's names
@@ -92,6 +102,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Server == nil && c.Client == nil {
 		return c, errors.New("agent: neither server nor client is enabled")
 	}
+	if c.Server != nil && c.Pool != nil && c.RPC == "" {
+		return c, errors.New("agent: a server that others are to find needs an address for other agents (RPC)")
+	}
 	if c.Server == nil && len(c.Servers) == 0 {
 		return c, errors.New("agent: client.servers: must be set on an agent that is no server")
 	}
@@ -107,7 +120,7 @@ func (f *File) Config() (Config, error) {
 		DataDir: nomadish.Val(f.DataDir),
 	}
 	if f.TLS != nil {
-		c.TLS = f.TLS.config(&r)
+		c.TLS, c.PeerTLS = f.TLS.config(&r)
 	}
 	if f.Audit != nil {
 		c.Audit = f.Audit.config(&r, c.DataDir)
@@ -115,10 +128,8 @@ func (f *File) Config() (Config, error) {
 	var tokens endpoint.ACLConfig
 	if f.ACL != nil {
 		c.ACL = nomadish.Val(f.ACL.Enabled)
+		c.ReplicationToken = nomadish.Val(f.ACL.ReplicationToken)
 		tokens = f.ACL.config(&r)
-	}
-	if f.Server != nil && f.Server.Encrypt != nil {
-		r.fail("server.encrypt: encrypted gossip is not supported yet; without it this agent refuses to run")
 	}
 	f.listeners(&r, &c)
 	if f.Limits != nil && f.Limits.HTTPMaxConnsPerClient != nil {
@@ -141,6 +152,7 @@ func (f *File) Config() (Config, error) {
 		c.Server = f.Server.config(&r)
 		c.Server.ACL = tokens
 		c.Server.Keyring.Wrappers = f.wrappers(&r)
+		c.Pool = f.pool(&r)
 	}
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
@@ -190,6 +202,9 @@ func (f *File) listeners(r *reading, c *Config) {
 	if addr := r.address("advertise.http", f.Advertise.HTTP); addr != "" {
 		c.Advertise = withPort(addr, httpPort)
 	}
+	if addr := r.address("advertise.rpc", f.Advertise.RPC); addr != "" {
+		c.AdvertiseRPC = withPort(addr, rpcPort)
+	}
 }
 
 func withPort(addr string, port int) string {
@@ -226,12 +241,10 @@ func (t *TelemetryFile) config(r *reading) Telemetry {
 }
 
 func (s *ServerFile) config(r *reading) *server.Config {
-	if n := nomadish.Val(s.BootstrapExpect); n > 1 {
-		r.fail("server.bootstrap_expect: clusters of several servers are not supported yet, got %d", n)
-	}
-	c := &server.Config{}
+	c := &server.Config{Authoritative: nomadish.Val(s.AuthoritativeRegion)}
 	c.Consensus.SnapshotThreshold = uint64(max(0, nomadish.Val(s.RaftSnapshotThreshold)))
 	c.Consensus.SnapshotInterval = r.duration("server.raft_snapshot_interval", s.RaftSnapshotInterval)
+	c.Levels.Settle = r.duration("server.raise_level_after", s.RaiseLevelAfter)
 	c.Consensus.TrailingEntries = uint64(max(0, nomadish.Val(s.RaftTrailingLogs)))
 	if m := nomadish.Val(s.RaftMultiplier); m < 0 || m > 10 {
 		r.fail("server.raft_multiplier: want 1 to 10, got %d", m)

@@ -24,8 +24,8 @@ type File struct {
 	LogRotateMaxFiles         *int              `hcl:"log_rotate_max_files,optional" effect:"none"`
 	BindAddr                  *string           `hcl:"bind_addr,optional"`
 	EnableDebug               *bool             `hcl:"enable_debug,optional"`
-	LeaveOnInterrupt          *bool             `hcl:"leave_on_interrupt,optional" effect:"none"`
-	LeaveOnTerminate          *bool             `hcl:"leave_on_terminate,optional" effect:"none"`
+	LeaveOnInterrupt          *bool             `hcl:"leave_on_interrupt,optional"`
+	LeaveOnTerminate          *bool             `hcl:"leave_on_terminate,optional"`
 	EnableSyslog              *bool             `hcl:"enable_syslog,optional" effect:"none"`
 	SyslogFacility            *string           `hcl:"syslog_facility,optional" effect:"none"`
 	DisableUpdateCheck        *bool             `hcl:"disable_update_check,optional"` // nothing is ever asked for
@@ -71,13 +71,13 @@ type PortsFile struct {
 type AddressesFile struct {
 	HTTP *string `hcl:"http,optional"`
 	RPC  *string `hcl:"rpc,optional"`
-	Serf *string `hcl:"serf,optional" effect:"none"`
+	Serf *string `hcl:"serf,optional"`
 }
 
 // ServerFile is the server block.
 type ServerFile struct {
 	Enabled                *bool             `hcl:"enabled,optional"`
-	AuthoritativeRegion    *string           `hcl:"authoritative_region,optional" effect:"none"`
+	AuthoritativeRegion    *string           `hcl:"authoritative_region,optional"`
 	BootstrapExpect        *int              `hcl:"bootstrap_expect,optional"`
 	DataDir                *string           `hcl:"data_dir,optional"`
 	ProtocolVersion        *int              `hcl:"protocol_version,optional"`
@@ -107,12 +107,12 @@ type ServerFile struct {
 	MinHeartbeatTTL        *string           `hcl:"min_heartbeat_ttl,optional"`
 	MaxHeartbeatsPerSecond *float64          `hcl:"max_heartbeats_per_second,optional"`
 	FailoverHeartbeatTTL   *string           `hcl:"failover_heartbeat_ttl,optional"`
-	StartJoin              []string          `hcl:"start_join,optional" effect:"none"`
-	RetryJoin              []string          `hcl:"retry_join,optional" effect:"none"`
-	RetryMax               *int              `hcl:"retry_max,optional" effect:"none"`
-	RetryInterval          *string           `hcl:"retry_interval,optional" effect:"none"`
-	RejoinAfterLeave       *bool             `hcl:"rejoin_after_leave,optional" effect:"none"`
-	NonVotingServer        *bool             `hcl:"non_voting_server,optional" effect:"none"`
+	StartJoin              []string          `hcl:"start_join,optional"`
+	RetryJoin              []string          `hcl:"retry_join,optional"`
+	RetryMax               *int              `hcl:"retry_max,optional"`
+	RetryInterval          *string           `hcl:"retry_interval,optional"`
+	RejoinAfterLeave       *bool             `hcl:"rejoin_after_leave,optional"`
+	NonVotingServer        *bool             `hcl:"non_voting_server,optional"`
 	RedundancyZone         *string           `hcl:"redundancy_zone,optional" effect:"none"`
 	UpgradeVersion         *string           `hcl:"upgrade_version,optional" effect:"none"`
 	Encrypt                *string           `hcl:"encrypt,optional"`
@@ -129,7 +129,7 @@ type ServerFile struct {
 	IdentityAlgorithm      *string           `hcl:"identity_algorithm,optional"` // of keys that sign workload identities: EdDSA or RS256; default EdDSA
 	StartTimeout           *string           `hcl:"start_timeout,optional" effect:"none"`
 	DeploymentQueryLimit   *int              `hcl:"deployment_query_rate_limit,optional" effect:"none"`
-	ServerJoin             *Elsewhere        `hcl:"server_join,block" effect:"none"`
+	ServerJoin             *ServerJoinFile   `hcl:"server_join,block"`
 	DefaultScheduler       *Elsewhere        `hcl:"default_scheduler_config,block" effect:"none"`
 	PlanRejectionTracker   *Elsewhere        `hcl:"plan_rejection_tracker,block" effect:"none"`
 	Search                 *Elsewhere        `hcl:"search,block" effect:"none"`
@@ -209,12 +209,12 @@ type ArtifactFile struct {
 	SetEnvironmentVariables *string  `hcl:"set_environment_variables,optional" effect:"none"`
 }
 
-// ServerJoinFile is the server_join block of a client.
+// ServerJoinFile is the server_join block of a server, or of a client.
 type ServerJoinFile struct {
 	RetryJoin     []string `hcl:"retry_join,optional"`
 	StartJoin     []string `hcl:"start_join,optional"`
-	RetryMax      *int     `hcl:"retry_max,optional" effect:"none"`
-	RetryInterval *string  `hcl:"retry_interval,optional" effect:"none"`
+	RetryMax      *int     `hcl:"retry_max,optional"`
+	RetryInterval *string  `hcl:"retry_interval,optional"`
 }
 
 // ReservedFile is what of the node tasks may not have.
@@ -252,7 +252,7 @@ type ACLFile struct {
 	Enabled               *bool                `hcl:"enabled,optional"`
 	TokenMinExpirationTTL *string              `hcl:"token_min_expiration_ttl,optional"`
 	TokenMaxExpirationTTL *string              `hcl:"token_max_expiration_ttl,optional"`
-	ReplicationToken      *nomadish.SecretText `hcl:"replication_token,optional" effect:"none"`
+	ReplicationToken      *nomadish.SecretText `hcl:"replication_token,optional"`
 
 	// How long an agent may remember what it has heard of tokens, policies and roles: it is
 	// never as long as anybody sets.

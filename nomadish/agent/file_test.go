@@ -80,8 +80,8 @@ func TestKeysWithoutEffectWarn(t *testing.T) {
 // What would make the agent less safe than its configuration says is refused, not ignored.
 func TestProtectionIsNotIgnored(t *testing.T) {
 	for key, text := range map[string]string{
-		"tls.rpc":        "tls {\n  rpc = true\n}",
-		"server.encrypt": "server {\n  encrypt = \"x\"\n}",
+		"tls.managed":         "tls {\n  managed = true\n  ca_file = \"x\"\n}",
+		"tls.certificate_ttl": "tls {\n  certificate_ttl = \"1h\"\n}",
 	} {
 		file, _, err := load(t, text)
 		if err == nil {

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/time/rate"
@@ -78,15 +81,18 @@ func (j *joins) join(r *http.Request) (*nomadish.JoinResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resp, j.complete(resp, req.Role)
+	return resp, j.complete(r.Context(), resp, req.Role)
 }
 
 // complete adds what this server knows and the state does not.
-func (j *joins) complete(resp *nomadish.JoinResponse, role string) error {
+func (j *joins) complete(ctx context.Context, resp *nomadish.JoinResponse, role string) error {
 	resp.Datacenter, resp.ACL = j.cfg.Datacenter, j.cfg.ACL
 	resp.Servers = j.knownServers()
 	if role != string(certificate.Server) {
 		return nil
+	}
+	if err := j.gossips(ctx, resp); err != nil {
+		return err
 	}
 	key, err := os.ReadFile(wrappingKey(j.cfg.DataDir))
 	switch {
@@ -94,6 +100,32 @@ func (j *joins) complete(resp *nomadish.JoinResponse, role string) error {
 		resp.WrappingKey = nomadish.SecretText(strings.TrimSpace(string(key)))
 	case !errors.Is(err, fs.ErrNotExist): // another wrapper is configured, which the new server needs as well
 		return fmt.Errorf("wrapping key: %w", err)
+	}
+	return nil
+}
+
+// gossips adds how a new server finds the others.
+func (j *joins) gossips(ctx context.Context, resp *nomadish.JoinResponse) error {
+	if j.pool == nil {
+		return nil
+	}
+	for _, m := range j.pool.Members() {
+		if m.Region == j.cfg.Region && m.Status == "alive" {
+			resp.Gossip = append(resp.Gossip, net.JoinHostPort(m.Addr, strconv.Itoa(int(m.Port))))
+		}
+	}
+	if !j.pool.Encrypted() {
+		return nil
+	}
+	keys, err := j.pool.ListKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("keys of gossip: %w", err)
+	}
+	most := 0
+	for key, members := range keys.Primary {
+		if members > most {
+			most, resp.GossipKey = members, nomadish.SecretText(key)
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 // Ticket is what somebody is given who is to join a cluster: one short text that names the
 // cluster's authority, so that nobody can pose as the cluster, and holds a secret that lets in.
 type Ticket struct {
+	Role      Role
 	Authority [32]byte // fingerprint
 	ID        [16]byte // of the join token
 	Secret    [32]byte
@@ -20,8 +21,8 @@ type Ticket struct {
 const ticketPrefix = "nomadish-join-"
 
 // NewTicket makes a ticket with an ID and a secret of its own.
-func NewTicket(authority [32]byte) (Ticket, error) {
-	t := Ticket{Authority: authority}
+func NewTicket(role Role, authority [32]byte) (Ticket, error) {
+	t := Ticket{Role: role, Authority: authority}
 	id, err := nomadish.ParseID(nomadish.NewID())
 	t.ID = id
 	rand.Read(t.Secret[:]) // never fails: crypto/rand ends the program instead
@@ -32,7 +33,7 @@ func NewTicket(authority [32]byte) (Ticket, error) {
 func (t Ticket) Text() nomadish.SecretText {
 	b := make([]byte, 0, len(t.Authority)+len(t.ID)+len(t.Secret))
 	b = append(append(append(b, t.Authority[:]...), t.ID[:]...), t.Secret[:]...)
-	return nomadish.SecretText(ticketPrefix + base64.RawURLEncoding.EncodeToString(b))
+	return nomadish.SecretText(ticketPrefix + string(t.Role) + "-" + base64.RawURLEncoding.EncodeToString(b))
 }
 
 // TokenID is the ID of the join token.
@@ -45,9 +46,11 @@ func ParseTicket(text nomadish.SecretText) (Ticket, error) {
 	if !ok {
 		return t, nomadish.Errorf(nomadish.KindInvalid, "a join token begins with %q: pass all of what \"nomadish join-token create\" has printed", ticketPrefix)
 	}
+	role, encoded, ok := strings.Cut(encoded, "-")
+	t.Role = Role(role)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(b) != len(t.Authority)+len(t.ID)+len(t.Secret) {
-		return t, nomadish.Errorf(nomadish.KindInvalid, "the join token is cut off or changed: pass all of what \"nomadish join-token create\" has printed")
+	if !ok || t.Role != Server && t.Role != Client || err != nil || len(b) != len(t.Authority)+len(t.ID)+len(t.Secret) {
+		return Ticket{}, nomadish.Errorf(nomadish.KindInvalid, "the join token is cut off or changed: pass all of what \"nomadish join-token create\" has printed")
 	}
 	copy(t.Authority[:], b)
 	copy(t.ID[:], b[len(t.Authority):])

@@ -93,6 +93,7 @@ type Server struct {
 	Nodes         Nodes
 	NodeWrites    NodeWrites
 	NodeAgents    NodeAgents
+	Witness       Witness
 	Introductions Introductions
 	Callers       Callers
 	AccessSurvey  AccessSurvey
@@ -100,10 +101,12 @@ type Server struct {
 	Replication   Replication
 	Operator      Operator
 	Raft          Raft
+	Servers       Servers
 	Autopilot     Autopilot
 	Snapshots     Snapshots
 	Catalog       Catalog
 	System        System
+	Authorities   Authorities // the cluster's own certificate authority
 	Keyring       Keyring
 	Events        Events
 	Search        Search

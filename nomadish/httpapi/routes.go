@@ -21,7 +21,7 @@ var (
 // It is one long list by intent: whoever wants to know what the API offers, to whom and
 // within which limits, reads it here.
 func (a *API) routes() []Route {
-	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), a.nodePoolRoutes(), []Route{
+	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), a.authorityRoutes(), a.nodePoolRoutes(), []Route{
 		{get, "/.well-known/jwks.json", nomadish.PermNone, OnServer, Read, 0, a.keys},
 		{get, "/.well-known/openid-configuration", nomadish.PermNone, OnServer, 0, 0, a.oidcDiscovery},
 
@@ -106,10 +106,15 @@ func (a *API) routes() []Route {
 
 		{get, "/v1/internal/shared/:kind", nomadish.PermManagement, OnServer, Read, 0, a.sharedRows},
 		{get, "/v1/internal/server", nomadish.PermServer, OnServer, 0, 0, a.serverReport},
+		{put, "/v1/internal/bootstrap", nomadish.PermServer, OnServer, 0, 0, a.offerBootstrap},
+		{put, "/v1/internal/wrap-key", nomadish.PermServer, OnServer, 0, 0, a.wrapKey},
 		{get, "/v1/internal/commit-index", nomadish.PermServer, OnLeader, 0, 0, a.commitIndex},
 		{put, "/v1/internal/node/:node", nomadish.PermNode, OnLeader, Binary, bodyNode, a.registerNode},
+		{get, "/v1/internal/node/:node/holder", nomadish.PermServer, OnLeader, 0, 0, a.nodeHolder},
+		{put, "/v1/internal/witness", nomadish.PermServer, OnLeader, 0, bodyNode, a.witness},
+		{put, "/v1/internal/probe", nomadish.PermServer, OnServer, 0, 0, a.probeNodes},
 		{put, "/v1/internal/node/:node/caller", nomadish.PermNode, OnServer, 0, 0, a.resolveToken},
-		{put, "/v1/internal/node/:node/heartbeat", nomadish.PermNode, OnLeader, Binary, 0, a.heartbeat},
+		{put, "/v1/internal/node/:node/heartbeat", nomadish.PermNode, OnServer, Binary, 0, a.heartbeat},
 		{get, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnServer, Binary, 0, a.watchAllocations},
 		{put, "/v1/internal/node/:node/identities", nomadish.PermNode, OnServer, 0, 0, a.signIdentities},
 		{put, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},

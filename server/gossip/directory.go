@@ -15,7 +15,8 @@ import (
 // member is what is known of a member.
 type member struct {
 	meta
-	since time.Time // it has its status
+	since    time.Time // it has its status
+	expelled bool      // once it does not answer, it has left
 }
 
 // pruned says that a member was taken out, as it was at one of its starts.
@@ -94,15 +95,12 @@ func (p *Pool) size() int {
 
 // ForceLeave has the pool take a member that failed for one that left, and with prune forget it at once.
 // The member is named by name and region, by its name in this server's region, or by its ID. One that is
-// alive stays.
+// alive is said to be leaving, or is forgotten for a moment, and goes on until it really is gone.
 func (p *Pool) ForceLeave(ctx context.Context, name string, prune bool) error {
 	if err := p.ready(ctx); err != nil {
 		return err
 	}
 	for _, m := range p.named(name) {
-		if m.present() {
-			continue // it would say at once that it is there
-		}
 		notice := expelled{id: m.ID, boot: m.boot, prune: prune}
 		if p.expel(notice) {
 			p.queue.QueueBroadcast(broadcast(notice.encode()))
@@ -140,17 +138,27 @@ func (p *Pool) expel(e expelled) bool {
 	}
 	m, ok := p.members[e.id]
 	switch {
-	case !ok || m.present() || m.boot > e.boot:
+	case !ok || m.boot > e.boot || e.id == p.self.ID:
 		return false // it has been started since, or was never here
 	case e.prune:
 		delete(p.members, e.id)
-	case m.Status == StatusLeft:
+	case m.Status == StatusLeft || m.expelled:
 		return false
+	case m.present():
+		m.Status, m.expelled = StatusLeaving, true
 	default:
 		m.Status, m.since = StatusLeft, time.Now()
 	}
 	p.tell()
 	return true
+}
+
+// prunedLately says whether a member was taken out so lately that it may not have been missed yet.
+func (p *Pool) prunedLately(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was, ok := p.pruned[id]
+	return ok && time.Since(was.since) < 2*p.cfg.RejoinEvery
 }
 
 // forget drops members that are gone for long.
@@ -196,13 +204,17 @@ func (p *Pool) heard(n *memberlist.Node) {
 	delete(p.pruned, next.ID)
 	delete(p.refused, next.ID)
 	last, known := p.members[next.ID]
+	expelled := known && last.expelled && last.boot == next.boot
+	if expelled {
+		next.Status = StatusLeaving
+	}
 	if known && last.Status == next.Status && last.meta.same(next) {
 		return
 	}
 	if !known || !last.present() {
 		p.cfg.Logger.Info("a server is in the pool", "server", next.FullName(), "id", next.ID, "addr", next.RPC)
 	}
-	entry := &member{meta: *next, since: time.Now()}
+	entry := &member{meta: *next, since: time.Now(), expelled: expelled}
 	if known && last.Status == next.Status {
 		entry.since = last.since
 	}
@@ -219,7 +231,7 @@ func (p *Pool) lost(id string) {
 		return
 	}
 	m.Status, m.since = StatusFailed, time.Now()
-	if m.leaving {
+	if m.leaving || m.expelled {
 		m.Status = StatusLeft
 	}
 	p.cfg.Logger.Info("a server is gone from the pool", "server", m.FullName(), "id", m.ID, "status", m.Status)

@@ -194,6 +194,11 @@ func (p *Pool) maintain(ctx context.Context) {
 	tick := time.NewTicker(p.cfg.RejoinEvery)
 	defer tick.Stop()
 	for {
+		for _, n := range p.list.Members() {
+			if !p.prunedLately(n.Name) { // one that was forgotten and is there nevertheless
+				p.heard(n)
+			}
+		}
 		p.rejoin(ctx)
 		select {
 		case <-tick.C:
@@ -260,6 +265,9 @@ func joinError(err error) string {
 
 // resolve returns the addresses of a host's name, with the port.
 func resolve(ctx context.Context, addr string) ([]string, error) {
+	if strings.Contains(addr, "provider=") {
+		return nil, fmt.Errorf("join %q: servers are not looked up at providers: give their addresses, or a name that all of them have", addr)
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		host, port = strings.Trim(addr, "[]"), fmt.Sprint(DefaultPort)

@@ -121,7 +121,7 @@ func TestLeavingAndFailing(t *testing.T) {
 	}
 	c.stop()
 	a.sees(t, map[string]string{"a": "alive", "b": "alive", "c": "left"})
-	if err := a.ForceLeave(t.Context(), "name-b", false); err != nil {
+	if err := a.ForceLeave(t.Context(), "name-a", false); err != nil {
 		t.Fatal(err)
 	}
 	a.sees(t, map[string]string{"a": "alive", "b": "alive", "c": "left"})
@@ -135,6 +135,32 @@ func TestLeavingAndFailing(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.sees(t, map[string]string{"a": "alive", "b": "left"})
+}
+
+// A server that is alive and told to leave is shown as leaving, and has left once it does not answer.
+func TestForceLeaveOfOneThatIsAlive(t *testing.T) {
+	a, b := start(t, config("a", "global")), start(t, config("b", "global"))
+	join(t, b, a)
+	a.sees(t, map[string]string{"a": "alive", "b": "alive"})
+	if err := a.ForceLeave(t.Context(), "name-b.global", false); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, map[string]string{"a": "alive", "b": "leaving"})
+	b.stop()
+	a.sees(t, map[string]string{"a": "alive", "b": "left"})
+}
+
+// One that was forgotten while it is alive is seen again soon.
+func TestPruneOfOneThatIsAlive(t *testing.T) {
+	a, b := start(t, config("a", "global")), start(t, config("b", "global"))
+	join(t, b, a)
+	a.sees(t, map[string]string{"a": "alive", "b": "alive"})
+	if err := a.ForceLeave(t.Context(), "name-b", true); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, map[string]string{"a": "alive", "b": "alive"})
+	b.stop()
+	a.sees(t, map[string]string{"a": "alive", "b": "failed"})
 }
 
 // A server that comes back finds the others without being told, also at another address.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,9 @@ func (s *sockets) bind(addr *net.TCPAddr) (err error) {
 func advertised(text string, bound *net.TCPAddr) (*net.TCPAddr, error) {
 	at := &net.TCPAddr{IP: bound.IP, Port: bound.Port}
 	if text != "" {
+		if _, _, err := net.SplitHostPort(text); err != nil {
+			text = net.JoinHostPort(strings.Trim(text, "[]"), "0")
+		}
 		given, err := net.ResolveTCPAddr("tcp", text)
 		if err != nil {
 			return nil, fmt.Errorf("gossip: advertise %q: %w", text, err)

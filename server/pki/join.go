@@ -42,7 +42,7 @@ func (p *PKI) CreateToken(ctx context.Context, req *nomadish.JoinTokenRequest) (
 	if _, err := hex.Decode(fingerprint[:], []byte(active.ID)); err != nil {
 		return nil, nomadish.Errorf(nomadish.KindInternal, "authority %q: %w", active.ID, err)
 	}
-	ticket, err := certificate.NewTicket(fingerprint)
+	ticket, err := certificate.NewTicket(role, fingerprint)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (p *PKI) token(req *nomadish.JoinRequest) (*nomadish.JoinToken, error) {
 		return nil, err
 	}
 	t, err := p.store.Reader().JoinToken(nil, ticket.TokenID())
-	if err != nil || t.Role != req.Role || p.cfg.Now().UnixNano() >= t.ExpirationTime {
+	if err != nil || t.Role != req.Role || string(ticket.Role) != t.Role || p.cfg.Now().UnixNano() >= t.ExpirationTime {
 		return nil, refused()
 	}
 	for _, h := range hashes {

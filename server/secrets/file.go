@@ -20,6 +20,9 @@ import (
 // wrapKeySize is that of a key in a file.
 const wrapKeySize = 32
 
+// FilePrefix begins the names of wrapping keys in files.
+const FilePrefix = "aead:"
+
 // File is a wrapping key in a file, which only its owner may read. All servers of a cluster
 // have the same one; who loses it loses what the keyring holds.
 type File struct {
@@ -116,6 +119,37 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// Export returns the key itself, for another server of the cluster. The caller clears it.
+func (f *File) Export() ([]byte, error) { return readKey(f.path) }
+
+// Adopt makes a key of another server the one in the file. One that is there already, and was made for
+// nothing, is kept beside it.
+func (f *File) Adopt(key []byte) error {
+	if len(key) != wrapKeySize {
+		return fmt.Errorf("wrapping key: %d bytes, want %d", len(key), wrapKeySize)
+	}
+	dir := filepath.Dir(f.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("wrapping key: %w", err)
+	}
+	switch err := f.Check(); {
+	case err == nil:
+		aside := f.path + "." + strings.TrimPrefix(f.Name(), FilePrefix)
+		if err := os.Rename(f.path, aside); err != nil {
+			return fmt.Errorf("wrapping key: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := writeSecret(f.path, []byte(base64.StdEncoding.EncodeToString(key)+"\n")); err != nil {
+		return fmt.Errorf("wrapping key: %w", err)
+	}
+	f.mu.Lock()
+	f.aead, f.name = nil, ""
+	f.mu.Unlock()
+	return syncDir(dir)
+}
+
 // read returns the key once it could be read.
 func (f *File) read() (cipher.AEAD, string, error) {
 	f.mu.Lock()
@@ -133,7 +167,7 @@ func (f *File) read() (cipher.AEAD, string, error) {
 		return nil, "", err
 	}
 	sum := sha256.Sum256(append([]byte("nomadish wrapping key\x00"), key...))
-	name = "aead:" + hex.EncodeToString(sum[:8])
+	name = FilePrefix + hex.EncodeToString(sum[:8])
 	f.mu.Lock()
 	f.aead, f.name = aead, name
 	f.mu.Unlock()

@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/nomadish/transport"
+	"github.com/nomadish/nomadish/server/gossip"
+)
+
+// serverAddrs lists where the region's servers are reached by nodes.
+func (a *Agent) serverAddrs() []string {
+	var addrs []string
+	if a.pool != nil {
+		for _, m := range a.pool.Members() {
+			if m.Region == a.cfg.Region && m.Status == gossip.StatusAlive && m.RPC != "" {
+				addrs = append(addrs, m.RPC)
+			}
+		}
+	}
+	if own := a.rpcAddress(); len(addrs) == 0 && own != "" {
+		addrs = append(addrs, own)
+	}
+	return addrs
+}
+
+// newChoice makes the way to the servers of an agent that is none: those that its configuration names,
+// and those that an earlier one was told of.
+func (a *Agent) newChoice() error {
+	if a.cfg.Server == nil {
+		a.servers = a.hub.Choose(transport.ChoiceConfig{Servers: append(a.client.Servers(), a.cfg.Servers...), Logger: a.cfg.Logger})
+	}
+	return nil
+}
+
+// Bounds of a node's pings to its server.
+const (
+	pingLeast = time.Second
+	pingMost  = 10 * time.Second
+)
+
+// leased is told of the leases that the client is given: with them come the servers, and how busy these
+// are says how often they may be pinged.
+func (a *Agent) leased(lease *nomadish.NodeLease) {
+	if a.servers == nil {
+		return
+	}
+	if len(lease.Servers) > 0 {
+		a.servers.Set(append(slices.Clone(lease.Servers), a.cfg.Servers...))
+	}
+	a.servers.Pace(min(max(lease.HeartbeatTTL/20, pingLeast), pingMost))
+}
+
+// sessionEnded is told of other agents that have no session with this one any more.
+func (a *Agent) sessionEnded(p transport.Peer, cause error) {
+	if a.server == nil || p.Kind != nomadish.CallerNode {
+		return
+	}
+	how := nomadish.SessionClosed
+	for _, silence := range []error{
+		syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+		yamux.ErrKeepAliveTimeout, yamux.ErrConnectionWriteTimeout, yamux.ErrTimeout,
+	} {
+		if errors.Is(cause, silence) {
+			how = nomadish.SessionTimedOut
+		}
+	}
+	a.server.SessionEnded(p.ID, how)
+}
+
+// witnesses is what this server knows and asks of nodes and other servers.
+type witnesses Agent
+
+// Pulses tells of the sessions that nodes have with this server. Its own node is as alive as it is.
+func (w *witnesses) Pulses() []nomadish.NodePulse {
+	pulses := w.hub.Pulses()
+	if w.client != nil {
+		pulses = append(pulses, nomadish.NodePulse{NodeID: w.client.NodeID()})
+	}
+	return pulses
+}
+
+// Tell gives the leader, which is another server, a report.
+func (w *witnesses) Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
+	way, err := (*router)(w).Leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if way == nil { // it leads since a moment ago
+		return w.server.Witness(ctx, r)
+	}
+	return askWay(w, way, func(n api.NodeAgent) (*nomadish.WitnessAnswer, error) { return n.Witness(ctx, r) })
+}
+
+// Probe has another server probe nodes.
+func (w *witnesses) Probe(ctx context.Context, server string, ids []string) ([]nomadish.ProbeResult, error) {
+	way, err := w.hub.Server(server)
+	if err != nil {
+		return nil, err
+	}
+	return askWay(w, way, func(n api.NodeAgent) ([]nomadish.ProbeResult, error) { return n.Probe(ctx, ids) })
+}
+
+// holder is the way to the server that has a session with a node.
+func (w *witnesses) holder(ctx context.Context, nodeID string) (http.RoundTripper, error) {
+	way, err := (*router)(w).Leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var server string
+	if way == nil {
+		server, err = w.server.NodeHolder(ctx, nodeID)
+	} else {
+		server, err = askWay(w, way, func(n api.NodeAgent) (string, error) { return n.Holder(ctx, nodeID) })
+	}
+	if err != nil || server == w.id {
+		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to node")
+	}
+	return w.hub.Server(server)
+}
+
+func askWay[T any](w *witnesses, way http.RoundTripper, question func(api.NodeAgent) (T, error)) (none T, err error) {
+	c, err := api.New(api.Config{Region: w.cfg.Region, Transport: way})
+	if err != nil {
+		return none, err
+	}
+	return question(c.NodeAgent())
+}

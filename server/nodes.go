@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/leader/liveness"
+)
+
+// upNodes lists the nodes that are not down.
+func (s *Server) upNodes() []string {
+	var ids []string
+	for n := range s.store.Reader().Nodes(nil) {
+		if n.Status != nomadish.NodeStatusDown {
+			ids = append(ids, n.ID)
+		}
+	}
+	return ids
+}
+
+// nodesToProbe lists where the nodes that are not down can be probed.
+func (s *Server) nodesToProbe() []liveness.Node {
+	var nodes []liveness.Node
+	for n := range s.store.Reader().Nodes(nil) {
+		if n.Status != nomadish.NodeStatusDown {
+			nodes = append(nodes, liveness.Node{ID: n.ID, Addr: n.HTTPAddr})
+		}
+	}
+	return nodes
+}
+
+// SessionEnded is told of nodes that have no session with this server any more, and how the last
+// one ended.
+func (s *Server) SessionEnded(nodeID, how string) { s.leases.Ended(nodeID, how) }
+
+// Witness takes what another server sees of nodes, on the leader.
+func (s *Server) Witness(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
+	return s.leases.Told(ctx, r)
+}
+
+// ProbeNodes sees whether the machines of nodes answer this server.
+func (s *Server) ProbeNodes(ctx context.Context, ids []string) ([]nomadish.ProbeResult, error) {
+	return s.leases.Probe(ctx, ids), nil
+}
+
+// NodeHolder returns the server that has a session with a node, on the leader.
+func (s *Server) NodeHolder(_ context.Context, nodeID string) (string, error) {
+	server, ok := s.leases.Holder(nodeID)
+	if !ok {
+		return "", nomadish.Errorf(nomadish.KindNotFound, "no server has a session with node %s", nodeID)
+	}
+	return server, nil
+}
