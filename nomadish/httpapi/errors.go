@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // statuses maps kinds of errors to status codes, for all routes.
@@ -81,6 +82,9 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	h.Del("Content-Encoding")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	again := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+	if errors.Is(err, transport.ErrUnreachable) {
+		h.Set("Retry-After", unreachableFor)
+	}
 	if again && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "1")
 	}

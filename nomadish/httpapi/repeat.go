@@ -18,6 +18,8 @@ import (
 const (
 	repeatWithin = 5 * time.Second // from the first attempt, and within the request's deadline
 	repeatPause  = 50 * time.Millisecond
+
+	unreachableFor = "5" // seconds after which it makes sense to ask for a region again that can't be reached
 )
 
 // attempt answers a request here, or passes it on to where it belongs.
@@ -123,6 +125,9 @@ func (t refusals) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
 		return resp, err
+	}
+	if resp.Header.Get("Retry-After") == unreachableFor {
+		return resp, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyDefault))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {

@@ -42,7 +42,7 @@ type Config struct {
 	Region        string // this one
 	Authoritative string // from which is replicated
 
-	Every time.Duration // between two passes over one kind, at least; default 1s
+	Every time.Duration // between two passes over one kind, at least; default 500ms
 	Wait  time.Duration // for a change, until the authoritative region is asked anew; default 30s
 	Retry time.Duration // after a failure, doubled with each further one up to Wait; default 1s
 
@@ -51,7 +51,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Every = cmp.Or(c.Every, time.Second)
+	c.Every = cmp.Or(c.Every, 500*time.Millisecond)
 	c.Wait = cmp.Or(c.Wait, 30*time.Second)
 	c.Retry = cmp.Or(c.Retry, time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
