@@ -65,7 +65,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.binary, "binary", "", "the program; default: bin/nomadish of this module")
 	flag.DurationVar(&b.idle, "idle", 20*time.Second, "how long to watch what is idle")
-	only := flag.String("only", "", "a regular expression: measure only starts, idle, raw_exec, exec, containers, pulls, flood or crowd")
+	only := flag.String("only", "", "a regular expression: measure only starts, idle, raw_exec, exec, containers, pulls, flood, crowd, nodes or writes")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
 	var err error
@@ -107,6 +107,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"pulls", b.pulls},
 		{"flood", b.flood},
 		{"crowd", b.crowd},
+		{"nodes", b.nodes},
 	} {
 		if !b.only.MatchString(part.name) {
 			continue
