@@ -68,7 +68,7 @@ type Node struct {
 	Addr string // host:port of the API
 
 	cfg   Config
-	ports []int      // of API and peers
+	ports []int      // of API, peers and gossip
 	group string     // parent of the tasks' control groups
 	mu    sync.Mutex // guards run
 	run   map[string]bool
@@ -135,7 +135,7 @@ func New(cfg Config) (*Node, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports := []int{4646, 4647}
+	ports := []int{4646, 4647, 4648}
 	if cfg.Address == "" {
 		cfg.Address = "127.0.0.1"
 		if ports, err = freePorts(len(ports)); err != nil {
@@ -183,7 +183,7 @@ func (n *Node) configuration() map[string]any {
 	}
 	all := map[string]any{
 		"name": "n1", "data_dir": n.DataDir(), "bind_addr": n.cfg.Address, "log_level": cmp.Or(n.cfg.LogLevel, "debug"),
-		"ports":  map[string]any{"http": n.ports[0], "rpc": n.ports[1]},
+		"ports":  map[string]any{"http": n.ports[0], "rpc": n.ports[1], "serf": n.ports[2]},
 		"server": map[string]any{"enabled": true, "bootstrap_expect": 1},
 		"client": client,
 		"plugin": map[string]any{
