@@ -8,6 +8,8 @@ type RaftServer struct {
 	Leader       bool
 	Voter        bool
 	RaftProtocol string
+	LastIndex    uint64 `json:",omitempty"` // of its log; 0 when it does not answer
+	LastTerm     uint64 `json:",omitempty"`
 }
 
 // RaftConfiguration lists the servers between which the state is replicated.

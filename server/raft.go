@@ -60,6 +60,7 @@ func raftServer(p consensus.Peer, report *nomadish.ServerReport, leader string) 
 	}
 	if report != nil {
 		out.Node, out.Address = report.Name, report.Address
+		out.LastIndex, out.LastTerm = report.LastIndex, report.LastTerm
 	}
 	return out
 }

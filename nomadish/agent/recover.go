@@ -11,6 +11,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/consensus"
+	"github.com/nomadish/nomadish/server/consensus/vfs"
 )
 
 // Survivor is what a server whose agent is stopped can go on with.
@@ -60,11 +61,11 @@ func onStopped(dataDir string, do func(consensus.Config) (consensus.Holdings, er
 
 // stoppedServer keeps agents out of a data directory, which must be that of a server.
 func stoppedServer(dataDir string) (*dirLock, string, error) {
-	b, err := os.ReadFile(filepath.Join(dataDir, "server", "id"))
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dataDir, "server", "raft")); errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("%w: %s", consensus.ErrNoData, dataDir)
 	}
-	if err != nil {
+	b, err := os.ReadFile(filepath.Join(dataDir, "server", "id"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is missing where setting aside was interrupted
 		return nil, "", err
 	}
 	lock, err := lockDir(dataDir)
@@ -88,8 +89,12 @@ func DiscardServer(dataDir string, now time.Time) (aside string, err error) {
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"id", "raft", "snapshots"} { // without its ID it is new already, whatever else is left
+	// The ID goes first: with its ID and without its data a server would be one that forgot what it said.
+	for _, name := range []string{"id", "raft", "snapshots"} {
 		if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return aside, err
+		}
+		if err := (vfs.OS{}).SyncDir(dir); err != nil {
 			return aside, err
 		}
 	}

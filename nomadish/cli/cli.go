@@ -192,6 +192,19 @@ func accessCommands() []command {
 // clusterCommands are about the cluster itself, and this program.
 func clusterCommands() []command {
 	return []command{
+		initCommand(),
+		joinCommand(),
+		joinTokenCreateCommand(),
+		joinTokenListCommand(),
+		joinTokenDeleteCommand(),
+		contextListCommand(),
+		contextShowCommand(),
+		contextUseCommand(),
+		contextSetCommand(),
+		contextDeleteCommand(),
+		operatorCAStatusCommand(),
+		operatorCARotateCommand(),
+		operatorCAShowCommand(),
 		nodeEligibilityCommand(),
 		nodeIntroCreateCommand(),
 		nodeDrainCommand(),
@@ -211,6 +224,7 @@ func clusterCommands() []command {
 		raftListPeersCommand(),
 		raftRemovePeerCommand(),
 		raftTransferLeadershipCommand(),
+		operatorRecoverCommand(),
 		autopilotGetConfigCommand(),
 		autopilotSetConfigCommand(),
 		autopilotHealthCommand(),
