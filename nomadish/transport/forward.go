@@ -13,9 +13,9 @@ import (
 	"github.com/nomadish/nomadish/nomadish"
 )
 
-// maxHops is how often a request is forwarded at most: from a client agent to its server, to
-// a server of the request's region, and there to the leader or the node.
-const maxHops = 3
+// maxHops is how often a request is forwarded at most: from a client agent to its server, to a
+// server of the request's region, there to the one that a node is connected to, and to the node.
+const maxHops = 4
 
 // Forward passes a request on and its answer back as it streams, upgraded connections
 // included. The next agent learns where the request came from, how often it was forwarded

@@ -278,11 +278,11 @@ func forwarder(rt func() http.RoundTripper) http.Handler {
 	})
 }
 
-// A request is forwarded three times at most and keeps its origin.
+// A request is forwarded four times at most and keeps its origin.
 func TestForwardHops(t *testing.T) {
 	last := newHub(t, "server", "last", "127.0.0.1:0", whoami)
 	chain := []*Hub{last}
-	for i := range 4 {
+	for i := range 5 {
 		next := chain[len(chain)-1].Addr().String()
 		var hub *Hub
 		hub = newHub(t, "server", fmt.Sprint("s", i), "127.0.0.1:0", forwarder(func() http.RoundTripper { return hub.Dial(next) }))
@@ -290,8 +290,8 @@ func TestForwardHops(t *testing.T) {
 	}
 	user := newHub(t, "node", "n1", "", whoami)
 	expect(t, user.Dial(chain[1].Addr().String()), "node n1 hops=1 deadline=false")
-	expect(t, user.Dial(chain[3].Addr().String()), "node n1 hops=3 deadline=false")
-	expect(t, user.Dial(chain[4].Addr().String()), "request was forwarded 3 times without reaching its place")
+	expect(t, user.Dial(chain[4].Addr().String()), "node n1 hops=4 deadline=false")
+	expect(t, user.Dial(chain[5].Addr().String()), "request was forwarded 4 times without reaching its place")
 }
 
 // A forwarded answer arrives as it is written, and an upgraded connection passes through.
