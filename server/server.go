@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -118,6 +119,7 @@ type Server struct {
 	levels     *levels.Raiser
 	pki        *pki.PKI
 	hashes     hashes
+	caughtUp   atomic.Bool // see CaughtUp
 	wrappers   []secrets.Wrapper
 	bootstrap  *bootstrap.Bootstrap // nil without a pool
 	keeper     *members.Keeper      // nil without a pool

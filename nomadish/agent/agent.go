@@ -154,7 +154,7 @@ func (a *Agent) newHub() (err error) {
 
 // admit decides about a session that another agent wants: servers are those of the cluster's
 // configuration, and a node proves its ID by its secret once it has registered.
-func (a *Agent) admit(_ context.Context, h transport.Hello, _ string) error {
+func (a *Agent) admit(ctx context.Context, h transport.Hello, _ string) error {
 	denied := nomadish.Errorf(nomadish.KindDenied, "Permission denied")
 	if a.server == nil {
 		return denied
@@ -165,8 +165,17 @@ func (a *Agent) admit(_ context.Context, h transport.Hello, _ string) error {
 		}
 		return denied
 	}
+	ctx, cancel := context.WithTimeout(ctx, admitWithin)
+	defer cancel()
+	if err := a.server.CaughtUp(ctx); err != nil {
+		return nomadish.Errorf(nomadish.KindNoLeader, "this server does not know its nodes yet: %w", err)
+	}
 	return a.server.Endpoint().CheckNode(h.ID, h.Secret)
 }
+
+// admitWithin is how long a node waits for a server that has just started, less than the
+// transport gives it.
+const admitWithin = 3 * time.Second
 
 func (a *Agent) newServer() (err error) {
 	if a.cfg.Server == nil {
