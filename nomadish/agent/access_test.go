@@ -5,16 +5,20 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 )
 
 var updateAccess = flag.Bool("update", false, "write the columns of testdata/access.txt anew, from the permissions that it names and the rights of who asks")
+
+var allAccess = flag.Bool("all", false, "ask for every route also through a follower and another region")
 
 const accessFile = "testdata/access.txt"
 
@@ -160,31 +164,59 @@ func writeAccess(t *testing.T, lines []line) {
 	}
 }
 
-// TestAccess asks for every route as everybody, of the server and of the client node, and holds
-// the answers against the table. What is refused is asked first: it leaves all as it is.
+// TestAccess asks for every route as everybody, of the leader, a follower, the client node and a
+// server of another region, and holds the answers against the table. What is refused is asked first:
+// it leaves all as it is. Who passes everything on in the same way is asked for some of the routes
+// only, unless -all says otherwise.
 func TestAccess(t *testing.T) {
-	g := newGuarded(t)
-	lines, agents := readAccess(t), []*asker{g.ask(g.server), g.ask(g.node)}
-	asked, wrong := 0, 0
+	g := newGuardedCluster(t)
+	agents := []*asker{g.ask(g.server), g.ask(g.node), g.ask(g.follower), g.ask(g.other)}
+	if agents[3].region = nomadish.DefaultRegion; !*allAccess {
+		agents[2].sample, agents[3].sample = 6, 6
+	}
+	lines := readAccess(t)
+	asked, wrong := map[string]int{}, 0
 	for _, allowed := range []bool{false, true} {
 		for _, l := range ordered(lines) {
 			path, body := g.example(l)
 			for _, via := range agents {
+				if !via.asks(l) {
+					continue
+				}
 				for i, who := range askers {
 					if (l.columns[i] == '+') != allowed {
 						continue
 					}
-					asked++
+					asked[via.name]++
 					status, text := via.do(who, l.method, path, body)
 					if (status != http.StatusForbidden) != allowed || status == http.StatusForbidden && text != "Permission denied" {
 						wrong++
-						t.Errorf("%s of the %s: %s %s: %d %.120s, want it to be let in: %t", who, via.name, l.method, path, status, text, allowed)
+						t.Errorf("%s of %s: %s %s: %d %.120s, want it to be let in: %t", who, via.name, l.method, path, status, text, allowed)
 					}
 				}
 			}
 		}
 	}
-	t.Logf("%d routes, %d askers, through a server and a node: %d requests, %d unexpected answers", len(lines), len(askers), asked, wrong)
+	t.Logf("%d routes, %d askers: %v requests through leader, node, follower and another region, %d unexpected answers", len(lines), len(askers), asked, wrong)
+}
+
+// asks says whether a line is among those that are asked through an agent: of another region's only
+// what runs in a region.
+func (a *asker) asks(l line) bool {
+	h := fnv.New32a()
+	h.Write([]byte(l.method + l.path))
+	if h.Sum32()%a.sample != 0 {
+		return false
+	}
+	if a.region == "" {
+		return true
+	}
+	for _, r := range (&httpapi.API{}).Routes() {
+		if r.Path == l.path && slices.Contains(r.Methods, l.method) {
+			return r.Where != httpapi.OnAgent
+		}
+	}
+	return false
 }
 
 // ordered puts what ends things last.

@@ -25,12 +25,14 @@ import (
 // ports of its own. In the namespace "web-admin" the job "web" runs, with a variable.
 type guarded struct {
 	t       *testing.T
-	server  *Agent
+	server  *Agent // that leads
 	node    *Agent
 	alloc   *nomadish.Allocation
 	ended   *nomadish.Allocation // of the job "over"
 	eval    string
 	secrets map[string]string // of tokens, and identities of tasks, by name
+
+	follower, other *Agent // another server, and one of another region; nil: there is none
 }
 
 // policies are those that tokens, and the workload "task-policy", have by their own name.
@@ -51,6 +53,54 @@ func newGuarded(t *testing.T) *guarded {
 	t.Helper()
 	g := &guarded{t: t, secrets: map[string]string{}}
 	g.server = g.run(Config{Name: "server", DataDir: t.TempDir(), Server: &server.Config{}, HTTP: []string{"127.0.0.1:0"}, RPC: "127.0.0.1:0", ACL: true, MaxConns: -1})
+	g.furnish()
+	return g
+}
+
+// newGuardedCluster makes one of three servers, and a server of another region, which takes what all
+// regions share from this one.
+func newGuardedCluster(t *testing.T) *guarded {
+	t.Helper()
+	g := &guarded{t: t, secrets: map[string]string{}}
+	var join []string
+	start := func(name, region string, expect int) *Agent {
+		a := g.run(Config{
+			Name: name, Region: region, DataDir: t.TempDir(), HTTP: []string{"127.0.0.1:0"}, RPC: "127.0.0.1:0", ACL: true, MaxConns: -1,
+			Server: &server.Config{Authoritative: nomadish.DefaultRegion},
+			Pool:   &PoolConfig{Bind: "127.0.0.1:0", Expect: expect, RetryJoin: join, RetryInterval: 100 * time.Millisecond},
+		})
+		join = append(join, a.SerfAddr().String())
+		return a
+	}
+	var servers []*Agent
+	for _, name := range []string{"one", "two", "three"} {
+		servers = append(servers, start(name, nomadish.DefaultRegion, 3))
+	}
+	g.until("a leader", func() error {
+		for i, s := range servers {
+			if s.server.Consensus().IsLeader() {
+				g.server, g.follower = s, servers[(i+1)%len(servers)]
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	})
+	g.other = start("other", "elsewhere", 1)
+	g.furnish()
+	g.until("the regions know each other", func() error {
+		if !g.other.server.Consensus().IsLeader() {
+			return errors.New("no leader in the other region")
+		}
+		if regions, err := (*status)(g.other).Regions(t.Context()); err != nil || len(regions) != 2 {
+			return fmt.Errorf("%v, %w", regions, err)
+		}
+		return nil
+	})
+	return g
+}
+
+// furnish adds a client node, people and what they ask about to a server.
+func (g *guarded) furnish() {
 	g.until("a leader with keys", func() error {
 		if !g.server.server.Consensus().IsLeader() {
 			return errors.New("no leader")
@@ -66,14 +116,13 @@ func newGuarded(t *testing.T) *guarded {
 		return 0
 	})
 	g.node = g.run(Config{
-		Name: "node", DataDir: t.TempDir(), Client: &client.Config{StopTasksOnShutdown: true}, Servers: []string{g.server.RPCAddr().String()},
+		Name: "node", DataDir: g.t.TempDir(), Client: &client.Config{StopTasksOnShutdown: true}, Servers: []string{g.server.RPCAddr().String()},
 		HTTP: []string{"127.0.0.1:0"}, ACL: true, MaxConns: -1, Drivers: map[string]drivers.Driver{"function": idle},
 	})
 	g.policies()
 	g.tokens()
 	g.alloc, g.ended = g.job("web"), g.job("over")
 	g.workloads()
-	return g
 }
 
 func (g *guarded) run(cfg Config) *Agent {
@@ -240,12 +289,15 @@ type asker struct {
 	name string
 	addr net.Addr
 	http *http.Client
+
+	region string // that it names in each request; empty: none
+	sample uint32 // it asks for one of so many routes
 }
 
 func (g *guarded) ask(a *Agent) *asker {
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 	g.t.Cleanup(c.CloseIdleConnections)
-	return &asker{g, a.cfg.Name, a.Addr(), c}
+	return &asker{g: g, name: a.cfg.Name, addr: a.Addr(), http: c, sample: 1}
 }
 
 // patienceOfStreams is how long a stream may take to its first byte: then it was let in.
@@ -256,6 +308,9 @@ func (a *asker) do(who, method, path, body string) (int, string) {
 	a.g.t.Helper()
 	ctx, cancel := context.WithTimeout(a.g.t.Context(), 20*time.Second)
 	defer cancel()
+	if a.region != "" {
+		path += "&region=" + a.region
+	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+a.addr.String()+path, strings.NewReader(body))
 	if err != nil {
 		a.g.t.Fatal(err)
