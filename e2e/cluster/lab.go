@@ -88,7 +88,7 @@ func (l *Lab) Start(ctx context.Context) error {
 
 // Ready returns when all servers have the same leader and take part, and all client nodes are ready.
 func (l *Lab) Ready(ctx context.Context) error {
-	return machine.Until(ctx, "the cluster is ready", func(ctx context.Context) error {
+	return until(ctx, "the cluster is ready", func(ctx context.Context) error {
 		leaders := map[string]bool{}
 		for _, m := range l.Servers() {
 			if !m.Running() {
@@ -107,6 +107,17 @@ func (l *Lab) Ready(ctx context.Context) error {
 			return fmt.Errorf("the leaders are %v", leaders)
 		}
 		return errors.Join(brief(ctx, l.votersReady), brief(ctx, l.nodesReady))
+	})
+}
+
+// until is machine.Until for checks that ask agents, whose logs would otherwise be full of it.
+func until(ctx context.Context, what string, check func(context.Context) error) error {
+	return machine.Until(ctx, what, func(ctx context.Context) error {
+		err := check(ctx)
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return err
 	})
 }
 
@@ -163,7 +174,7 @@ func (l *Lab) nodesReady(ctx context.Context) error {
 
 // Leader returns the machine whose server leads, as most servers say.
 func (l *Lab) Leader(ctx context.Context) (leader *Machine, err error) {
-	err = machine.Until(ctx, "most servers say who leads", func(ctx context.Context) error {
+	err = until(ctx, "most servers say who leads", func(ctx context.Context) error {
 		votes := map[string]int{}
 		for _, m := range l.Servers() {
 			if !m.Running() || m.paused {

@@ -84,8 +84,8 @@ func freshReads(ctx context.Context, m *Machine, running *Load) error {
 func checkLoad(t *testing.T, lab *Lab, name string, h History, least int) {
 	t.Helper()
 	must(t, lab.Check(testContext(t), name, h, least))
-	t.Logf("%s: %d writes acknowledged, %d refused %q, %d unknown %q, %d reads answered, %d not", name,
-		len(h.Acked), len(h.Refused), firsts(h.Refused), len(h.Unknown), firsts(h.Why), h.Reads, h.Unread)
+	t.Logf("%s: %d writes acknowledged, %d refused (%s), %d unknown (%s), %d reads answered, %d not", name,
+		len(h.Acked), len(h.Refused), last(h.Refused), len(h.Unknown), last(h.Why), h.Reads, h.Unread)
 }
 
 // All servers are killed at once under load, and have everything when they are back.

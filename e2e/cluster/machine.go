@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/nomadish/nomadish/e2e/machine"
@@ -142,6 +144,22 @@ func (m *Machine) CutPower() error { return errors.Join(m.Unplug(), m.LosePower(
 
 // PowerOn boots the machine again.
 func (m *Machine) PowerOn() error { return errors.Join(m.Plug(), m.Start()) }
+
+// CLI runs a command of the machine's program on the machine, and returns what it says.
+func (m *Machine) CLI(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, m.Program(), args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "NOMAD_ADDR=http://"+m.Addr)
+	err := m.ns.spawn(cmd, m.cfg.Name)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return out.String(), fmt.Errorf("%s: nomadish %s: %w: %s", m.cfg.Name, strings.Join(args, " "), err, out.String())
+	}
+	return out.String(), nil
+}
 
 // diskSource begins what a machine's disk is mounted from. The ID of the lab's process follows.
 const diskSource = "nomadish-lab-"

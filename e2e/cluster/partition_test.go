@@ -121,7 +121,7 @@ func TestOddLinks(t *testing.T) {
 		for _, m := range lab.Servers() {
 			must(t, m.Lose(10, lab.Others(m)...))
 		}
-		must(t, acked(testContext(t), running, full(200, 5000)))
+		must(t, acked(testContext(t), running, full(200, 1500)))
 		now, err := lab.Leader(testContext(t))
 		must(t, err)
 		t.Logf("with a tenth of all packets lost, the leader was %s, is %s", leader.Name(), now.Name())

@@ -123,12 +123,7 @@ func TestRollToTheNextLevel(t *testing.T) {
 	must(t, late.Stop())
 	late.Install(present)
 	must(t, late.Start())
-	must(t, machine.Until(testContext(t), "a server of the release before ends", func(context.Context) error {
-		if late.Running() {
-			return errors.New("it runs")
-		}
-		return nil
-	}))
+	must(t, late.Ends(testContext(t)))
 	t.Logf("a server of the release before ended with code %d:%s", late.ExitCode(), late.LogTail(512))
 	if text := late.LogTail(lastWords); late.ExitCode() <= 0 || !strings.Contains(text, "level 2") && !strings.Contains(text, "level becomes 2") {
 		t.Errorf("it ended with code %d", late.ExitCode())

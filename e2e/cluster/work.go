@@ -45,7 +45,7 @@ func (l *Lab) StartWork(ctx context.Context, id string, count int) (*Work, error
 // Runs returns when the cluster says that all of the work runs, and it does: each process once, on a
 // machine that is not cut off.
 func (w *Work) Runs(ctx context.Context, except ...*Machine) error {
-	return machine.Until(ctx, "all of "+w.id+" runs", func(ctx context.Context) error {
+	return until(ctx, "all of "+w.id+" runs", func(ctx context.Context) error {
 		allocs, err := w.allocations(ctx)
 		if err != nil {
 			return err
@@ -68,10 +68,9 @@ func (w *Work) Runs(ctx context.Context, except ...*Machine) error {
 }
 
 func (w *Work) allocations(ctx context.Context) (allocs []*nomadish.AllocationListStub, err error) {
-	err = brief(ctx, func(ctx context.Context) (err error) {
-		allocs, _, err = w.api.Jobs().Allocations(ctx, w.id, true, nil)
-		return err
-	})
+	ctx, cancel := context.WithTimeout(ctx, userPatience)
+	defer cancel()
+	allocs, _, err = w.api.Jobs().Allocations(ctx, w.id, true, nil)
 	return allocs, err
 }
 

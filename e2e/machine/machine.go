@@ -289,6 +289,20 @@ func startNamed(cmd *exec.Cmd, hostname string) error {
 	return <-started
 }
 
+// Ends returns when the agent has ended by itself, as it should.
+func (n *Node) Ends(ctx context.Context) error {
+	select {
+	case <-n.ended:
+		n.asked = true
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the agent does not end: %w", ctx.Err())
+	}
+}
+
+// Program is the path of the agent's program.
+func (n *Node) Program() string { return n.cfg.Binary }
+
 // ExitCode is how the agent ended that was started last: -1 while it runs, and after a signal.
 func (n *Node) ExitCode() int {
 	if n.cmd == nil || n.Running() {

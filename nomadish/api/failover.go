@@ -19,12 +19,12 @@ const (
 )
 
 // failover passes requests to the first of several agents that answers, beginning with the one that
-// answered last. What may be made twice goes to the next where a connection fails or breaks, where an
+// did last. What may be made twice goes to the next where a connection fails or breaks, where an
 // agent says that it can't serve now, and where it says nothing: it may be paused, or its machine gone.
 type failover struct {
 	next   http.RoundTripper
 	agents []*url.URL
-	last   atomic.Int64 // index of the agent that answered last
+	first  atomic.Int64 // index of the agent to ask first: one that answered, or was not asked yet
 }
 
 // CloseIdleConnections is called by http.Client.
@@ -45,7 +45,7 @@ func repeatable(r *http.Request) bool {
 
 // RoundTrip implements http.RoundTripper.
 func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
-	first := int(f.last.Load())
+	first := int(f.first.Load())
 	if !repeatable(r) {
 		return f.attempt(r, first, 0)
 	}
@@ -54,9 +54,10 @@ func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 		agent := (first + try) % len(f.agents)
 		resp, err := f.attempt(r, agent, answerWithin<<min(try, 10))
 		if err == nil && resp.StatusCode != http.StatusServiceUnavailable {
-			f.last.Store(int64(agent))
+			f.first.Store(int64(agent))
 			return resp, nil
 		}
+		f.first.Store(int64((agent + 1) % len(f.agents))) // also for calls whose time is over by now
 		if r.Context().Err() != nil || time.Since(began) > failoverWithin {
 			return resp, err
 		}
