@@ -87,6 +87,14 @@ func newGuardedCluster(t *testing.T) *guarded {
 	})
 	g.other = start("other", "elsewhere", 1)
 	g.furnish()
+	g.until("keys at every server", func() error {
+		for _, s := range servers {
+			if _, err := s.server.Keyring().MACs("test", nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	g.until("the regions know each other", func() error {
 		if !g.other.server.Consensus().IsLeader() {
 			return errors.New("no leader in the other region")
