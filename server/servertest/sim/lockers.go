@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server"
+)
+
+const lockedVariable = "lock/only"
+
+// fences are the locks that were acquired.
+type fences struct {
+	mu   sync.Mutex
+	held []grant
+}
+
+// grant is a lock that somebody was told to have.
+type grant struct {
+	fence     uint64
+	call, ack time.Duration
+	who       string
+}
+
+// add notes a lock. One that was asked for after another had been given has the greater fence (I1: what was
+// acknowledged counts), and no two have the same.
+func (f *fences) add(w *world, g grant) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, old := range f.held {
+		if old.fence == g.fence || old.ack < g.call && old.fence > g.fence {
+			w.violate("I2", "%s got the lock with fence %d at %s, and %s with fence %d at %s", old.who, old.fence, old.ack, g.who, g.fence, g.ack)
+		}
+	}
+	f.held = append(f.held, g)
+}
+
+// lock is a client that wants a lock again and again, holds it for a while, and releases it or dies.
+func (w *world) lock(ctx context.Context, id int) {
+	rng := w.rng(streamLocker + uint64(id))
+	name := fmt.Sprint("l", id)
+	for ctx.Err() == nil {
+		all := w.voters()
+		target := all[rng.IntN(len(all))]
+		want := &nomadish.Variable{}
+		want.Namespace, want.Path = namespace, lockedVariable
+		want.Lock = &nomadish.VariableLock{TTL: "10s", LockDelay: "1s"}
+		var got *nomadish.Variable
+		call := time.Since(w.began)
+		err := w.locking(ctx, name, target, func(ctx context.Context, s *server.Server) (err error) {
+			got, _, err = s.Variables().Acquire(ctx, want)
+			return err
+		})
+		if err == nil && got != nil && got.Lock != nil {
+			w.ledger.fences.add(w, grant{fence: got.Lock.Fence, call: call, ack: time.Since(w.began), who: name})
+			w.count("locks acquired", 1)
+			pause(ctx, time.Duration(rng.IntN(1500))*time.Millisecond)
+			if rng.IntN(4) > 0 { // otherwise its time is over some day
+				want.Lock = &nomadish.VariableLock{ID: got.Lock.ID}
+				_ = w.locking(ctx, name, target, func(ctx context.Context, s *server.Server) error {
+					_, _, err := s.Variables().Release(ctx, want)
+					return err
+				}) // if that failed, it is as if the holder had died
+			}
+		}
+		pause(ctx, time.Duration(300+rng.IntN(1000))*time.Millisecond)
+	}
+}
+
+func (w *world) locking(ctx context.Context, name string, target *member, do func(context.Context, *server.Server) error) error {
+	ctx, cancel := context.WithTimeout(managing(ctx), opTimeout)
+	defer cancel()
+	return w.ask(ctx, name, target, do)
+}
