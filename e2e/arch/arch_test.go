@@ -78,6 +78,7 @@ var layers = map[string][]string{
 	"server/leader/members": {"nomadish", "server/gossip", "server/consensus"},
 	"server/leader/...":     {"nomadish", "nomadish/lifecycle", "server/state", "server/fsm", "server/broker", "server/capacity", "server/planner", "server/scheduler"},
 	"server/servertest":     {"nomadish", "server/consensus/...", "server/fsm", "server/state"},
+	"server/servertest/sim": {"nomadish", "server", "server/..."},
 	"server":                {"nomadish", "nomadish/certificate", "nomadish/codec", "nomadish/lifecycle", "nomadish/snapshot", "nomadish/transport", "server/..."},
 
 	"client/alloc":       {"nomadish", "nomadish/lifecycle", "drivers", "client/task", "client/task/hooks", "client/localstate", "client/network", "client/allocfs"},
