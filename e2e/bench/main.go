@@ -108,6 +108,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"flood", b.flood},
 		{"crowd", b.crowd},
 		{"nodes", b.nodes},
+		{"writes", b.writes},
 	} {
 		if !b.only.MatchString(part.name) {
 			continue
