@@ -107,8 +107,8 @@ const (
 	massShare    = 10                      // more than one in so many silent nodes are many
 	maxProbes    = 64                      // nodes that are probed at a time
 	maxProbers   = 3                       // servers that probe
-	surveyEvery  = 5 * time.Second         // between looks for nodes that were never probed
-	surveyAgain  = time.Minute             // before a node is probed again that did not answer
+	surveyEvery  = time.Second             // between looks for nodes that were never probed
+	surveyAgain  = 10 * time.Second        // before a node is probed again that did not answer
 )
 
 // Leases holds what this server knows of nodes: on the leader, the leases of all.

@@ -117,15 +117,19 @@ func (p *prober) ask(ctx context.Context, addr string) (bool, string) {
 	return ok, how
 }
 
-// survey probes nodes that never answered here, so that their silence will tell something later.
-func (l *Leases) survey(ctx context.Context) {
-	nodes := l.cfg.Nodes()
-	l.mu.Lock()
-	l.known = len(nodes)
-	l.mu.Unlock()
-	ids := l.prober.due(nodes, time.Now())
-	if len(ids) > 0 {
-		l.prober.probe(ctx, ids)
+// surveys probes nodes that never answered here, so that their silence will tell something later.
+func (l *Leases) surveys(ctx context.Context) error {
+	for {
+		nodes := l.cfg.Nodes()
+		l.mu.Lock()
+		l.known = len(nodes)
+		l.mu.Unlock()
+		if ids := l.prober.due(nodes, time.Now()); len(ids) > 0 {
+			l.prober.probe(ctx, ids)
+		}
+		if lifecycle.Sleep(ctx, surveyEvery) != nil {
+			return nil
+		}
 	}
 }
 

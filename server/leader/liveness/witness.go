@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // pending is what this server has yet to tell the leader.
@@ -43,19 +44,20 @@ func (l *Leases) Witness(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	return lifecycle.Run(ctx, l.surveys, l.reports)
+}
+
+// reports tells the leader what this server sees.
+func (l *Leases) reports(ctx context.Context) error {
 	look := time.NewTimer(0)
 	defer look.Stop()
-	var last, surveyed time.Time
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
 		case <-l.notable:
-		}
-		if time.Since(surveyed) >= surveyEvery {
-			surveyed = time.Now()
-			l.survey(ctx)
 		}
 		report, notable, sessions := l.report()
 		look.Reset(min(max(lookEvery, time.Duration(sessions)*lookShare), reportEvery))
