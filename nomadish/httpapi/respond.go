@@ -45,10 +45,18 @@ type Streamed struct {
 }
 
 // zippers are kept for the next answer: one takes longer to make than most answers to write.
-var zippers = sync.Pool{New: func() any {
-	z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails only for an unknown level
-	return z
-}}
+var zippers, wrappers = zipperPool(gzip.BestSpeed), zipperPool(gzip.NoCompression)
+
+func zipperPool(level int) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		z, _ := gzip.NewWriterLevel(io.Discard, level) // fails only for an unknown level
+		return z
+	}}
+}
+
+// zipFrom is the size from which an answer is made smaller. What fits into a packet anyway is only
+// put into gzip's form, as callers expect: packing it takes as long as a write to the state.
+const zipFrom = 1 << 10
 
 // respond writes what a handler returned.
 func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
@@ -141,8 +149,12 @@ func (a *API) send(w http.ResponseWriter, r *Request, body []byte) error {
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	z := zippers.Get().(*gzip.Writer)
-	defer zippers.Put(z)
+	pool := zippers
+	if len(body) < zipFrom {
+		pool = wrappers
+	}
+	z := pool.Get().(*gzip.Writer)
+	defer pool.Put(z)
 	z.Reset(w)
 	if _, err := z.Write(body); err == nil {
 		_ = z.Close()
