@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -25,6 +27,7 @@ type cluster struct {
 	members []*member
 	rng     *rand.Rand // of what power cuts lose
 	wrapper secrets.Wrapper
+	refused atomic.Int64 // states that servers asked for while they refused to serve
 }
 
 // member is one of the servers, through all its restarts.
@@ -32,7 +35,7 @@ type member struct {
 	id   string
 	dir  string
 	disk *vfs.Mem
-	hook atomic.Pointer[vfs.Hook] // faults of the disk, nil without
+	hook atomic.Pointer[vfs.Hook]      // faults of the disk, nil without
 	now  atomic.Pointer[server.Server] // nil while it is down
 	stop func() error
 }
@@ -77,7 +80,7 @@ func (c *cluster) boot(t testing.TB, m *member) {
 		return nil
 	})
 	s, err := server.New(server.Config{
-		ID: m.id, Dir: m.dir, FS: disk, Bootstrap: ids, AskLeader: c.askLeader, AskServer: c.askServer, Keyring: secrets.Config{Wrappers: []secrets.Wrapper{c.wrapper}},
+		ID: m.id, Dir: m.dir, FS: disk, Bootstrap: ids, AskLeader: c.askLeader, AskServer: c.askServer, AskState: c.askState, Keyring: secrets.Config{Wrappers: []secrets.Wrapper{c.wrapper}},
 		Consensus: consensus.Config{
 			SnapshotThreshold: 200, TrailingEntries: 50, SnapshotInterval: 2 * time.Second, SegmentSize: 64 << 10,
 			Reserve: 256 << 10,
@@ -142,6 +145,23 @@ func (c *cluster) askServer(ctx context.Context, id string) (*nomadish.ServerRep
 	for _, m := range c.members {
 		if s := m.now.Load(); s != nil && m.id == id {
 			return s.Report(ctx)
+		}
+	}
+	return nil, nomadish.Errorf(nomadish.KindNotFound, "server %s is down", id)
+}
+
+// askState stands in for the route on which a server gets another one's state.
+func (c *cluster) askState(ctx context.Context, id string) (io.ReadCloser, error) {
+	for _, m := range c.members {
+		if s := m.now.Load(); s != nil && s.Serving() != nil {
+			c.refused.Add(1)
+		}
+	}
+	for _, m := range c.members {
+		if s := m.now.Load(); s != nil && m.id == id {
+			var b bytes.Buffer
+			err := s.State(ctx, &b)
+			return io.NopCloser(&b), err
 		}
 	}
 	return nil, nomadish.Errorf(nomadish.KindNotFound, "server %s is down", id)

@@ -184,6 +184,23 @@ func (h *hashes) add(index uint64, level uint32, hash state.Hash) {
 	h.last = append(h.last, nomadish.StateHash{Index: index, Level: level, Hash: hash.String()})
 }
 
+// newest is the index of the last one, 0 for none.
+func (h *hashes) newest() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.last) == 0 {
+		return 0
+	}
+	return h.last[len(h.last)-1].Index
+}
+
+// forget drops them: they are of a state that was wrong.
+func (h *hashes) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = nil
+}
+
 func (h *hashes) list() []nomadish.StateHash {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -198,5 +215,6 @@ func (s *Server) newAutopilot() *consensus.Autopilot {
 
 // machine returns what applies commands to the server's state.
 func (s *Server) machine() *fsm.FSM {
-	return fsm.New(s.store, fsm.Config{Logger: s.cfg.Logger, OnHash: s.hashes.add})
+	s.fsm = fsm.New(s.store, fsm.Config{Logger: s.cfg.Logger, OnHash: s.hashes.add})
+	return s.fsm
 }

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,8 @@ type Config struct {
 	Version string        // of the program
 	Address func() string // at which the server is reached; default its ID
 
+	Snapshots SnapshotSchedule // files that the server saves the state to; default: none
+
 	Consensus    consensus.Config // timings and limits; identity, place, logger and clock come from this Config
 	Evals        evals.Config
 	GC           gc.Config
@@ -94,6 +97,10 @@ type Config struct {
 	// AskServer asks another server for its Report. Without it other servers count as failed.
 	AskServer func(ctx context.Context, id string) (*nomadish.ServerReport, error)
 
+	// AskState asks another server for its State. Without it a server whose state is not that of the others
+	// stays without one.
+	AskState func(ctx context.Context, id string) (io.ReadCloser, error)
+
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
 }
@@ -119,6 +126,8 @@ type Server struct {
 	levels     *levels.Raiser
 	pki        *pki.PKI
 	hashes     hashes
+	fsm        *fsm.FSM
+	saver      saver
 	caughtUp   atomic.Bool // see CaughtUp
 	wrappers   []secrets.Wrapper
 	bootstrap  *bootstrap.Bootstrap // nil without a pool
@@ -146,6 +155,9 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 		return nil, err
 	}
 	s.autopilot = s.newAutopilot()
+	s.saver.cfg = cfg.Snapshots
+	s.saver.cfg.Retain = cmp.Or(s.saver.cfg.Retain, 24)
+	s.saver.cfg.Dir = cmp.Or(s.saver.cfg.Dir, filepath.Join(cfg.Dir, "saved"))
 	s.joinPool()
 	raft := proposer{s.consensus}
 	cfg.Liveness.ServerID, cfg.Liveness.Nodes, cfg.Liveness.Logger = cfg.ID, s.nodesToProbe, cfg.Logger
@@ -196,7 +208,7 @@ func (s *Server) Close() error { return s.consensus.Close() }
 
 // Run serves until ctx ends or the server can't go on.
 func (s *Server) Run(ctx context.Context) error {
-	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, s.leases.Witness, s.asked.run, s.pooled, func(ctx context.Context) error {
+	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, s.leases.Witness, s.asked.run, s.pooled, s.compare, s.save, func(ctx context.Context) error {
 		return s.consensus.Lead(ctx, s.lead)
 	})
 }

@@ -75,6 +75,15 @@ func (c *Consensus) Snapshot(ctx context.Context) error {
 	return err
 }
 
+// RenewSnapshots writes a snapshot, and removes the older ones: the state that they hold was wrong.
+func (c *Consensus) RenewSnapshots(ctx context.Context) error {
+	err := c.change(ctx, "snapshot", func(r *raft.Raft) raft.Future { return r.Snapshot() })
+	if err != nil {
+		return err
+	}
+	return c.snaps.reap(1)
+}
+
 // change asks raft for something and waits for its answer as long as the caller wants to.
 func (c *Consensus) change(ctx context.Context, what string, ask func(*raft.Raft) raft.Future) error {
 	r := c.running()

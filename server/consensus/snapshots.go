@@ -134,12 +134,12 @@ func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 }
 
 // reap removes all but the newest snapshots.
-func (s *snapshots) reap() error {
+func (s *snapshots) reap(keep int) error {
 	names, err := s.names()
-	if err != nil || len(names) <= snapshotsKept {
+	if err != nil || len(names) <= keep {
 		return err
 	}
-	for _, name := range names[snapshotsKept:] {
+	for _, name := range names[keep:] {
 		if err := s.fs.Remove(filepath.Join(s.dir, name)); err != nil {
 			return err
 		}
@@ -214,7 +214,7 @@ func (k *snapshotSink) Close() error {
 	if err := k.store.fs.SyncDir(k.store.dir); err != nil {
 		return err
 	}
-	return k.store.reap()
+	return k.store.reap(snapshotsKept)
 }
 
 func (k *snapshotSink) finish() error {

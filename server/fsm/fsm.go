@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,9 @@ type FSM struct {
 	cfg   Config
 	store *state.Store
 	fatal atomic.Pointer[error]
+
+	mu   sync.Mutex // held while entries are applied, or the state is replaced
+	held *held      // nil: entries are applied as they come
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -95,6 +99,16 @@ func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // ApplyBatch implements raft.BatchingFSM. Each of what it returns is a Result, or nil for
 // a log entry that holds no command.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held != nil {
+		return f.hold(logs)
+	}
+	return f.applyAll(logs)
+}
+
+// applyAll applies entries, and stops the FSM when it can't. It is for who has locked mu.
+func (f *FSM) applyAll(logs []*raft.Log) []any {
 	results, err := f.applyBatch(logs)
 	if err == nil {
 		return results
@@ -203,12 +217,22 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.Err(); err != nil {
 		return nil, err // raft would drop log entries that were not applied
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held != nil {
+		return nil, errHeld
+	}
 	return snapshot{f.store.Reader()}, nil
 }
 
 // Restore implements raft.FSM.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	err := f.store.Restore(r)
+	if err == nil {
+		f.mu.Lock()
+		f.held = nil // what was held is in the leader's state, or comes again
+		f.mu.Unlock()
+	}
 	return errors.Join(err, r.Close())
 }
 

@@ -16,6 +16,16 @@ func ReadSnapshot(r io.Reader) (*Store, error) {
 	return s, nil
 }
 
+// Become replaces the state by that of next, which is not used any more. Who watches the old one learns of it.
+func (s *Store) Become(next *Store) {
+	next.mu.Lock()
+	db := next.db
+	next.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.become(db)
+}
+
 // Base is a place in a cluster's log.
 type Base struct {
 	Index uint64

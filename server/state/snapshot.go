@@ -124,11 +124,16 @@ func (s *Store) Restore(r io.Reader) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.become(db)
+	return nil
+}
+
+// become is for who has locked mu.
+func (s *Store) become(db *memdb.MemDB) {
 	s.db = db
 	close(s.abandon)
 	s.abandon = make(chan struct{})
 	s.feed.reset()
-	return nil
 }
 
 // readSnapshot makes a database of a snapshot and compares its hash with the one that the
