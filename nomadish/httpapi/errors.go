@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -70,13 +71,15 @@ func statusOf(err error) int {
 
 // writeError answers with an error: its bare message as text, without a newline.
 func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	level := slog.LevelWarn
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		// The caller has gone, and hears nothing of this, or this agent is about to.
+		level = slog.LevelDebug
 		err = nomadish.Errorf(nomadish.KindNoLeader, "this agent is shutting down: ask again, or another one")
 	}
 	status := statusOf(err)
 	if status >= http.StatusInternalServerError {
-		a.cfg.Logger.Warn("request ended in an error", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
+		a.cfg.Logger.Log(r.Context(), level, "request ended in an error", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}
 	h := w.Header()
 	h.Del("Content-Encoding")
