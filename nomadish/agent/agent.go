@@ -188,7 +188,7 @@ func (a *Agent) newServer() (err error) {
 	c.ACL.Enabled, c.ACL.ResetFile = a.cfg.ACL, filepath.Join(c.Dir, "acl-bootstrap-reset")
 	c.Now, c.Logger = a.cfg.Now, a.cfg.Logger
 	a.certify(&c.PKI)
-	c.Name, c.Version, c.AskServer = a.cfg.Name, a.cfg.Version, a.askServer
+	c.Name, c.Version, c.AskServer, c.AskState = a.cfg.Name, a.cfg.Version, a.askServer, a.askState
 	c.Address = func() string { return (*status)(a).address(a.id) }
 	if len(c.Bootstrap) == 0 && a.cfg.alone() {
 		c.Bootstrap = []string{a.id}

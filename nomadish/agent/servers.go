@@ -16,6 +16,11 @@ func (a *Agent) askServer(ctx context.Context, id string) (*nomadish.ServerRepor
 	return ask(a, id, func(c *api.Client) (*nomadish.ServerReport, error) { return c.Operator().ServerReport(ctx) })
 }
 
+// askState asks another server for its state.
+func (a *Agent) askState(ctx context.Context, id string) (io.ReadCloser, error) {
+	return ask(a, id, func(c *api.Client) (io.ReadCloser, error) { return c.Operator().ServerState(ctx) })
+}
+
 // askBootstrap asks another server to begin a cluster with this one.
 func (a *Agent) askBootstrap(ctx context.Context, id string, o *nomadish.BootstrapOffer) (*nomadish.BootstrapAnswer, error) {
 	return ask(a, id, func(c *api.Client) (*nomadish.BootstrapAnswer, error) { return c.Operator().OfferBootstrap(ctx, o) })

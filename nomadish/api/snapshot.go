@@ -9,6 +9,8 @@ import (
 	"hash"
 	"io"
 	"net/http"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // ErrDigest says that an answer is not what its Digest header says.
@@ -22,6 +24,22 @@ func (o Operator) Snapshot(ctx context.Context, q *Query) (io.ReadCloser, error)
 		return nil, err
 	}
 	return &digested{body: resp.Body, sum: sha256.New(), want: resp.Header.Get("Digest")}, nil
+}
+
+// SavedSnapshots lists the files in which a server saves the state by itself: the one that is asked, or
+// with a query's parameter server_id another.
+func (o Operator) SavedSnapshots(ctx context.Context, q *Query) (*nomadish.SavedSnapshots, error) {
+	out, _, err := get[*nomadish.SavedSnapshots](ctx, o.c, "/v1/operator/snapshots", q)
+	return out, err
+}
+
+// ServerState returns a server's state as a file, which the caller closes. Servers alone may ask.
+func (o Operator) ServerState(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/internal/state"}) //nolint:bodyclose // the caller does
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }
 
 // RestoreSnapshot replaces the whole state by one that Snapshot gave.

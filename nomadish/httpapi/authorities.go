@@ -17,7 +17,7 @@ type Authorities interface {
 	// Certify gives the next certificate to an agent whose session the request came over.
 	Certify(ctx context.Context, kind nomadish.CallerKind, id string, req *nomadish.CertificateRequest, addr string) (*nomadish.CertificateResponse, error)
 	// Join gives the first certificate to who has a join token.
-	Join(ctx context.Context, req *nomadish.JoinRequest) (*nomadish.JoinResponse, error)
+	Join(ctx context.Context, req *nomadish.EnrollRequest) (*nomadish.EnrollResponse, error)
 	CreateJoinToken(ctx context.Context, req *nomadish.JoinTokenRequest) (*nomadish.JoinTokenResponse, error)
 	JoinTokens(ctx context.Context, ws memdb.WatchSet) ([]*nomadish.JoinToken, uint64, error)
 	DeleteJoinToken(ctx context.Context, id string) (uint64, error)
@@ -82,7 +82,7 @@ func (a *API) deleteJoinToken(r *Request) (any, error) {
 
 // join answers a server, which somebody has asked who is no agent yet.
 func (a *API) join(r *Request) (any, error) {
-	req := &nomadish.JoinRequest{}
+	req := &nomadish.EnrollRequest{}
 	if err := r.Decode(req); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ type Backends struct {
 	Authority Authority
 	Router    Router
 	Agent     Agent
+	Members   Members
 	Metrics   Metrics
 	Debug     Debug
 	Audit     Auditor // nil: no log is kept
@@ -126,6 +127,8 @@ type Reads interface {
 	Contact() (knownLeader bool, lastContact time.Duration)
 	// Restored is the index at which the whole state was last replaced by a saved one; 0: never.
 	Restored() uint64
+	// Serving says why this server may not answer reads, stale ones included; nil: it may.
+	Serving() error
 	// CommitIndex returns, on the leader, an index that is at or past all acknowledged
 	// writes, after a quorum confirmed that it leads. Followers ask it to sync.
 	CommitIndex(ctx context.Context) (uint64, error)

@@ -137,6 +137,7 @@ func (c *cluster) Sync(context.Context) error {
 }
 
 func (c *cluster) Contact() (bool, time.Duration)              { return true, 3 * time.Millisecond }
+func (c *cluster) Serving() error                              { return nil }
 func (c *cluster) Restored() uint64                            { return c.restored }
 func (c *cluster) CommitIndex(context.Context) (uint64, error) { return c.index, nil }
 func (c *cluster) Peers(context.Context) ([]string, error)     { return []string{"10.0.0.1:4647"}, nil }

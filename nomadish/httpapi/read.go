@@ -44,6 +44,9 @@ func Blocking[T any](r *Request, read func(ctx context.Context, ws memdb.WatchSe
 
 func once[T any](ctx context.Context, r *Request, ws memdb.WatchSet, read func(context.Context, memdb.WatchSet) (T, uint64, error)) (value T, index uint64, err error) {
 	reads := r.api.back.Server.Reads
+	if err := reads.Serving(); err != nil {
+		return value, 0, err
+	}
 	if !r.Query.Stale && r.route.is(Read) {
 		if err := reads.Sync(ctx); err != nil {
 			return value, 0, err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Snapshots saves and restores the whole state.
@@ -19,6 +21,10 @@ type Snapshots interface {
 	SaveSnapshot(ctx context.Context) (write func(io.Writer) error, index uint64, err error)
 	// RestoreSnapshot replaces the state of all servers, after it has checked all of in.
 	RestoreSnapshot(ctx context.Context, in io.Reader) (index uint64, err error)
+	// SavedSnapshots lists the files in which this server has saved the state by itself.
+	SavedSnapshots(ctx context.Context) (*nomadish.SavedSnapshots, error)
+	// State writes this server's state, for another server.
+	State(ctx context.Context, w io.Writer) error
 }
 
 // bodySnapshot is the largest file that is restored.
@@ -52,6 +58,20 @@ func (p present) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return p.w.Write(b)
+}
+
+func (a *API) savedSnapshots(r *Request) (any, error) {
+	if a.back.Server == nil {
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "this agent is no server: name one with server_id")
+	}
+	return a.back.Server.Snapshots.SavedSnapshots(r.Context())
+}
+
+// serverState gives another server this one's state.
+func (a *API) serverState(r *Request) (any, error) {
+	return Streamed{ContentType: "application/octet-stream", Write: func(w io.Writer) error {
+		return a.back.Server.Snapshots.State(r.Context(), present{r, w})
+	}}, nil
 }
 
 func (a *API) restoreSnapshot(r *Request) (any, error) {
