@@ -109,8 +109,13 @@ func TestFleet(t *testing.T) {
 			if err := eventually(ctx, "all run", summary(c, "web", func(g nomadish.TaskGroupSummary) bool { return g.Running == count })); err != nil {
 				return err
 			}
-			if s := f.Figures(); s.Arrived != count || s.Running != count || s.Errors != 0 {
-				t.Errorf("figures: %+v", s)
+			if err := eventually(ctx, "the figures say so", func(context.Context) error {
+				if s := f.Figures(); s.Arrived != count || s.Running != count || s.Errors != 0 {
+					return fmt.Errorf("%+v", s)
+				}
+				return nil
+			}); err != nil {
+				return err
 			}
 			if _, err := c.Jobs().Deregister(ctx, &nomadish.JobDeregisterRequest{JobID: "web"}); err != nil {
 				return err
