@@ -42,31 +42,42 @@ func compareStates(self string, peers []consensus.Peer, reports map[string]*noma
 			voters++
 		}
 	}
+	var split finding
 	for _, h := range slices.Backward(own.Hashes) {
-		byHash, known := map[string][]string{}, 0
-		for _, p := range peers {
-			if r := reports[p.ID]; p.Voter && r != nil {
-				if i := slices.IndexFunc(r.Hashes, func(o nomadish.StateHash) bool { return o.Index == h.Index && o.Level == h.Level }); i >= 0 {
-					byHash[r.Hashes[i].Hash] = append(byHash[r.Hashes[i].Hash], p.ID)
-					known++
-				}
-			}
-		}
-		if known <= voters/2 {
-			continue
-		}
+		byHash, known := hashesAt(h, peers, reports)
 		for hash, ids := range byHash { // at most one is that of a majority
-			if len(ids) <= voters/2 {
-				continue
-			}
-			if hash == h.Hash {
+			switch {
+			case len(ids) <= voters/2:
+			case hash != h.Hash:
+				return finding{index: h.Index, right: ids}
+			case split.split:
+				return split
+			default:
 				return finding{index: h.Index}
 			}
-			return finding{index: h.Index, right: ids}
 		}
-		return finding{index: h.Index, split: len(byHash) > 1}
+		if known == voters && known > 1 && !split.split {
+			split = finding{index: h.Index, split: true} // an older hash may tell
+		}
 	}
-	return finding{}
+	return split
+}
+
+// hashesAt lists the voters by what they know of one index, and says how many know something.
+func hashesAt(at nomadish.StateHash, peers []consensus.Peer, reports map[string]*nomadish.ServerReport) (byHash map[string][]string, known int) {
+	byHash = map[string][]string{}
+	for _, p := range peers {
+		r := reports[p.ID]
+		if !p.Voter || r == nil {
+			continue
+		}
+		i := slices.IndexFunc(r.Hashes, func(o nomadish.StateHash) bool { return o.Index == at.Index && o.Level == at.Level })
+		if i >= 0 {
+			byHash[r.Hashes[i].Hash] = append(byHash[r.Hashes[i].Hash], p.ID)
+			known++
+		}
+	}
+	return byHash, known
 }
 
 // compare compares this server's state with those of the others as long as it runs. Of a minority it stops
