@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,6 +117,50 @@ func TestTourOfAccess(t *testing.T) {
 		}
 		rest = after
 	}
+}
+
+// Every line of the tour of two regions works as it stands, and shows what the document says that it
+// shows. Only the ports are the test's own.
+func TestTourOfRegions(t *testing.T) {
+	clone := built(t)
+	dir := filepath.Join(clone, "bin", "regions")
+	var ports []string
+	for _, documented := range []string{"4646", "4647", "4648", "5646", "5647", "5648"} {
+		ports = append(ports, documented, strconv.Itoa(freePort(t)))
+	}
+	lines := strings.NewReplacer(append(ports, "rm -r bin/regions", "mv bin/regions/*.log .")...).Replace(script(t, "regions.md"))
+	cmd := exec.CommandContext(testContext(t), "bash", "-eux", "-o", "pipefail", "-c", "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"+lines)
+	cmd.Dir, cmd.Env = clone, append(os.Environ(), "NOMAD_ADDR=http://127.0.0.1:"+ports[1])
+	out, err := cmd.CombinedOutput()
+	screen := string(out)
+	if err != nil {
+		for _, name := range []string{"us.log", "eu.log"} {
+			log, _ := os.ReadFile(filepath.Join(dir, name)) // it may not be there yet
+			t.Logf("%s: %s", name, log[max(0, len(log)-4096):])
+		}
+		t.Fatalf("%v\n%s", err, screen)
+	}
+	rest := screen
+	for _, said := range []string{
+		"ready", "eu ", "us ", "eu1.eu", "us1.us", `Region "eu" replicates from region "us"`, "acl-tokens",
+		"of all regions", "of all regions", "hello from eu", "a command in eu", "Permission denied",
+		"no path to region us", "no path to region us", "after all",
+	} {
+		before, after, ok := strings.Cut(rest, said)
+		if !ok {
+			t.Fatalf("%q is not said after %q:\n%s", said, before[:min(len(before), 200)], screen)
+		}
+		rest = after
+	}
+}
+
+// freePort is one that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // defaultPort is that of the API, which the documents use.

@@ -79,6 +79,22 @@ func (f *figures) server(a *Agent) {
 	stats := a.server.Evals().Stats()
 	f.add("nomad.nomad.broker.total_ready", float64(stats.Ready))
 	f.add("nomad.nomad.blocked_evals.total_blocked", float64(stats.Blocked))
+	f.replication(a)
+}
+
+// replication adds how old the news of the authoritative region are, on the leader of another one.
+func (f *figures) replication(a *Agent) {
+	r, err := a.server.Replication(context.Background())
+	if err != nil || !a.server.Consensus().IsLeader() {
+		return
+	}
+	for _, k := range r.Kinds {
+		if !k.LastSuccess.IsZero() {
+			f.add("nomadish.replication.age_seconds", max(0, a.cfg.Now().Sub(k.LastSuccess).Seconds()), "kind", k.Kind)
+		}
+		f.add("nomadish.replication.failing", number(k.LastError != ""), "kind", k.Kind)
+		f.add("nomadish.replication.kept", float64(len(k.Kept)), "kind", k.Kind)
+	}
 }
 
 // jobs adds the counts of all jobs, and on the leader those of each.

@@ -81,6 +81,12 @@ func (s Status) Leader(ctx context.Context) (string, error) {
 	return out, err
 }
 
+// LeaderOf returns the address of another region's leader.
+func (s Status) LeaderOf(ctx context.Context, region string) (string, error) {
+	out, _, err := get[string](ctx, s.c, "/v1/status/leader", &Query{Region: region})
+	return out, err
+}
+
 // Peers returns the addresses of the servers that vote.
 func (s Status) Peers(ctx context.Context) ([]string, error) {
 	out, _, err := get[[]string](ctx, s.c, "/v1/status/peers", nil)
