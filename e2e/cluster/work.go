@@ -42,6 +42,20 @@ func (l *Lab) StartWork(ctx context.Context, id string, count int) (*Work, error
 	return w, w.Runs(ctx)
 }
 
+// Stop ends the work and returns when no process of it is left.
+func (w *Work) Stop(ctx context.Context) error {
+	if _, err := w.api.Jobs().Deregister(ctx, &nomadish.JobDeregisterRequest{JobID: w.id, Purge: true}); err != nil {
+		return err
+	}
+	return until(ctx, "nothing of "+w.id+" runs", func(context.Context) error {
+		left, err := w.Processes()
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("processes %v", left)
+		}
+		return err
+	})
+}
+
 // Runs returns when the cluster says that all of the work runs, and it does: each process once, on a
 // machine that is not cut off.
 func (w *Work) Runs(ctx context.Context, except ...*Machine) error {
