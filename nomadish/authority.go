@@ -111,8 +111,8 @@ type AuthoritiesResponse struct {
 	Index   uint64
 }
 
-// JoinRequest is what somebody says who joins a cluster.
-type JoinRequest struct {
+// EnrollRequest is what somebody says who joins a cluster.
+type EnrollRequest struct {
 	Token   SecretText // ID and secret
 	Role    string     // server or client
 	ID      string     // that it is to have as a server or node
@@ -122,8 +122,8 @@ type JoinRequest struct {
 	Addr    string     // where it was seen; set by the server that was asked
 }
 
-// JoinResponse is what a new agent needs.
-type JoinResponse struct {
+// EnrollResponse is what a new agent needs.
+type EnrollResponse struct {
 	Certificate []byte
 	Authorities [][]byte
 	Region      string

@@ -41,3 +41,23 @@ type HealthStatus struct {
 	Ok      bool   `json:"ok"`
 	Message string `json:"message"`
 }
+
+// ServerJoinResponse says how many servers let the asked one in, and why not more.
+type ServerJoinResponse struct {
+	NumJoined int    `json:"num_joined"`
+	Error     string `json:"error"`
+	Warning   string `json:"warning"`
+}
+
+// KeyringRequest names a key of the servers' gossip.
+type KeyringRequest struct {
+	Key SecretText // in base64
+}
+
+// KeyringResponse tells which servers have which keys of their gossip.
+type KeyringResponse struct {
+	Messages    map[string]string // of servers that did not do what they were asked to, by name
+	Keys        map[string]int    // by key in base64: how many servers have it
+	PrimaryKeys map[string]int    // by key in base64: how many servers encrypt by it
+	NumNodes    int               // servers that were asked
+}

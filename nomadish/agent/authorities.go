@@ -39,8 +39,8 @@ func (a *authorities) Certify(ctx context.Context, kind nomadish.CallerKind, id 
 }
 
 // Join gives the first certificate. A node that is known proves by its secret who it is.
-func (a *authorities) Join(ctx context.Context, req *nomadish.JoinRequest) (*nomadish.JoinResponse, error) {
-	return a.pki().Join(ctx, req, func(req *nomadish.JoinRequest) error {
+func (a *authorities) Join(ctx context.Context, req *nomadish.EnrollRequest) (*nomadish.EnrollResponse, error) {
+	return a.pki().Join(ctx, req, func(req *nomadish.EnrollRequest) error {
 		if req.Role != string(certificate.Client) {
 			return nil
 		}

@@ -16,7 +16,7 @@ import (
 
 // backends puts behind the API what this agent has.
 func (a *Agent) backends() httpapi.Backends {
-	b := httpapi.Backends{Router: (*router)(a), Agent: (*self)(a), Metrics: a.metrics, Debug: (*debug)(a)}
+	b := httpapi.Backends{Router: (*router)(a), Agent: (*self)(a), Members: (*membership)(a), Metrics: a.metrics, Debug: (*debug)(a)}
 	if a.server == nil {
 		b.Authority = &authority{required: a.cfg.ACL, resolve: func(ctx context.Context, token string) (*nomadish.ResolvedCaller, error) {
 			return a.link.ResolveToken(ctx, a.client.NodeID(), token)

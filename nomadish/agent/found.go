@@ -103,7 +103,7 @@ func Found(p Place) (made bool, err error) {
 // Enter asks the servers of a cluster for a machine's first certificate, with a join token. It
 // writes what the agent needs to its data directory; how it is to be configured is in the answer. An
 // agent that has been one before keeps its ID.
-func Enter(ctx context.Context, p Place, token nomadish.SecretText, servers []string) (*nomadish.JoinResponse, certificate.Identity, error) {
+func Enter(ctx context.Context, p Place, token nomadish.SecretText, servers []string) (*nomadish.EnrollResponse, certificate.Identity, error) {
 	var who certificate.Identity
 	p, err := p.withDefaults()
 	if err != nil {
@@ -119,7 +119,7 @@ func Enter(ctx context.Context, p Place, token nomadish.SecretText, servers []st
 	}
 	defer lock.release()
 	who.Role = ticket.Role
-	req := &nomadish.JoinRequest{Token: token, Role: string(ticket.Role), Name: p.Name}
+	req := &nomadish.EnrollRequest{Token: token, Role: string(ticket.Role), Name: p.Name}
 	if who.Role == certificate.Server {
 		who.ID, err = serverIn(p.DataDir)
 	} else {
@@ -150,7 +150,7 @@ func Enter(ctx context.Context, p Place, token nomadish.SecretText, servers []st
 }
 
 // askAll asks one server after the other. One that lets nobody in with this token speaks for all.
-func askAll(ctx context.Context, servers []string, authority [32]byte, req *nomadish.JoinRequest) (*nomadish.JoinResponse, error) {
+func askAll(ctx context.Context, servers []string, authority [32]byte, req *nomadish.EnrollRequest) (*nomadish.EnrollResponse, error) {
 	if len(servers) == 0 {
 		return nil, errors.New("there must be the address of a server to ask")
 	}
@@ -173,7 +173,7 @@ func askAll(ctx context.Context, servers []string, authority [32]byte, req *noma
 
 // settle writes what a new agent was given. Its certificate comes last: with it the agent is
 // complete.
-func settle(dataDir string, resp *nomadish.JoinResponse, write func(certificate.Files) error) error {
+func settle(dataDir string, resp *nomadish.EnrollResponse, write func(certificate.Files) error) error {
 	authorities, err := parseAll(resp.Authorities)
 	if err != nil {
 		return err
@@ -254,3 +254,6 @@ func Certified(dataDir string) (own *x509.Certificate, authorities []string, err
 func serverIn(dataDir string) (string, error) {
 	return serverID(Config{DataDir: dataDir, Server: &server.Config{}})
 }
+
+// OutwardAddress is where others reach this machine, as far as it can tell.
+func OutwardAddress() string { return outwardAddress() }

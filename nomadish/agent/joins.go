@@ -65,7 +65,7 @@ func (j *joins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (j *joins) join(r *http.Request) (*nomadish.JoinResponse, error) {
+func (j *joins) join(r *http.Request) (*nomadish.EnrollResponse, error) {
 	if r.Method != http.MethodPut || r.URL.Path != transport.JoinPath {
 		return nil, nomadish.Errorf(nomadish.KindNotFound, "nothing but %s is answered here", transport.JoinPath)
 	}
@@ -85,7 +85,7 @@ func (j *joins) join(r *http.Request) (*nomadish.JoinResponse, error) {
 }
 
 // complete adds what this server knows and the state does not.
-func (j *joins) complete(ctx context.Context, resp *nomadish.JoinResponse, role string) error {
+func (j *joins) complete(ctx context.Context, resp *nomadish.EnrollResponse, role string) error {
 	resp.Datacenter, resp.ACL = j.cfg.Datacenter, j.cfg.ACL
 	resp.Servers = j.knownServers()
 	if role != string(certificate.Server) {
@@ -105,7 +105,7 @@ func (j *joins) complete(ctx context.Context, resp *nomadish.JoinResponse, role 
 }
 
 // gossips adds how a new server finds the others.
-func (j *joins) gossips(ctx context.Context, resp *nomadish.JoinResponse) error {
+func (j *joins) gossips(ctx context.Context, resp *nomadish.EnrollResponse) error {
 	if j.pool == nil {
 		return nil
 	}

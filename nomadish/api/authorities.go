@@ -48,8 +48,8 @@ func (a Authorities) DeleteJoinToken(ctx context.Context, tokenID string) error 
 }
 
 // Join asks for the first certificate of who has a join token. Servers ask the leader for it.
-func (a Authorities) Join(ctx context.Context, req *nomadish.JoinRequest) (*nomadish.JoinResponse, error) {
-	out, err := put[nomadish.JoinResponse](ctx, a.c, "/v1/internal/join", nil, req)
+func (a Authorities) Join(ctx context.Context, req *nomadish.EnrollRequest) (*nomadish.EnrollResponse, error) {
+	out, err := put[nomadish.EnrollResponse](ctx, a.c, "/v1/internal/join", nil, req)
 	return &out, err
 }
 

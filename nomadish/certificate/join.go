@@ -12,7 +12,7 @@ const maxJoin = 32 << 10
 
 // DecodeJoin reads what somebody says who has no certificate yet, and refuses what can't be meant.
 // The key of its request is proven to be its own.
-func DecodeJoin(r io.Reader) (*nomadish.JoinRequest, error) {
+func DecodeJoin(r io.Reader) (*nomadish.EnrollRequest, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxJoin+1))
 	if err != nil {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "join request: %w", err)
@@ -20,7 +20,7 @@ func DecodeJoin(r io.Reader) (*nomadish.JoinRequest, error) {
 	if len(text) > maxJoin {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "join request: more than %d bytes", maxJoin)
 	}
-	req := &nomadish.JoinRequest{}
+	req := &nomadish.EnrollRequest{}
 	if err := json.Unmarshal(text, req); err != nil {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "join request: it is no JSON that is understood")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/agent"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // many is a flag that may be given several times.
@@ -29,6 +30,9 @@ type agentFlags struct {
 	bind, logLevel         string
 	nodeClass, nodePool    string
 	bootstrapExpect        int
+
+	quiet  bool           // say nothing but what is logged
+	beside lifecycle.Part // runs beside the agent; nil: nothing does
 }
 
 func agentCommand() command {
@@ -129,6 +133,11 @@ func runAgent(ctx context.Context, c *call) error {
 	if err := c.parse(0, 0); err != nil {
 		return err
 	}
+	return f.run(ctx, c)
+}
+
+// run runs the agent until ctx ends.
+func (f *agentFlags) run(ctx context.Context, c *call) error {
 	file, warnings, err := f.read()
 	if err != nil {
 		return err
@@ -161,13 +170,27 @@ func runAgent(ctx context.Context, c *call) error {
 	}
 	again.certs = a.Reload
 	defer again.listen()()
-	fmt.Fprintf(c.Stdout, "==> nomadish %s: API at http://%s\n", c.Version, a.Addr())
+	if !f.quiet {
+		fmt.Fprintf(c.Stdout, "==> nomadish %s: API at %s://%s\n", c.Version, protocol(&cfg), a.Addr())
+	}
 	if err := tellManager(c.Env, "READY=1"); err != nil {
 		logger.Warn("the service manager is not told", "err", err)
 	}
-	err = again.during(ctx, a.Run)
+	run := a.Run
+	if f.beside != nil {
+		run = func(ctx context.Context) error { return lifecycle.Run(ctx, a.Run, f.beside) }
+	}
+	err = again.during(ctx, run)
 	logger.Info("agent ended")
 	return err
+}
+
+// protocol is that of an agent's API.
+func protocol(cfg *agent.Config) string {
+	if cfg.TLS != nil || cfg.PeerTLS != nil && cfg.PeerTLS.Managed {
+		return "https"
+	}
+	return "http"
 }
 
 // devDefaults fills in what -dev means where files and flags do not say.

@@ -13,12 +13,14 @@ type remote struct {
 	tls                               api.TLSConfig
 	tlsSkipVerify                     bool
 	noColor, forceColor, verbose      bool
+	context                           string
 }
 
 // remoteFlags adds the flags of commands that talk to a server.
 func (c *call) remoteFlags() {
 	r := &c.remote
-	c.flags.StringVar(&r.address, "address", "", "`URL` of an agent's API; default $NOMAD_ADDR, or http://127.0.0.1:4646")
+	c.flags.StringVar(&r.address, "address", "", "`URL` of an agent's API; default $NOMAD_ADDR, that of the context, or http://127.0.0.1:4646")
+	c.flags.StringVar(&r.context, "context", "", "`name` of the cluster to talk to, of \"context list\"; default $NOMADISH_CONTEXT, or the current one")
 	c.flags.StringVar(&r.region, "region", "", "region to ask; default $NOMAD_REGION, or the agent's")
 	c.flags.StringVar(&r.namespace, "namespace", "", "namespace to look in; default $NOMAD_NAMESPACE, or default")
 	c.flags.StringVar(&r.token, "token", "", "secret of an access token; better $NOMAD_TOKEN, which no process list shows")
@@ -47,6 +49,10 @@ func (c *call) apiConfig() (api.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
+	known, err := c.context()
+	if err != nil {
+		return cfg, err
+	}
 	r := &c.remote
 	for _, o := range []struct {
 		field *string
@@ -65,6 +71,9 @@ func (c *call) apiConfig() (api.Config, error) {
 		if o.flag != "" {
 			*o.field = o.flag
 		}
+	}
+	if known != nil {
+		known.fill(&cfg)
 	}
 	cfg.TLS.Insecure = cfg.TLS.Insecure || r.tlsSkipVerify
 	if cfg.Address != "" && !strings.Contains(cfg.Address, "://") {

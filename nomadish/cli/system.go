@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 
 	"github.com/nomadish/nomadish/nomadish"
 )
@@ -31,40 +28,6 @@ func runSystemGC(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.print("What had ended is removed.\n")
-}
-
-func serverMembersCommand() command {
-	return command{
-		words: "server members", summary: "List the servers and say which one leads",
-		example: "  nomadish server members",
-		reads:   true,
-		run:     runServerMembers,
-	}
-}
-
-func runServerMembers(ctx context.Context, c *call) error {
-	c.readFlags()
-	client, err := c.dial(0, 0)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	members, err := client.Agent().Members(ctx)
-	if err != nil {
-		return err
-	}
-	leader, leaderErr := client.Status().Leader(ctx)
-	return c.show(members, func(p *page) {
-		rows := make([][]string, 0, len(members.Members))
-		for _, m := range members.Members {
-			addr := net.JoinHostPort(cmp.Or(m.Tags["rpc_addr"], m.Addr), cmp.Or(m.Tags["port"], strconv.Itoa(int(m.Port))))
-			rows = append(rows, []string{m.Name, addr, m.Status, yesNo(leaderErr == nil && (addr == leader || m.Tags["id"] == leader)), m.Tags["build"], m.Tags["dc"], m.Tags["region"]})
-		}
-		p.table([]string{"Name", "Address", "Status", "Leader", "Build", "Datacenter", "Region"}, rows)
-		if leaderErr != nil {
-			p.line("\nNo server leads: %v", leaderErr)
-		}
-	})
 }
 
 func agentInfoCommand() command {

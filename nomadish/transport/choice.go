@@ -35,12 +35,14 @@ type Choice struct {
 	addrs   []string             // in the order in which they are tried
 	failed  map[string]time.Time // when one did not answer
 	current string
+	useless time.Time // since when the current one has answered nothing but that it can't; zero: it has not
 }
 
 // Times of choosing.
 const (
 	connectWithin = 1500 * time.Millisecond // to connect to one of several
 	avoidFor      = 10 * time.Second        // one that did not answer is tried last
+	uselessFor    = 3 * time.Second         // a server without a leader is given that long
 	pingLeast     = time.Second             // for the answer to a ping
 	pingMost      = 5 * time.Second
 )
@@ -103,7 +105,27 @@ func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return l.client.RoundTrip(r)
+	resp, err := l.client.RoundTrip(r)
+	if err == nil {
+		c.judge(l.peer.Addr, resp.StatusCode == http.StatusServiceUnavailable)
+	}
+	return resp, err
+}
+
+// judge goes over to another server when the current one has had nothing to offer for a while: it may
+// have lost the others. Its session stays, for the requests that it has.
+func (c *Choice) judge(addr string, useless bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !useless || addr != c.current:
+		c.useless = time.Time{}
+	case c.useless.IsZero():
+		c.useless = time.Now()
+	case time.Since(c.useless) >= uselessFor && len(c.addrs) > 1:
+		c.useless, c.current = time.Time{}, ""
+		c.failed[addr] = time.Now()
+	}
 }
 
 // connect returns a session with the current server or the first that can be reached.

@@ -47,7 +47,7 @@ func (j *joins) run(ctx context.Context) error { return serve(ctx, j.http, hubGr
 
 // AskJoin asks the server at an address for a first certificate. The server is known by the
 // fingerprint of the authority that its certificate is of, which comes with the ticket.
-func AskJoin(ctx context.Context, addr string, authority [32]byte, req *nomadish.JoinRequest) (*nomadish.JoinResponse, error) {
+func AskJoin(ctx context.Context, addr string, authority [32]byte, req *nomadish.EnrollRequest) (*nomadish.EnrollResponse, error) {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func AskJoin(ctx context.Context, addr string, authority [32]byte, req *nomadish
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask %s: %w", addr, refusal(resp.StatusCode, text))
 	}
-	out := &nomadish.JoinResponse{}
+	out := &nomadish.EnrollResponse{}
 	if err := json.Unmarshal(text, out); err != nil {
 		return nil, fmt.Errorf("ask %s: it answers what is not understood", addr)
 	}

@@ -190,6 +190,7 @@ func (b *Bootstrap) release(ctx context.Context, offer nomadish.BootstrapOffer) 
 
 // Offer answers another server that wants to begin a cluster.
 func (b *Bootstrap) Offer(o *nomadish.BootstrapOffer) *nomadish.BootstrapAnswer {
+	other := b.cluster()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if o.Release {
@@ -204,6 +205,8 @@ func (b *Bootstrap) Offer(o *nomadish.BootstrapOffer) *nomadish.BootstrapAnswer 
 	switch {
 	case b.raft.HasState():
 		return refuse("it belongs to a cluster already")
+	case other != "":
+		return refuse("it sees server %s, which belongs to a cluster", other)
 	case b.cfg.Expect == 0:
 		return refuse("it has no bootstrap_expect and waits to be added to a cluster")
 	case o.Expect != b.cfg.Expect:
@@ -215,6 +218,16 @@ func (b *Bootstrap) Offer(o *nomadish.BootstrapOffer) *nomadish.BootstrapAnswer 
 	}
 	b.promised, b.since = o.From, time.Now()
 	return &nomadish.BootstrapAnswer{Agreed: true}
+}
+
+// cluster names a server of this region that is there and belongs to a cluster; empty: none does.
+func (b *Bootstrap) cluster() string {
+	for _, m := range b.pool.Members() {
+		if m.Region == b.cfg.Region && m.Status == gossip.StatusAlive && m.HasState {
+			return m.FullName()
+		}
+	}
+	return ""
 }
 
 // waits logs what is waited for, when it has changed.

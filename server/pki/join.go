@@ -84,11 +84,11 @@ func refused() error {
 }
 
 // Joiner says of somebody who joins whether the ID that it wants is free for it.
-type Joiner func(req *nomadish.JoinRequest) error
+type Joiner func(req *nomadish.EnrollRequest) error
 
 // Join gives somebody its first certificate who has a join token. It answers with what the state
 // knows; what else the new agent needs is added by its caller.
-func (p *PKI) Join(ctx context.Context, req *nomadish.JoinRequest, may Joiner) (*nomadish.JoinResponse, error) {
+func (p *PKI) Join(ctx context.Context, req *nomadish.EnrollRequest, may Joiner) (*nomadish.EnrollResponse, error) {
 	who := certificate.Identity{Role: certificate.Role(req.Role), Region: p.cfg.Region, ID: req.ID}
 	token, err := p.token(req)
 	if err != nil {
@@ -119,11 +119,11 @@ func (p *PKI) Join(ctx context.Context, req *nomadish.JoinRequest, may Joiner) (
 		return nil, err
 	}
 	p.cfg.Logger.Info("an agent joins", "role", req.Role, "id", req.ID, "name", row.Name, "token", token.ID)
-	return &nomadish.JoinResponse{Certificate: issued.Raw, Authorities: known.Authorities, Region: p.cfg.Region, NodePool: token.NodePool}, nil
+	return &nomadish.EnrollResponse{Certificate: issued.Raw, Authorities: known.Authorities, Region: p.cfg.Region, NodePool: token.NodePool}, nil
 }
 
 // token returns the token that somebody shows, if it is good.
-func (p *PKI) token(req *nomadish.JoinRequest) (*nomadish.JoinToken, error) {
+func (p *PKI) token(req *nomadish.EnrollRequest) (*nomadish.JoinToken, error) {
 	ticket, err := certificate.ParseTicket(req.Token)
 	if err != nil {
 		return nil, refused()
