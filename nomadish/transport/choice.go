@@ -113,18 +113,22 @@ func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // judge goes over to another server when the current one has had nothing to offer for a while: it may
-// have lost the others. Its session stays, for the requests that it has.
+// have lost the others.
 func (c *Choice) judge(addr string, useless bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	over := false
 	switch {
 	case !useless || addr != c.current:
 		c.useless = time.Time{}
 	case c.useless.IsZero():
 		c.useless = time.Now()
-	case time.Since(c.useless) >= uselessFor && len(c.addrs) > 1:
-		c.useless, c.current = time.Time{}, ""
-		c.failed[addr] = time.Now()
+	default:
+		over = time.Since(c.useless) >= uselessFor && len(c.addrs) > 1
+	}
+	c.mu.Unlock()
+	if over {
+		c.cfg.Logger.Warn("the server has no leader; this agent goes over to another", "server", addr)
+		c.leave(addr)
 	}
 }
 
@@ -240,7 +244,7 @@ func (c *Choice) leave(addr string) {
 	c.mu.Lock()
 	c.failed[addr] = time.Now()
 	if c.current == addr {
-		c.current = ""
+		c.current, c.useless = "", time.Time{}
 	}
 	c.mu.Unlock()
 	c.hub.Forget(addr)
