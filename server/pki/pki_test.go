@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ type world struct {
 	machine *fsm.FSM
 	index   uint64
 	now     time.Time
-	seeded  int
+	seeded  atomic.Int32
 }
 
 func newWorld(t *testing.T) *world {
@@ -59,7 +60,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.PKI = w.leader()
-	w.lead(w.PKI, "the first authority", func() bool { return w.seeded == 1 })
+	w.lead(w.PKI, "the first authority", func() bool { return w.seeded.Load() == 1 })
 	return w
 }
 
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) leader() *pki.PKI {
 	return pki.New(pki.Config{
 		Now: w.clock, Seed: func() (*certificate.Authority, error) { return w.seed, nil },
-		Seeded: func() error { w.mu.Lock(); defer w.mu.Unlock(); w.seeded++; return nil },
+		Seeded: func() error { w.seeded.Add(1); return nil },
 	}, w.store, w, w.keyring)
 }
 
@@ -103,10 +104,7 @@ func (w *world) lead(p *pki.PKI, what string, done func() bool) {
 	go func() { ended <- p.Lead(ctx) }()
 	end := time.Now().Add(20 * time.Second)
 	for {
-		w.mu.Lock()
-		is := done()
-		w.mu.Unlock()
-		if is || time.Now().After(end) {
+		if done() || time.Now().After(end) {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -386,8 +384,8 @@ func TestRotate(t *testing.T) {
 	}
 	w.lead(w.leader(), "the end of the former authority", func() bool { return slices.Equal(w.states(), []string{"active"}) })
 	expect(0, "active")
-	if w.seeded != 1 {
-		t.Errorf("the first authority was taken in %d times", w.seeded)
+	if n := w.seeded.Load(); n != 1 {
+		t.Errorf("the first authority was taken in %d times", n)
 	}
 }
 
