@@ -342,6 +342,12 @@ func (c *Client) want(a *nomadish.Allocation, jobs map[*nomadish.Job]*nomadish.J
 	c.mu.Unlock()
 	if e != nil {
 		known := e.runner.Alloc()
+		if a.ClientStatus == nomadish.AllocClientUnknown { // the servers gave up what they knew of it
+			c.mu.Lock()
+			e.acked = nil
+			c.mu.Unlock()
+			notify(c.report)
+		}
 		changed := known.AllocModifyIndex != a.AllocModifyIndex || known.DesiredStatus != a.DesiredStatus
 		if !changed || known.ServerTerminal() && !a.ServerTerminal() {
 			return

@@ -71,12 +71,13 @@ type store interface {
 
 // entry is an allocation on this node.
 type entry struct {
-	runner   *alloc.Runner
-	started  bool
-	ended    bool // all tasks are dead, and nothing runs for it any more
-	endedAt  time.Time
-	unwanted bool                 // the servers no longer list it
-	acked    *nomadish.Allocation // the newest report that the servers took
+	runner    *alloc.Runner
+	started   bool
+	ended     bool // all tasks are dead, and nothing runs for it any more
+	endedAt   time.Time
+	abandoned bool                 // it was stopped as the servers were not reached for too long
+	unwanted  bool                 // the servers no longer list it
+	acked     *nomadish.Allocation // the newest report that the servers took
 }
 
 // New makes a client. It reads or makes the node's identity and looks at the machine.
@@ -170,7 +171,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	if err := errors.Join(c.restoreMeta(), c.restore()); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs)
+	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs, c.stopAbandoned)
 }
 
 // notify wakes who reads a channel.

@@ -164,5 +164,9 @@ func (v *View) Ready(slot int) bool {
 
 // Alive says that the node in a slot exists and runs its allocations, as far as is known.
 func (v *View) Alive(slot int) bool {
-	return v.sites[slot] != nil && v.sites[slot].Node.Status != nomadish.NodeStatusDown
+	if v.sites[slot] == nil {
+		return false
+	}
+	status := v.sites[slot].Node.Status
+	return status != nomadish.NodeStatusDown && status != nomadish.NodeStatusDisconnected
 }

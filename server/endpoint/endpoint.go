@@ -31,6 +31,8 @@ type Proposer interface {
 type Leases interface {
 	// Renew gives a node another lease and returns its length.
 	Renew(nodeID string) time.Duration
+	// InTouch says whether the leader learns of it: leases that it does not know of are none.
+	InTouch() bool
 }
 
 // Collector removes what has ended.

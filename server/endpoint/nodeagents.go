@@ -72,24 +72,30 @@ func reported(r state.Reader, nodeID string, allocs []*nomadish.Allocation) []*n
 }
 
 // followUps makes an evaluation for each job of which an allocation has ended just now that
-// something may have to take the place of.
+// something may have to take the place of, or is back beside what has taken its place.
 func (e *Endpoint) followUps(ctx context.Context, r state.Reader, said []*nomadish.Allocation) []*nomadish.Evaluation {
 	seen := map[jobName]bool{}
 	var evals []*nomadish.Evaluation
 	for _, a := range said {
 		row, err := r.Allocation(nil, a.ID)
-		if err != nil || row.Terminal() || !a.ClientTerminal() || seen[jobName{row.Namespace, row.JobID}] {
+		if err != nil || row.Terminal() || seen[jobName{row.Namespace, row.JobID}] {
+			continue
+		}
+		trigger := nomadish.EvalTriggerRetryFailedAlloc
+		if row.ClientStatus == nomadish.AllocClientUnknown && a.ClientStatus != nomadish.AllocClientUnknown {
+			trigger = nomadish.EvalTriggerReconnect
+		} else if !a.ClientTerminal() {
 			continue
 		}
 		job, err := r.Job(nil, row.Namespace, row.JobID)
 		if err != nil || nomadish.Val(job.Stop) {
 			continue
 		}
-		if a.ClientStatus == nomadish.AllocClientComplete && endsByItself(job) {
+		if trigger != nomadish.EvalTriggerReconnect && a.ClientStatus == nomadish.AllocClientComplete && endsByItself(job) {
 			continue // it has done what it was there for
 		}
 		seen[jobName{row.Namespace, row.JobID}] = true
-		evals = append(evals, e.evaluation(ctx, job, nomadish.EvalTriggerRetryFailedAlloc, 0))
+		evals = append(evals, e.evaluation(ctx, job, trigger, 0))
 	}
 	return evals
 }

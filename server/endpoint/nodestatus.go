@@ -35,6 +35,9 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 	if node, err = found(node, err, "node not found"); err != nil {
 		return nil, err
 	}
+	if !e.leases.InTouch() {
+		return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+	}
 	index := r.Index()
 	if status = cmp.Or(status, nomadish.NodeStatusReady); node.Status != status {
 		changed, err := e.setNodeStatus(ctx, r, node, status)

@@ -81,6 +81,9 @@ func (w *world) Renew(nodeID string) time.Duration {
 	return 10 * time.Second
 }
 
+// InTouch implements endpoint.Leases.
+func (w *world) InTouch() bool { return true }
+
 // Collect implements endpoint.Collector.
 func (w *world) Collect(context.Context) error {
 	w.collects++

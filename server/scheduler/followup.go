@@ -3,6 +3,7 @@ package scheduler
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,10 +21,11 @@ const (
 // follow-up evaluation.
 const batchWindow = 5 * time.Second
 
-// followUp makes an evaluation that continues this one.
+// followUp makes an evaluation that continues this one. It is another one when this one is answered again,
+// from a newer state: the first may have ended by then.
 func (s *session) followUp(trigger, description string, id ...string) *nomadish.Evaluation {
 	e := &nomadish.Evaluation{
-		ID:       derivedID(append([]string{s.eval.ID, trigger}, id...)...),
+		ID:       derivedID(append([]string{s.eval.ID, trigger, strconv.FormatUint(s.snap.Index, 10)}, id...)...),
 		Priority: s.eval.Priority, Type: s.eval.Type, TriggeredBy: trigger,
 		Namespace: s.eval.Namespace, JobID: s.eval.JobID, JobModifyIndex: s.eval.JobModifyIndex,
 		Status: nomadish.EvalStatusPending, StatusDescription: description, PreviousEval: s.eval.ID,
@@ -35,6 +37,12 @@ func (s *session) followUp(trigger, description string, id ...string) *nomadish.
 // delay makes the evaluations that will replace failed allocations when their time has come.
 func (s *session) delay(c *changes) {
 	later := slices.DeleteFunc(slices.Clone(c.later), func(d delayed) bool { return s.waiting[d.alloc.FollowupEvalID] })
+	s.gather(later, nomadish.EvalTriggerRetryFailedAlloc, descFollowUp)
+	s.gather(slices.Clone(c.away), nomadish.EvalTriggerMaxDisconnectTimeout, descAway)
+}
+
+// gather makes evaluations for what is to be looked at later, one for what is due at about the same time.
+func (s *session) gather(later []delayed, trigger, description string) {
 	slices.SortFunc(later, func(a, b delayed) int {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.alloc.ID, b.alloc.ID))
 	})
@@ -45,7 +53,7 @@ func (s *session) delay(c *changes) {
 		}
 		batch := later[:n]
 		later = later[n:]
-		e := s.followUp(nomadish.EvalTriggerRetryFailedAlloc, descFollowUp, batch[0].alloc.ID, batch[0].at.UTC().String())
+		e := s.followUp(trigger, description, batch[0].alloc.ID, batch[0].at.UTC().String())
 		e.WaitUntil = batch[n-1].at
 		s.outcome.FollowUps = append(s.outcome.FollowUps, e)
 		for _, d := range batch {

@@ -26,7 +26,8 @@ type reconciler struct {
 	batch  bool
 	evalID string
 	now    time.Time
-	alive  func(nodeID string) bool                              // the node runs its allocations
+	where  func(nodeID string) whereabouts                       // of the node
+	waits  func(evalID string) bool                              // an evaluation that still waits for its time
 	older  func(*nomadish.Allocation) *nomadish.Job              // the version that it runs, or nil
 	fits   func(*nomadish.Allocation, *nomadish.TaskGroup) error // its node still suits the group
 	forced func(nodeID string) bool                              // what is to leave the node leaves it now, also for nothing
@@ -37,8 +38,10 @@ type changes struct {
 	group   *nomadish.TaskGroup
 	stop    []stop
 	inPlace []*nomadish.Allocation
+	marked  []*nomadish.Allocation // as unknown
 	place   []placement
 	later   []delayed
+	away    []delayed     // what is given up later
 	waiting int           // destructive updates that wait for the ones before them
 	again   time.Duration // when waiting: how soon to look again
 	counts  nomadish.DesiredUpdates
@@ -76,6 +79,7 @@ const (
 	failed                  // to be replaced now
 	due                     // failed, to be replaced later
 	ended                   // it ended for good and keeps its place
+	away                    // its node is gone, and it is not given up; it counts beside the others
 	leaving                 // it runs, and is to run elsewhere
 	live
 )
@@ -101,7 +105,7 @@ func (r *reconciler) reconcile(allocs []*nomadish.Allocation) []changes {
 	}
 	for _, a := range allocs {
 		if _, none := byGroup[a.TaskGroup]; none && !a.Terminal() {
-			removed.end(a, descNotNeeded, !r.alive(a.NodeID))
+			removed.end(a, descNotNeeded, !r.where(a.NodeID).alive)
 		}
 	}
 	return append([]changes{removed}, all...)
@@ -122,25 +126,35 @@ func (r *reconciler) group(tg *nomadish.TaskGroup, allocs []*nomadish.Allocation
 	count := nomadish.Val(tg.Count)
 	best := make([]*nomadish.Allocation, count)
 	where := make([]standing, count)
+	absent := make([][]absence, count)
 	for _, a := range allocs {
-		s := r.stands(a, tg)
+		s, out := r.stands(a, tg)
 		if s == gone {
 			continue
 		}
 		i, ok := nameIndex(a.Name)
 		if !ok || i >= count {
-			c.retire(a, s)
+			c.retire(a, s, descNotNeeded)
 			continue
 		}
-		if best[i] == nil || s > where[i] || s == where[i] && better(a, best[i]) {
-			c.retire(best[i], where[i])
+		if s == away {
+			absent[i] = append(absent[i], out)
+			continue
+		}
+		if best[i] == nil || s > where[i] || s == where[i] && r.better(a, best[i], tg) {
+			c.retire(best[i], where[i], because(best[i], a))
 			best[i], where[i] = a, s
 			continue
 		}
-		c.retire(a, s)
+		c.retire(a, s, because(a, best[i]))
 	}
 	budget := r.budget(tg, best)
 	for i, a := range best {
+		r.part(&c, absent[i])
+		if a == nil && len(absent[i]) > 0 {
+			r.cover(&c, i, absent[i])
+			continue
+		}
 		r.settle(&c, i, a, where[i], &budget)
 	}
 	if c.waiting > 0 {
@@ -156,48 +170,42 @@ func inOrder(allocs []*nomadish.Allocation) []*nomadish.Allocation {
 	})
 }
 
-// better says which of two allocations of the same name and standing stays: the one of the
-// newer version, then the one that runs already.
-func better(a, b *nomadish.Allocation) bool {
-	if a.JobVersion != b.JobVersion {
-		return a.JobVersion > b.JobVersion
-	}
-	return a.ClientStatus == nomadish.AllocClientRunning && b.ClientStatus != nomadish.AllocClientRunning
-}
-
 // retire stops an allocation that has no place in the group, unless it has ended by itself.
-func (c *changes) retire(a *nomadish.Allocation, s standing) {
+func (c *changes) retire(a *nomadish.Allocation, s standing, reason string) {
 	switch {
 	case a == nil:
 	case s == lost:
 		c.end(a, descLost, true)
 	case !a.ClientTerminal():
-		c.end(a, descNotNeeded, false)
+		c.end(a, reason, false)
 	}
 }
 
-// stands says where an allocation stands.
-func (r *reconciler) stands(a *nomadish.Allocation, tg *nomadish.TaskGroup) standing {
+// stands says where an allocation stands, and in what way it is away if it is.
+func (r *reconciler) stands(a *nomadish.Allocation, tg *nomadish.TaskGroup) (standing, absence) {
 	moved := a.ServerTerminal() && nomadish.Val(a.DesiredTransition.Migrate) // it was stopped before it was done
 	if r.batch && !moved && a.ClientStatus == nomadish.AllocClientComplete && r.current(a) && succeeded(a) {
-		return ended
+		return ended, absence{}
 	}
 	if a.ServerTerminal() {
-		return gone
+		return gone, absence{}
 	}
 	switch a.ClientStatus {
 	case nomadish.AllocClientComplete, nomadish.AllocClientLost:
-		return gone
+		return gone, absence{}
 	case nomadish.AllocClientFailed:
-		return r.standsFailed(a, tg)
+		return r.standsFailed(a, tg), absence{}
 	}
-	if !r.alive(a.NodeID) {
-		return lost
+	at := r.where(a.NodeID)
+	switch {
+	case !at.alive:
+		return r.standsAway(a, tg, at)
+	case a.ClientStatus == nomadish.AllocClientUnknown: // its node is back, and has yet to say what became of it
+		return away, absence{alloc: a}
+	case nomadish.Val(a.DesiredTransition.Migrate):
+		return leaving, absence{}
 	}
-	if nomadish.Val(a.DesiredTransition.Migrate) {
-		return leaving
-	}
-	return live
+	return live, absence{}
 }
 
 func (r *reconciler) standsFailed(a *nomadish.Allocation, tg *nomadish.TaskGroup) standing {

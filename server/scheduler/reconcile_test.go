@@ -257,7 +257,7 @@ func casesOfDrain() []reconcileCase {
 
 // What Schedule does to existing allocations; the nodes of new ones are left out here.
 func TestScheduleReconciles(t *testing.T) {
-	for _, tt := range slices.Concat(casesOfFate(), casesOfChange(), casesOfDrain()) {
+	for _, tt := range slices.Concat(casesOfFate(), casesOfChange(), casesOfDrain(), casesOfAbsence()) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := tt.world()
 			nodes := testNodes(6)

@@ -151,7 +151,7 @@ func (s *session) run(allocs []*nomadish.Allocation) *Outcome {
 	s.checkers = map[*nomadish.TaskGroup]*feasibility{}
 	r := &reconciler{
 		job: s.job, batch: s.eval.Type == "batch", evalID: s.eval.ID, now: s.snap.Now,
-		alive: s.alive, older: s.older, fits: s.fits, forced: s.forced,
+		where: s.where, waits: func(id string) bool { return s.waiting[id] }, older: s.older, fits: s.fits, forced: s.forced,
 	}
 	all := r.reconcile(allocs)
 	for i := range all {
@@ -165,6 +165,9 @@ func (s *session) run(allocs []*nomadish.Allocation) *Outcome {
 		for _, a := range c.inPlace {
 			s.updateInPlace(a)
 		}
+		for _, a := range c.marked {
+			s.keep(a)
+		}
 		s.delay(c)
 		if c.group != nil {
 			s.placeGroup(c, s.checker(c.group))
@@ -175,9 +178,16 @@ func (s *session) run(allocs []*nomadish.Allocation) *Outcome {
 	return s.outcome
 }
 
-func (s *session) alive(nodeID string) bool {
+func (s *session) where(nodeID string) whereabouts {
 	slot, ok := s.draft.Find(nodeID)
-	return ok && s.draft.Alive(slot)
+	if !ok || s.draft.Site(slot) == nil {
+		return whereabouts{}
+	}
+	n := s.draft.Site(slot).Node
+	return whereabouts{
+		alive: s.draft.Alive(slot), disconnected: n.Status == nomadish.NodeStatusDisconnected,
+		known: true, since: time.Unix(n.StatusUpdatedAt, 0),
+	}
 }
 
 // forced says that the deadline of a node's drain has passed. The evaluation may be newer than

@@ -155,7 +155,7 @@ func (w *world) commit(p *nomadish.Plan, index uint64) {
 }
 
 // summary writes a plan in a line: "+name@node" for placements, "-name@node reason" for stops,
-// "=name@node" for updates in place.
+// "=name@node" for updates in place, with "unknown" behind what becomes that.
 func summary(w *world, p *nomadish.Plan, nodes []*nomadish.Node) []string {
 	if p == nil {
 		return nil
@@ -176,11 +176,14 @@ func summary(w *world, p *nomadish.Plan, nodes []*nomadish.Node) []string {
 	}
 	for node, list := range p.NodeAllocation {
 		for _, a := range list {
-			sign := "+"
+			sign, status := "+", ""
 			if known[a.ID] {
 				sign = "="
 			}
-			lines = append(lines, sign+strings.TrimPrefix(a.Name, "web.")+"@"+names[node])
+			if a.ClientStatus == nomadish.AllocClientUnknown {
+				status = " unknown"
+			}
+			lines = append(lines, sign+strings.TrimPrefix(a.Name, "web.")+"@"+names[node]+status)
 		}
 	}
 	return sorted(lines)

@@ -116,13 +116,14 @@ type Leases struct {
 	cfg    Config
 	prober *prober
 
-	mu      sync.Mutex
-	begun   time.Time
-	judge   *judge // nil: this server does not lead
-	watcher Watcher
-	pending pending
-	known   int           // nodes that are not down
-	notable chan struct{} // poked when there is something to report
+	mu        sync.Mutex
+	begun     time.Time
+	judge     *judge // nil: this server does not lead
+	watcher   Watcher
+	pending   pending
+	known     int           // nodes that are not down
+	delivered time.Time     // when the leader last took a report
+	notable   chan struct{} // poked when there is something to report
 }
 
 // New returns leases without nodes.
@@ -149,6 +150,13 @@ func (l *Leases) Renew(nodeID string) time.Duration {
 		l.pending.beats[nodeID] = ttl
 	}
 	return ttl
+}
+
+// InTouch says whether the leader learns of leases that this server gives.
+func (l *Leases) InTouch() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.Peers == nil || l.judge != nil || time.Since(l.delivered) < l.cfg.SilentAfter
 }
 
 // Heard notes that neighbours of nodes say that these answer.

@@ -143,11 +143,12 @@ func (l *Leases) deliver(ctx context.Context, report *nomadish.WitnessReport) er
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delivered = time.Now()
 	if answer.Whole {
-		l.mu.Lock()
 		l.pending.whole = true
 		l.poke()
-		l.mu.Unlock()
 	}
 	return nil
 }
