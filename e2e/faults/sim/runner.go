@@ -135,9 +135,9 @@ func (r *runner) one(ctx context.Context, binary string, seed uint64) outcome {
 	}
 	defer os.RemoveAll(dir)
 	said := filepath.Join(dir, "report.json")
-	ctx, cancel := context.WithTimeout(ctx, r.limit)
+	within, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestSchedules$", "-sim.seed", fmt.Sprint(seed), "-sim.seeds", "1",
+	cmd := exec.CommandContext(within, binary, "-test.run", "^TestSchedules$", "-sim.seed", fmt.Sprint(seed), "-sim.seeds", "1",
 		"-sim.reports", said, "-sim.failures", r.failures)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // it says what it is at
 	cmd.WaitDelay = 10 * time.Second
@@ -145,14 +145,17 @@ func (r *runner) one(ctx context.Context, binary string, seed uint64) outcome {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	out.err = cmd.Run()
-	out.output, out.cpu = output.String(), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
+	out.output = output.String()
+	if cmd.ProcessState != nil {
+		out.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	if b, err := os.ReadFile(said); err == nil {
 		out.report = &report{}
 		if err := json.Unmarshal(b, out.report); err != nil {
 			out.err = err
 		}
 	}
-	if out.report == nil {
+	if out.report == nil && ctx.Err() == nil {
 		r.keepOutput(out)
 	}
 	return out

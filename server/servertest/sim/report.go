@@ -28,12 +28,12 @@ func newReport(seed uint64) *Report { return &Report{Seed: seed, Counts: map[str
 
 // What a run has to show at least; less would prove nothing.
 var least = map[string]int{
-	"acknowledged writes":      400,
+	"acknowledged writes":      250,
 	"acknowledged job changes": 20,
-	"reads":                    300,
-	"stale reads":              50,
-	"forwarded":                200,
-	"allocations placed":       40,
+	"reads":                    150,
+	"stale reads":              40,
+	"forwarded":                150,
+	"allocations placed":       30,
 	"leases renewed":           100,
 	"terms":                    2,
 	"faults":                   12,
