@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/server/gossip"
 )
 
@@ -59,23 +61,32 @@ func (r *router) Server(context.Context) (http.RoundTripper, error) {
 	return r.servers, nil
 }
 
+// An election takes a second at most. Who asks meanwhile waits for its end.
+const (
+	electionWait = 3 * time.Second
+	electionLook = 25 * time.Millisecond
+)
+
 func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
 	if r.server == nil {
 		return r.Server(ctx)
 	}
 	c := r.server.Consensus()
-	if c.IsLeader() {
-		return nil, nil
+	for began := time.Now(); ; {
+		if c.IsLeader() {
+			return nil, nil
+		}
+		if id, ok := c.Leader(); ok && id != r.id {
+			way, err := r.hub.Server(id)
+			if err != nil {
+				return nil, nomadish.Errorf(nomadish.KindNoLeader, "the leader can't be reached: %w", err)
+			}
+			return &leaderWay{way: way, id: id, leader: c.Leader}, nil
+		}
+		if len(c.Peers()) == 0 || time.Since(began) > electionWait || lifecycle.Sleep(ctx, electionLook) != nil {
+			return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+		}
 	}
-	id, ok := c.Leader()
-	if !ok || id == r.id {
-		return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
-	}
-	way, err := r.hub.Server(id)
-	if err != nil {
-		return nil, nomadish.Errorf(nomadish.KindNoLeader, "the leader can't be reached: %w", err)
-	}
-	return &leaderWay{way: way, id: id, leader: c.Leader}, nil
 }
 
 func (r *router) Node(ctx context.Context, id string) (http.RoundTripper, error) {

@@ -329,7 +329,7 @@ func (k *Keyring) follow(ctx context.Context) error {
 		}
 		if err == nil {
 			wait, told = k.cfg.Retry, ""
-		} else if err.Error() != told {
+		} else if wait > k.cfg.Retry && err.Error() != told { // at first another server may still give the wrapping key
 			told = err.Error()
 			k.cfg.Logger.Error("root keys can't be unwrapped: what is sealed with them can't be read by this server", "err", err)
 		}
