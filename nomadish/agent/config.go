@@ -254,6 +254,9 @@ func (s *ServerFile) config(r *reading) *server.Config {
 	if s.ClientIntroduction != nil {
 		c.Introduction = s.ClientIntroduction.config(r)
 	}
+	if s.Snapshots != nil {
+		c.Snapshots = s.Snapshots.config(r)
+	}
 	c.Evals.Workers = max(0, nomadish.Val(s.NumSchedulers))
 	c.GC.Every = r.duration("server.job_gc_interval", s.JobGCInterval)
 	c.GC.Thresholds.Job = r.duration("server.job_gc_threshold", s.JobGCThreshold)

@@ -80,6 +80,7 @@ func (f *figures) server(a *Agent) {
 	f.add("nomad.nomad.broker.total_ready", float64(stats.Ready))
 	f.add("nomad.nomad.blocked_evals.total_blocked", float64(stats.Blocked))
 	f.replication(a)
+	f.durability(a)
 }
 
 // replication adds how old the news of the authoritative region are, on the leader of another one.

@@ -134,6 +134,7 @@ type ServerFile struct {
 	PlanRejectionTracker   *Elsewhere        `hcl:"plan_rejection_tracker,block" effect:"none"`
 	Search                 *Elsewhere        `hcl:"search,block" effect:"none"`
 	ClientIntroduction     *IntroductionFile `hcl:"client_introduction,block"`
+	Snapshots              *SnapshotsFile    `hcl:"snapshots,block"` // ours
 }
 
 // ClientFile is the client block.

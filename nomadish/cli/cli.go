@@ -230,6 +230,8 @@ func clusterCommands() []command {
 		snapshotRestoreCommand(),
 		snapshotInspectCommand(),
 		snapshotVerifyCommand(),
+		snapshotStateCommand(),
+		snapshotListCommand(),
 		raftListPeersCommand(),
 		raftRemovePeerCommand(),
 		raftTransferLeadershipCommand(),
