@@ -21,6 +21,7 @@ type fakeServer struct {
 	reports map[string]*nomadish.Allocation // the newest of each allocation
 	beats   int
 	down    bool
+	addrs   []string // of servers, that nodes are told
 	changed chan struct{}
 
 	reported chan struct{}
@@ -73,7 +74,7 @@ func (s *fakeServer) Register(_ context.Context, n *nomadish.Node) (*nomadish.No
 		return nil, errDown
 	}
 	s.nodes[n.ID] = n
-	return &nomadish.NodeLease{HeartbeatTTL: time.Second}, nil
+	return &nomadish.NodeLease{HeartbeatTTL: time.Second, Servers: s.addrs}, nil
 }
 
 func (s *fakeServer) Heartbeat(_ context.Context, id, _ string) (*nomadish.NodeLease, error) {
@@ -86,7 +87,7 @@ func (s *fakeServer) Heartbeat(_ context.Context, id, _ string) (*nomadish.NodeL
 		return nil, nomadish.Errorf(nomadish.KindNotFound, "node %s", id)
 	}
 	s.beats++
-	return &nomadish.NodeLease{HeartbeatTTL: time.Second}, nil
+	return &nomadish.NodeLease{HeartbeatTTL: time.Second, Servers: s.addrs}, nil
 }
 
 func (s *fakeServer) Allocations(ctx context.Context, _ string, since uint64, count int) (*nomadish.NodeAllocations, error) {
