@@ -1,11 +1,15 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +23,27 @@ import (
 type fleet struct {
 	t       *testing.T
 	servers []*oneServer
+	log     journal
+}
+
+// journal keeps what is logged.
+type journal struct {
+	t    *testing.T
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.Write(line)
+	return j.t.Output().Write(line)
+}
+
+func (j *journal) says(text string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Contains(j.text.String(), text)
 }
 
 // oneServer is a server through all its restarts.
@@ -48,7 +73,8 @@ var errLeave = errors.New("leave")
 
 func (f *fleet) start(cfg agent.Config) *oneServer {
 	f.t.Helper()
-	cfg.Logger = slog.New(slog.NewTextHandler(f.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})).With("agent", cfg.Name)
+	f.log.t = f.t
+	cfg.Logger = slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("agent", cfg.Name)
 	pool := *cfg.Pool
 	pool.RetryJoin = nil
 	for _, s := range f.servers {
@@ -184,4 +210,137 @@ func setStabilization(ctx context.Context, s *oneServer, d time.Duration) error 
 	conf.ServerStabilizationTime = nomadish.TextDuration(d)
 	_, err := s.Client().Operator().SetAutopilotConfig(ctx, conf, nil)
 	return err
+}
+
+// A server that comes back is the same server, wherever it is; one that says good-bye is done without; one
+// that lost its data is another one, which takes the place of the former.
+func TestServersComeAndGo(t *testing.T) {
+	f := &fleet{t: t}
+	a, b, c := f.run("a", 3), f.run("b", 3), f.run("c", 3)
+	leader := f.named(f.voters(a, "a", "b", "c"))
+	if err := setStabilization(t.Context(), a, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	var rest []*oneServer
+	for _, s := range []*oneServer{a, b, c} {
+		if s != leader {
+			rest = append(rest, s)
+		}
+	}
+	moved := rest[0]
+	id, was := memberOf(t, leader, moved.cfg.Name), moved.RPCAddr().String()
+	moved.stop(nil)
+	moved = f.start(moved.cfg) // with ports of their own
+	if moved.RPCAddr().String() == was {
+		t.Fatalf("it is at the same address: %s", was)
+	}
+	eventually(t, "it is the same server", func() error {
+		now := memberOf(t, leader, moved.cfg.Name)
+		if now.Tags["id"] != id.Tags["id"] || now.Status != "alive" || now.Tags["rpc_addr"]+":"+now.Tags["port"] != moved.RPCAddr().String() {
+			return fmt.Errorf("%v", now)
+		}
+		return nil
+	})
+	f.voters(moved, "a", "b", "c")
+	if err := setVar(t.Context(), moved, "x", "1"); err != nil {
+		t.Fatal(err)
+	}
+
+	leader.stop(errLeave)
+	f.voters(moved, rest[0].cfg.Name, rest[1].cfg.Name)
+	if m := memberOf(t, moved, leader.cfg.Name); m.Status != "left" {
+		t.Errorf("who left is %v", m)
+	}
+
+	back := f.run(leader.cfg.Name, 0) // with an empty data directory
+	f.voters(back, "a", "b", "c")
+	if got, err := readVar(t.Context(), back, "x"); err != nil || got != "1" {
+		t.Errorf("it reads %q, %v", got, err)
+	}
+}
+
+func memberOf(t *testing.T, s *oneServer, name string) *nomadish.Member {
+	t.Helper()
+	all, err := s.Client().Agent().Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found *nomadish.Member
+	for _, m := range all.Members {
+		if m.Name == name+".global" && (found == nil || m.Status == "alive") {
+			found = m
+		}
+	}
+	if found == nil {
+		t.Fatalf("%s does not know %s", s.cfg.Name, name)
+	}
+	return found
+}
+
+// Two clusters of one region that meet stay two: neither takes the other's servers.
+func TestTwoClustersStayTwo(t *testing.T) {
+	f := &fleet{t: t}
+	a := f.run("a", 1)
+	f.voters(a, "a")
+	alone := &fleet{t: t}
+	b := alone.run("b", 1)
+	alone.voters(b, "b")
+	if n, err := a.Client().Agent().Join(t.Context(), b.SerfAddr().String()); err != nil || n != 1 {
+		t.Fatalf("joined %d, %v", n, err)
+	}
+	eventually(t, "they see each other", func() error {
+		if all, err := b.Client().Agent().Members(t.Context()); err != nil || len(all.Members) != 2 {
+			return fmt.Errorf("%v, %w", all, err)
+		}
+		return nil
+	})
+	eventually(t, "both leaders say so", func() error {
+		if what := "belongs to another cluster"; !f.log.says(what) || !alone.log.says(what) {
+			return errors.New("they do not")
+		}
+		return nil
+	})
+	f.voters(a, "a")
+	alone.voters(b, "b")
+}
+
+// The keys of gossip are changed while servers are up, over the API of any of them.
+func TestKeysOfGossip(t *testing.T) {
+	f := &fleet{t: t}
+	cfg := func(name string, key []byte) agent.Config {
+		return agent.Config{
+			Name: name, DataDir: t.TempDir(), RPC: "127.0.0.1:0", Server: &server.Config{},
+			Pool: &agent.PoolConfig{Bind: "127.0.0.1:0", Timing: quick, Expect: 2, Keys: [][]byte{key}, RetryInterval: 100 * time.Millisecond},
+		}
+	}
+	first, second := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	a, b := f.start(cfg("a", first)), f.start(cfg("b", first))
+	f.voters(a, "a", "b")
+	old, next := nomadish.SecretText(base64.StdEncoding.EncodeToString(first)), nomadish.SecretText(base64.StdEncoding.EncodeToString(second))
+	routes := b.Client().Agent()
+	if _, err := routes.UseKey(t.Context(), next); err == nil {
+		t.Error("a key is used that nobody has")
+	}
+	for what, change := range []func(context.Context, nomadish.SecretText) (*nomadish.KeyringResponse, error){routes.InstallKey, routes.UseKey} {
+		if r, err := change(t.Context(), next); err != nil || len(r.Messages) > 0 {
+			t.Fatalf("change %d: %v, %v", what, r, err)
+		}
+	}
+	if _, err := routes.RemoveKey(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := a.Client().Agent().ListKeys(t.Context())
+	if err != nil || keys.NumNodes != 2 || len(keys.Keys) != 1 || keys.PrimaryKeys[next.Reveal()] != 2 {
+		t.Errorf("%+v, %v", keys, err)
+	}
+	b.stop(nil)
+	kept := b.cfg // and its old key, which the kept ones outweigh
+	b = f.start(kept)
+	eventually(t, "it finds the other one", func() error {
+		if m := memberOf(t, a, "b"); m.Status != "alive" {
+			return fmt.Errorf("%v", m)
+		}
+		return nil
+	})
+	f.voters(b, "a", "b")
 }
