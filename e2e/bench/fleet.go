@@ -38,7 +38,7 @@ type standing struct {
 }
 
 // newFleet starts simulated nodes that report nothing of allocations until they are released.
-func (b *bench) newFleet(n *machine.Node, nodes int) (*fleet, error) {
+func (b *bench) newFleet(n *machine.Node, certs certificates, nodes int) (*fleet, error) {
 	peer, err := n.Peer()
 	if err != nil {
 		return nil, err
@@ -51,6 +51,7 @@ func (b *bench) newFleet(n *machine.Node, nodes int) (*fleet, error) {
 	}
 	f := &fleet{ended: make(chan struct{})}
 	f.cmd = exec.Command(binary, "sim", "-address", "http://"+n.Addr, "-servers", peer, //nolint:noctx // end ends it
+		"-node-ca", certs.ca(), "-node-cert", certs.cert("client"), "-node-key", certs.key("client"),
 		"-nodes", strconv.Itoa(nodes), "-pace", "500", "-hold", "-json", "-interval", "100ms")
 	f.cmd.Stderr = os.Stderr
 	if f.stdin, err = f.cmd.StdinPipe(); err != nil {

@@ -22,11 +22,18 @@ const (
 	fleetIdle   = 3    // times as long as other idle agents are watched
 )
 
-// nodes measures one server with thousands of simulated nodes.
+// nodes measures one server with thousands of simulated nodes, each on an encrypted connection.
 func (b *bench) nodes(ctx context.Context) error {
+	certs, err := newCertificates(b.dir)
+	if err != nil {
+		return err
+	}
 	cfg := machine.Config{
 		Client: map[string]any{"enabled": false},
-		Agent:  map[string]any{"limits": map[string]any{"http_max_conns_per_client": 0}},
+		Agent: map[string]any{
+			"limits": map[string]any{"http_max_conns_per_client": 0},
+			"tls":    map[string]any{"rpc": true, "ca_file": certs.ca(), "cert_file": certs.cert("server"), "key_file": certs.key("server")},
+		},
 	}
 	return b.with(ctx, "nodes", cfg, func(ctx context.Context, n *machine.Node) (err error) {
 		if err := n.Start(); err != nil {
@@ -35,7 +42,7 @@ func (b *bench) nodes(ctx context.Context) error {
 		if err := machine.Until(ctx, "the server leads", func(ctx context.Context) error { return leads(ctx, n) }); err != nil {
 			return err
 		}
-		f, err := b.newFleet(n, fleetNodes)
+		f, err := b.newFleet(n, certs, fleetNodes)
 		if err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func (n *node) live(ctx context.Context) error {
 		Self: transport.Hello{
 			Kind: nomadish.CallerNode.String(), ID: n.self.ID, Secret: n.self.SecretID.Reveal(), Region: cfg.Region, Build: "simulated",
 		},
-		Logger: cfg.Logger,
+		TLS: n.fleet.tls, Logger: cfg.Logger,
 	}, http.HandlerFunc(refuse))
 	if err != nil {
 		return err

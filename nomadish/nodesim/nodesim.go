@@ -20,6 +20,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
+	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // Bounds.
@@ -49,7 +50,11 @@ type Config struct {
 	Purge func(ctx context.Context, nodeID string) error
 
 	IntroToken nomadish.SecretText // introduces the nodes; default none
-	Logger     *slog.Logger        // default discard
+
+	// The nodes' certificate, key and authority, of files in PEM: all show the same, which names the
+	// role client.REGION.nomad and no node. Default: connections are not encrypted.
+	CertFile, KeyFile, CAFile string
+	Logger                    *slog.Logger // default discard
 }
 
 func (c Config) withDefaults() Config {
@@ -84,6 +89,7 @@ func (c Config) validate() error {
 type Fleet struct {
 	cfg   Config
 	nodes []*node
+	tls   *transport.PeerTLS // nil: connections are not encrypted
 	meter meter
 	gate  chan struct{} // held by a node that connects
 
@@ -99,6 +105,9 @@ func New(cfg Config) (*Fleet, error) {
 		return nil, fmt.Errorf("simulated nodes: %w", err)
 	}
 	f := &Fleet{cfg: cfg, gate: make(chan struct{}, connecting), released: make(chan struct{})}
+	if err := f.readTLS(); err != nil {
+		return nil, fmt.Errorf("simulated nodes: %w", err)
+	}
 	for _, n := range describe(cfg) {
 		f.nodes = append(f.nodes, newNode(f, n))
 	}
@@ -106,6 +115,19 @@ func New(cfg Config) (*Fleet, error) {
 		f.Release()
 	}
 	return f, nil
+}
+
+// readTLS reads the nodes' certificate, if there is one.
+func (f *Fleet) readTLS() error {
+	if f.cfg.CertFile == "" && f.cfg.KeyFile == "" && f.cfg.CAFile == "" {
+		return nil
+	}
+	credentials, err := transport.ReadCredentials(f.cfg.CertFile, f.cfg.KeyFile, f.cfg.CAFile)
+	if err != nil {
+		return err
+	}
+	f.tls, err = transport.NewPeerTLS(transport.PeerTLSConfig{Region: f.cfg.Region}, credentials)
+	return err
 }
 
 // Release lets the nodes report what they have held back.
