@@ -13,7 +13,7 @@ import (
 
 // Times of going from one agent to the next.
 const (
-	answerWithin   = 2 * time.Second // that the first agent has to begin its answer; each next one has twice as long
+	answerWithin   = time.Second // that the first agent has to begin its answer; each next one has twice as long
 	failoverWithin = 10 * time.Second
 	failoverPause  = 50 * time.Millisecond // after all agents were asked
 )
