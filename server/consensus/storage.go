@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,9 @@ type storage struct {
 	mu     sync.Mutex
 	recent []raft.Log // consecutive, oldest first
 	bytes  int
+	// cut: the newest entries were deleted, and raft takes them for its last ones until others are
+	// stored in their place.
+	cut bool
 }
 
 // recentLimit bounds the entries in memory; followers that are close behind are served from there.
@@ -65,14 +69,19 @@ func (s *storage) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l
 
 // StoreLogs implements raft.LogStore.
 func (s *storage) StoreLogs(logs []*raft.Log) error {
-	if err := s.append(logs); err != nil {
-		if !errors.Is(err, logstore.ErrFull) {
+	err := s.append(logs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		switch {
+		case !errors.Is(err, logstore.ErrFull):
 			s.fatal(err)
+		case s.cut: // raft would go on with entries that are not there; a new start finds what is
+			s.fatal(fmt.Errorf("entries that were replaced are gone, and there is no space for those in their place: %w", err))
 		}
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.cut = false
 	for _, l := range logs {
 		s.recent = append(s.recent, *l)
 		s.bytes += len(l.Data)
@@ -106,8 +115,10 @@ func (s *storage) append(logs []*raft.Log) error {
 
 // DeleteRange implements raft.LogStore.
 func (s *storage) DeleteRange(from, to uint64) error {
+	last, _ := s.LastIndex() // it never fails
 	s.mu.Lock()
 	s.recent, s.bytes = nil, 0
+	s.cut = s.cut || to >= last
 	s.mu.Unlock()
 	err := s.Store.DeleteRange(from, to)
 	if err != nil {
