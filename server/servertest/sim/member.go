@@ -99,12 +99,13 @@ func (w *world) boot(m *member) {
 	w.count("server starts", 1)
 }
 
-// gaveUp takes note of a server that ended by itself, as it does when its disk fails. Its process ends.
+// gaveUp takes note of a server that ended by itself, as it does when its disk fails, or is full at a moment
+// at which it can't be. Its process ends.
 func (w *world) gaveUp(m *member, l *life) {
 	m.current.CompareAndSwap(l, nil)
 	w.net.Unplug(m.id)
 	w.log.Info("GAVE UP", "member", m.id, "life", l.number, "err", l.err)
-	if !m.disk.harmed() {
+	if !m.disk.harmed() && !errors.Is(l.err, logstore.ErrFull) {
 		w.violate("I1", "%s ended by itself: %v", m.id, l.err)
 	}
 	w.count("servers that gave up", 1)
