@@ -53,7 +53,7 @@ func runRegions(ctx context.Context, c *call) error {
 	})
 }
 
-// regionsOf counts the servers of each region, and asks all regions at once who leads.
+// regionsOf counts the servers of each region, and asks all of which one answers at once who leads.
 func regionsOf(ctx context.Context, client *api.Client, members []*nomadish.Member) []*regionState {
 	var regions []*regionState
 	for _, m := range members {
@@ -68,6 +68,10 @@ func regionsOf(ctx context.Context, client *api.Client, members []*nomadish.Memb
 	}
 	var asked sync.WaitGroup
 	for _, r := range regions {
+		if r.Alive == 0 {
+			r.Error = "none of its servers answers"
+			continue
+		}
 		asked.Go(func() {
 			var err error
 			if r.Leader, err = client.Status().LeaderOf(ctx, r.Region); err != nil {

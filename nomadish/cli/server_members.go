@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -14,8 +11,8 @@ import (
 
 func serverMembersCommand() command {
 	return command{
-		words: "server members", summary: "List the servers of all regions and say which one leads",
-		help: "  States: alive, leaving (it said so, or is told to), left, failed (it does not answer). Those that are gone are\n" +
+		words: "server members", summary: "List the servers of all regions and say which ones lead",
+		help: "  With -region those of one. States: alive, leaving (it said so, or is told to), left, failed (it does not answer). Those that are gone are\n" +
 			"  shown for a day or three.",
 		example: "  nomadish server members\n  nomadish server members -detailed",
 		reads:   true,
@@ -35,7 +32,10 @@ func runServerMembers(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	leader, leaderErr := client.Status().Leader(ctx)
+	if region := c.remote.region; region != "" {
+		members.Members = slices.DeleteFunc(members.Members, func(m *nomadish.Member) bool { return m.Tags["region"] != region })
+	}
+	regions := regionsOf(ctx, client, members.Members)
 	return c.show(members, func(p *page) {
 		rows := make([][]string, 0, len(members.Members))
 		head := []string{"Name", "Address", "Status", "Leader", "Build", "Datacenter", "Region"}
@@ -43,16 +43,17 @@ func runServerMembers(ctx context.Context, c *call) error {
 			head = append(head, "Tags")
 		}
 		for _, m := range members.Members {
-			addr := net.JoinHostPort(cmp.Or(m.Tags["rpc_addr"], m.Addr), cmp.Or(m.Tags["port"], strconv.Itoa(int(m.Port))))
-			row := []string{m.Name, addr, m.Status, yesNo(leaderErr == nil && (addr == leader || m.Tags["id"] == leader)), m.Tags["build"], m.Tags["dc"], m.Tags["region"]}
+			row := []string{m.Name, memberAddress(m), m.Status, yesNo(leads(m, regions)), m.Tags["build"], m.Tags["dc"], m.Tags["region"]}
 			if *detailed {
 				row = append(row, tags(m))
 			}
 			rows = append(rows, row)
 		}
 		p.table(head, rows)
-		if leaderErr != nil {
-			p.line("\nNo server leads: %v", leaderErr)
+		for _, r := range regions {
+			if r.Leader == "" {
+				p.line("\nNo server is known to lead region %q: %s", r.Region, r.Error)
+			}
 		}
 	})
 }
