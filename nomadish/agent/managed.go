@@ -343,13 +343,12 @@ func hostNames(name string, addrs []string) (hosts []string, ips []net.IP) {
 		switch {
 		case ip == nil:
 			hosts = append(hosts, host)
-		case !ip.IsUnspecified() && !ip.IsLoopback():
+		case !ip.IsUnspecified() && !slices.ContainsFunc(ips, ip.Equal):
 			ips = append(ips, ip)
 		}
 	}
 	hosts = slices.DeleteFunc(hosts, func(h string) bool { return !certificate.IsHost(h) })
 	slices.Sort(hosts)
 	hosts = slices.Compact(hosts)
-	ips = slices.CompactFunc(ips, net.IP.Equal)
 	return hosts[:min(len(hosts), maxOwnNames)], ips[:min(len(ips), maxOwnNames)]
 }

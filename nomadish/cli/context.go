@@ -25,6 +25,7 @@ type contextEntry struct {
 	Region    string              `json:",omitempty"`
 	Namespace string              `json:",omitempty"`
 	CACert    string              `json:",omitempty"` // a file beside this one, or anywhere
+	Host      string              `json:",omitempty"` // that the certificate must name; default: that of Address
 	Token     nomadish.SecretText `json:",omitempty"`
 }
 
@@ -169,6 +170,7 @@ func (p *contextEntry) fill(cfg *api.Config) {
 	if cfg.TLS.CACert == "" && cfg.TLS.CAPath == "" {
 		cfg.TLS.CACert = p.CACert
 	}
+	cfg.TLS.ServerName = cmp.Or(cfg.TLS.ServerName, p.Host)
 }
 
 func contextListCommand() command {

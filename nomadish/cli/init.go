@@ -199,7 +199,7 @@ func (s *setup) firstToken(ctx context.Context, region string) (nomadish.SecretT
 		return "", "", err
 	}
 	name := cmp.Or(s.contextName, region)
-	if err := all.keep(name, &contextEntry{Address: s.address(), Token: token.SecretID}, authorities); err != nil {
+	if err := all.keep(name, &contextEntry{Address: s.address(), Host: ownName, Token: token.SecretID}, authorities); err != nil {
 		return "", "", fmt.Errorf("keep the first token: %w", err)
 	}
 	s.tell("made the first token, which may do everything, and kept it in the context %s", name)

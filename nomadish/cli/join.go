@@ -175,7 +175,7 @@ func (s *setup) finishJoin(_ context.Context, out *newMember) error {
 		if err != nil {
 			return err
 		}
-		if err := all.keep(out.Context, &contextEntry{Address: s.address()}, authorities); err != nil {
+		if err := all.keep(out.Context, &contextEntry{Address: s.address(), Host: ownName}, authorities); err != nil {
 			return err
 		}
 	}

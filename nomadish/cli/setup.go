@@ -221,9 +221,14 @@ func (s *setup) address() string {
 	return "https://" + net.JoinHostPort(s.local(), strconv.Itoa(s.httpPort))
 }
 
+// ownName is in the certificates of all agents, whatever address they listen on.
+const ownName = "localhost"
+
 // client talks to this machine's agent.
 func (s *setup) client(token nomadish.SecretText) (*api.Client, error) {
-	return api.New(api.Config{Address: s.address(), Token: token, TLS: api.TLSConfig{CACert: agent.Certificates(s.dataDir).Authorities()}})
+	return api.New(api.Config{Address: s.address(), Token: token, TLS: api.TLSConfig{
+		CACert: agent.Certificates(s.dataDir).Authorities(), ServerName: ownName,
+	}})
 }
 
 // readopt takes over from the configuration that is there how the agent is reached.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -79,7 +80,7 @@ func (p *PKI) issue(signer *certificate.Authority, who certificate.Identity, req
 	}
 	order.Identity, order.TTL, order.Now = who, p.ttl(who.Role), p.cfg.Now()
 	if who.Role == certificate.Client {
-		order.Hosts, order.IPs = ownNames(addr)
+		order.Hosts, order.IPs = ownNames(addr, order.IPs)
 	}
 	return signer.Issue(order)
 }
@@ -92,10 +93,15 @@ func (p *PKI) ttl(role certificate.Role) time.Duration {
 }
 
 // ownNames are the names and addresses under which a client node's API may be asked: its
-// machine's own, and the one that it was seen at. Other names could be those of servers, which
-// it is not to be taken for.
-func ownNames(addr string) ([]string, []net.IP) {
+// machine's own, and the one that it was seen at. Others that it asks for could be those of
+// servers, which it is not to be taken for.
+func ownNames(addr string, asked []net.IP) ([]string, []net.IP) {
 	ips := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	for _, ip := range asked {
+		if ip.IsLoopback() && !slices.ContainsFunc(ips, ip.Equal) {
+			ips = append(ips, ip)
+		}
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		host = addr
