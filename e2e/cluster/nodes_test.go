@@ -3,7 +3,6 @@
 package cluster
 
 import (
-	"fmt"
 	"testing"
 	"time"
 )
@@ -43,27 +42,6 @@ func TestWorkOfAMachineWithoutPowerMoves(t *testing.T) {
 		must(t, lost.PowerOn())
 		must(t, lab.Ready(testContext(t)))
 		must(t, work.Runs(testContext(t)))
-		settle(t)
-	}
-	took.report(t)
-}
-
-// The leader may be lost with the work, where both are on one machine.
-func TestLeaderAndWorkOnOneMachineWithoutPower(t *testing.T) {
-	lab := newLab(t, Config{Server: true, Client: true}, Config{Server: true, Client: true}, Config{Server: true, Client: true})
-	settle(t)
-	took := &figures{name: "power cut of leader and work to all work running elsewhere", worst: 8 * time.Second}
-	for round := range full(1, 5) {
-		work := start(t, lab, fmt.Sprintf("with-leader-%d", round), 3)
-		lost, err := lab.Leader(testContext(t))
-		must(t, err)
-		begin := time.Now()
-		must(t, lost.CutPower())
-		must(t, work.Runs(testContext(t), lost))
-		took.add(time.Since(begin))
-		must(t, lost.PowerOn())
-		must(t, lab.Ready(testContext(t)))
-		must(t, work.Stop(testContext(t)))
 		settle(t)
 	}
 	took.report(t)
