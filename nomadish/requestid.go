@@ -41,6 +41,15 @@ func NextCommandID(ctx context.Context) string {
 	return r.id + "/" + strconv.FormatUint(uint64(r.commands.Add(1)-1), 10)
 }
 
+// FirstCommandID returns the ID that the request's first command has, or had in an earlier attempt.
+func FirstCommandID(ctx context.Context) string {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	if r == nil {
+		return ""
+	}
+	return r.id + "/0"
+}
+
 // NewIDFor returns an ID for something that a request makes: all attempts at one write give it the same.
 // It is no secret to who knows the request's ID.
 func NewIDFor(ctx context.Context) string {

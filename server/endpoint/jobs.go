@@ -217,10 +217,12 @@ func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregiste
 		return nil, 0, err
 	}
 	job, err := e.store.Reader().Job(nil, req.Namespace, req.JobID)
-	if errors.Is(err, nomadish.ErrNotFound) {
+	switch {
+	case errors.Is(err, nomadish.ErrNotFound) && e.repeated(ctx):
+		return e.deregisteredBefore(ctx, req)
+	case errors.Is(err, nomadish.ErrNotFound):
 		return e.deregisterUnknown(ctx, req)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, 0, err
 	}
 	command := &fsm.DeregisterJob{
@@ -239,6 +241,33 @@ func (e *Endpoint) DeregisterJob(ctx context.Context, req *nomadish.JobDeregiste
 		resp.EvalID, resp.EvalCreateIndex = command.Eval.ID, index
 	}
 	return resp, index, nil
+}
+
+// deregisteredBefore answers as an earlier attempt was answered, which removed the job.
+func (e *Endpoint) deregisteredBefore(ctx context.Context, req *nomadish.JobDeregisterRequest) (*nomadish.JobDeregisterResponse, uint64, error) {
+	made, index, err := propose[*fsm.DeregisterJobResult](ctx, e, &fsm.DeregisterJob{Namespace: req.Namespace, JobID: req.JobID, Purge: req.Purge})
+	if nomadish.KindOf(err) == nomadish.KindConflict { // the job was not there then either
+		return e.deregisterUnknown(ctx, req)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := &nomadish.JobDeregisterResponse{JobModifyIndex: made.JobModifyIndex}
+	eval := nomadish.NewIDFor(ctx)
+	if _, err := e.store.Reader().Evaluation(nil, eval); err == nil {
+		resp.EvalID, resp.EvalCreateIndex = eval, index
+	}
+	return resp, index, nil
+}
+
+// repeated says whether an attempt at this request was carried out already.
+func (e *Endpoint) repeated(ctx context.Context) bool {
+	id := nomadish.FirstCommandID(ctx)
+	if id == "" {
+		return false
+	}
+	_, _, done := e.store.Reader().Result(id)
+	return done
 }
 
 // deregisterUnknown has a job evaluated that is not there: its allocations, if any are left,
