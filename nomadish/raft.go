@@ -31,6 +31,8 @@ type ServerReport struct {
 	Name         string
 	Address      string
 	Version      string
+	HasState     bool         // it belongs to a cluster
+	Cluster      string       // that cluster, as servers tell it from others; empty: it can't name it yet
 	LastContact  TextDuration // since it last heard of the leader
 	LastTerm     uint64
 	LastIndex    uint64 // of its log

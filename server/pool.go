@@ -31,7 +31,7 @@ func (s *Server) joinPool() {
 	}, beginner{s.consensus}, s.cfg.Pool, s.cfg.AskBootstrap)
 	c := s.cfg.Members
 	c.ID, c.Region, c.Now, c.Logger = s.cfg.ID, s.cfg.Region, s.cfg.Now, s.cfg.Logger
-	c.Cluster = func() string { return s.store.Reader().ClusterID() }
+	c.Cluster, c.Ask = s.consensus.Cluster, s.askServer
 	c.Wanted = func() *nomadish.AutopilotConfiguration { return s.store.Reader().Autopilot(nil) }
 	s.keeper = members.New(c, s.consensus, s.cfg.Pool, s.autopilot)
 }
@@ -72,7 +72,7 @@ const announceEvery = 500 * time.Millisecond
 // announce tells the pool whether this server belongs to a cluster, and to which.
 func (s *Server) announce(ctx context.Context) error {
 	for {
-		has, cluster := beginner{s.consensus}.HasState(), s.store.Reader().ClusterID()
+		has, cluster := beginner{s.consensus}.HasState(), s.consensus.Cluster()
 		err := s.cfg.Pool.Update(ctx, func(m *gossip.Member) { m.HasState, m.Cluster = has, cluster })
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.Debug("the pool is not told of this server's cluster", "err", err)

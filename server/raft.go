@@ -25,6 +25,7 @@ func (s *Server) Report(context.Context) (*nomadish.ServerReport, error) {
 		ID: s.cfg.ID, Name: s.cfg.Name, Address: s.cfg.Address(), Version: s.cfg.Version,
 		LastContact: nomadish.TextDuration(status.LastContact), LastTerm: status.LastTerm,
 		LastIndex: status.LastIndex, AppliedIndex: status.AppliedIndex,
+		HasState: len(s.consensus.Peers()) > 0, Cluster: s.consensus.Cluster(),
 		MinLevel: levels.Min, MaxLevel: levels.Max,
 		DiskFull: disk.Full, DiskP99: nomadish.TextDuration(disk.P99), DiskSlow: nomadish.TextDuration(disk.Slow),
 		Hashes: append(s.hashes.list(), nomadish.StateHash{Index: r.Index(), Level: r.Level(), Hash: r.Hash().String()}),

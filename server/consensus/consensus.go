@@ -233,7 +233,7 @@ func (c *Consensus) Close() error { return c.log.Close() }
 // Run takes part in the cluster until ctx ends, or until the server can't go on: its disk failed, or the
 // state machine refused to. It closes the data, and may be called once.
 func (c *Consensus) Run(ctx context.Context) error {
-	streams := newStreams(c.network, c.cfg.ID)
+	streams := newStreams(c.network, c.cfg.ID, c.Cluster, c.isPeer)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: c.cfg.RequestTimeout, Logger: newHCLog(c.cfg.Logger, "transport"),
 		// No pipelining: in raft 1.8 the sender can wait for ever for a reader that has left after a refusal,

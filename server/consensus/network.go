@@ -26,12 +26,17 @@ type Network interface {
 // streams is a Network as raft wants it. It knows all open connections, because raft's transport leaves
 // those of its readers open when it closes.
 //
-// A connection begins with the ID of the server that it is for, a byte for its length before it. Raft's own
-// messages don't name it, and an address can become another server's: one that lost its data comes back
-// under a new ID, and must not vote in the name of the old one, whose votes and entries it does not know.
+// A connection begins with a greeting, of which raft's own messages say nothing: the ID of the server that
+// it is for, that of the one that opens it, and the cluster to which that one belongs, each with a byte for
+// its length before it. An address can become another server's: one that lost its data comes back under a
+// new ID, and must not vote in the name of the old one, whose votes and entries it does not know. And a
+// server of another cluster must not be obeyed, whatever its term: its entries would replace what this
+// cluster has acknowledged.
 type streams struct {
 	network Network
 	id      string
+	cluster func() string        // that this server belongs to; empty: none yet
+	peer    func(id string) bool // whether a server is one of its cluster
 	ctx     context.Context
 	cancel  context.CancelFunc
 
@@ -40,9 +45,9 @@ type streams struct {
 	readers sync.WaitGroup
 }
 
-func newStreams(network Network, id string) *streams {
+func newStreams(network Network, id string, cluster func() string, peer func(id string) bool) *streams {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &streams{network: network, id: id, ctx: ctx, cancel: cancel, conns: map[*stream]struct{}{}}
+	return &streams{network: network, id: id, cluster: cluster, peer: peer, ctx: ctx, cancel: cancel, conns: map[*stream]struct{}{}}
 }
 
 // Dial opens a connection; an address is a server's ID.
@@ -53,21 +58,25 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 	if err != nil {
 		return nil, err
 	}
-	if err := greet(conn, string(address), timeout); err != nil {
+	if err := greet(conn, timeout, string(address), s.id, s.cluster()); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return s.add(conn, func() {}), nil
 }
 
-// greet says for whom a connection is.
-func greet(conn net.Conn, id string, timeout time.Duration) error {
-	if len(id) > math.MaxUint8 {
-		return fmt.Errorf("server ID of %d bytes, more than %d", len(id), math.MaxUint8)
+// greet says for whom a connection is, and who opens it.
+func greet(conn net.Conn, timeout time.Duration, words ...string) error {
+	var greeting []byte
+	for _, word := range words {
+		if len(word) > math.MaxUint8 {
+			return fmt.Errorf("ID of %d bytes, more than %d", len(word), math.MaxUint8)
+		}
+		greeting = append(append(greeting, byte(len(word))), word...)
 	}
 	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	if _, err := conn.Write(append([]byte{byte(len(id))}, id...)); err != nil {
+	if _, err := conn.Write(greeting); err != nil {
 		return err
 	}
 	return conn.SetWriteDeadline(time.Time{})
@@ -149,18 +158,35 @@ func (c *stream) readGreeting() error {
 	if err := c.SetReadDeadline(time.Now().Add(greetTimeout)); err != nil {
 		return err
 	}
-	length := make([]byte, 1)
-	if _, err := io.ReadFull(c.Conn, length); err != nil {
-		return err
+	var words [3]string
+	for i := range words {
+		length := make([]byte, 1)
+		if _, err := io.ReadFull(c.Conn, length); err != nil {
+			return err
+		}
+		word := make([]byte, length[0])
+		if _, err := io.ReadFull(c.Conn, word); err != nil {
+			return err
+		}
+		words[i] = string(word)
 	}
-	id := make([]byte, length[0])
-	if _, err := io.ReadFull(c.Conn, id); err != nil {
+	if err := c.set.refuse(words[0], words[1], words[2]); err != nil {
 		return err
-	}
-	if string(id) != c.set.id {
-		return fmt.Errorf("the connection is for server %q, this is %q", id, c.set.id)
 	}
 	return c.SetReadDeadline(time.Time{})
+}
+
+// refuse says why a connection is not taken. A server of this cluster may be behind, or ahead, of a change of
+// what the cluster is called.
+func (s *streams) refuse(to, from, cluster string) error {
+	own := s.cluster()
+	switch {
+	case to != s.id:
+		return fmt.Errorf("the connection is for server %q, this is %q", to, s.id)
+	case own != "" && cluster != own && !s.peer(from):
+		return fmt.Errorf("server %q is of cluster %q, this one of %q", from, cluster, own)
+	}
+	return nil
 }
 
 // Close implements net.Conn.

@@ -7,6 +7,7 @@ package members
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -42,6 +43,8 @@ type Config struct {
 	Region  string
 	Cluster func() string                           // ID of the cluster, as members tell theirs
 	Wanted  func() *nomadish.AutopilotConfiguration // what operators want
+	// Ask asks a server how it is: what the pool says of a new one may be old.
+	Ask func(ctx context.Context, id string) (*nomadish.ServerReport, error)
 
 	Every   time.Duration // time between two looks; default 2s
 	Dead    time.Duration // time for which a server has to have failed before it is removed; default 20s
@@ -113,7 +116,7 @@ func (k *Keeper) change(ctx context.Context) bool {
 	var err error
 	switch next.kind {
 	case add:
-		err = k.raft.AddNonvoter(ctx, next.id)
+		err = k.add(ctx, next.id)
 	case promote:
 		err = k.raft.AddVoter(ctx, next.id)
 	case remove:
@@ -121,12 +124,38 @@ func (k *Keeper) change(ctx context.Context) bool {
 	}
 	if err != nil {
 		if ctx.Err() == nil && nomadish.KindOf(err) != nomadish.KindNoLeader {
-			k.cfg.Logger.Warn("the servers of the cluster can't be changed", "change", next.kind.String(), "id", next.id, "err", err)
+			k.tell(next.id, fmt.Sprintf("it can't be %s: %v", next.kind, err))
 		}
 		return false
 	}
 	k.cfg.Logger.Info("the servers of the cluster have changed", "change", next.kind.String(), "id", next.id, "server", next.name, "reason", next.reason)
 	return true
+}
+
+// add has a server follow, unless it says that it belongs to another cluster.
+func (k *Keeper) add(ctx context.Context, id string) error {
+	report, err := k.cfg.Ask(ctx, id)
+	if err != nil {
+		return fmt.Errorf("ask it for its state: %w", err)
+	}
+	m := gossip.Member{ID: id, HasState: report.HasState, Cluster: report.Cluster}
+	if reason := foreign(m, k.cfg.Cluster()); reason != "" {
+		return errors.New(reason)
+	}
+	return k.raft.AddNonvoter(ctx, id)
+}
+
+// foreign says why a server can't be added to a cluster; empty: it can be.
+func foreign(m gossip.Member, cluster string) string {
+	switch {
+	case !m.HasState:
+		return ""
+	case m.Cluster == "":
+		return "it belongs to a cluster that it can't name yet"
+	case m.Cluster != cluster:
+		return fmt.Sprintf("it belongs to another cluster of this region: %s, and this one is %s; empty its data directory to have it join", m.Cluster, cluster)
+	}
+	return ""
 }
 
 // tell logs why a server is left as it is, when that is news.
@@ -270,15 +299,14 @@ func added(v view, notes map[string]string) (step, bool) {
 	}
 	for _, id := range v.order {
 		m := v.members[id]
-		switch {
-		case peers[id] || m.Status != gossip.StatusAlive:
-		case m.HasState && m.Cluster == "":
-			notes[id] = "it belongs to a cluster that it can't name yet"
-		case m.HasState && m.Cluster != v.cluster:
-			notes[id] = fmt.Sprintf("it belongs to another cluster of this region: %s, and this one is %s; empty its data directory to have it join", m.Cluster, v.cluster)
-		default:
+		if peers[id] || m.Status != gossip.StatusAlive {
+			continue
+		}
+		reason := foreign(m, v.cluster)
+		if reason == "" {
 			return step{kind: add, id: id, reason: "it is new"}, true
 		}
+		notes[id] = reason
 	}
 	return step{}, false
 }
