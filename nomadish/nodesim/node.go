@@ -73,17 +73,24 @@ func refuse(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "the node is simulated", http.StatusNotImplemented)
 }
 
-// Pauses after errors.
+// backoff is the pause after an error, twice as long each time.
+type backoff time.Duration
+
 const (
-	firstPause = 50 * time.Millisecond
+	firstPause = 100 * time.Millisecond
 	maxPause   = 5 * time.Second
 )
+
+func (b *backoff) wait(ctx context.Context) error {
+	d := max(time.Duration(*b), firstPause)
+	*b = backoff(min(2*d, maxPause))
+	return lifecycle.Sleep(ctx, d/2+rand.N(d)) // so that thousands don't come back at once
+}
 
 // keepLease registers the node and renews its lease. It alone connects.
 func (n *node) keepLease(ctx context.Context) error {
 	defer n.setOffline()
-	pause := firstPause
-	renew := n.register
+	pause, renew := backoff(0), n.register
 	for ctx.Err() == nil {
 		lease, err := n.connect(ctx, renew)
 		if err != nil && nomadish.KindOf(err) == nomadish.KindNotFound {
@@ -91,13 +98,12 @@ func (n *node) keepLease(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			if lifecycle.Sleep(ctx, pause/2+rand.N(pause)) != nil {
+			if pause.wait(ctx) != nil {
 				break
 			}
-			pause = min(2*pause, maxPause)
 			continue
 		}
-		pause, renew = firstPause, n.beat
+		pause, renew = 0, n.beat
 		n.setOnline()
 		n.wait(ctx, lease.HeartbeatTTL)
 	}
@@ -205,7 +211,7 @@ func (n *node) failed(err error) {
 func (n *node) watch(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	known := &nomadish.NodeAllocations{}
+	known, pause := &nomadish.NodeAllocations{}, backoff(0)
 	for n.awaitOnline(ctx) == nil {
 		answer, err := n.servers.Allocations(ctx, n.self.ID, known.Index, known.Count)
 		if ctx.Err() != nil {
@@ -213,11 +219,12 @@ func (n *node) watch(ctx context.Context) error {
 		}
 		if err != nil {
 			n.failed(err)
-			if lifecycle.Sleep(ctx, firstPause+rand.N(firstPause)) != nil {
+			if pause.wait(ctx) != nil {
 				break
 			}
 			continue
 		}
+		pause = 0
 		n.fleet.meter.answers.Add(1)
 		known = &nomadish.NodeAllocations{Index: answer.Index, Count: answer.Count}
 		n.mu.Lock()

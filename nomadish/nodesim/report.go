@@ -2,7 +2,6 @@ package nodesim
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -17,7 +16,7 @@ func (n *node) report(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	for {
+	for pause := backoff(0); ; {
 		reports, next, done := n.due()
 		if done {
 			return
@@ -37,11 +36,12 @@ func (n *node) report(ctx context.Context) {
 				return
 			}
 			n.failed(err)
-			if lifecycle.Sleep(ctx, firstPause+rand.N(10*firstPause)) != nil {
+			if pause.wait(ctx) != nil {
 				return
 			}
 			continue
 		}
+		pause = 0
 		n.fleet.meter.report.add(time.Since(begin))
 		n.told(reports)
 	}
