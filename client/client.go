@@ -38,11 +38,12 @@ type Client struct {
 	noNetworks string   // why, if it was to
 	state      store    // set by Run
 
-	registered chan struct{} // closed once the servers know the node
-	nodeDirty  chan struct{}
-	allocDirty chan struct{} // an allocation is to be started
-	garbage    chan struct{} // an allocation may be removed
-	report     chan struct{} // an allocation has something to report
+	registered    chan struct{} // closed once the servers know the node
+	nodeDirty     chan struct{}
+	allocDirty    chan struct{} // an allocation is to be started
+	garbage       chan struct{} // an allocation may be removed
+	renewIdentity chan struct{} // the node's identity is to be signed anew
+	report        chan struct{} // an allocation has something to report
 
 	static map[string]string // the node's metadata by its configuration
 	metaMu sync.Mutex        // held while metadata changes
@@ -54,9 +55,10 @@ type Client struct {
 	refused  map[string]*nomadish.Allocation // reports, still to be told, of allocations that could not be taken over
 	cpuTimes []cpuTime
 
-	contact   contact            // with the servers
-	forgotten bool               // the servers turned out not to know the node
-	cancelAsk context.CancelFunc // ends the question for allocations that is under way
+	signed    *nomadish.SignedNodeIdentity // the node's identity; nil: it has none yet
+	contact   contact                      // with the servers
+	forgotten bool                         // the servers turned out not to know the node
+	cancelAsk context.CancelFunc           // ends the question for allocations that is under way
 }
 
 // store is what the client keeps on disk.
@@ -89,7 +91,7 @@ func New(cfg Config, server Server) (*Client, error) {
 	c := &Client{
 		cfg: cfg, server: server, log: cfg.Logger, dir: filepath.Join(cfg.DataDir, "client"),
 		registered: make(chan struct{}), nodeDirty: make(chan struct{}, 1), allocDirty: make(chan struct{}, 1), garbage: make(chan struct{}, 1),
-		report: make(chan struct{}, 1), allocs: map[string]*entry{}, refused: map[string]*nomadish.Allocation{},
+		renewIdentity: make(chan struct{}, 1), report: make(chan struct{}, 1), allocs: map[string]*entry{}, refused: map[string]*nomadish.Allocation{},
 		open: func(path string) (store, error) { return localstate.Open(path) },
 	}
 	// Tasks may run as other users, who must be able to reach their own directories.
@@ -171,7 +173,7 @@ func (c *Client) Run(ctx context.Context) (err error) {
 	if err := errors.Join(c.restoreMeta(), c.restore()); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs, c.stopAbandoned)
+	return lifecycle.Run(ctx, c.keepNetworks, c.runAllocs, c.collectGarbage, c.reportAllocs, c.keepRegistered, c.watchDrivers, c.watchAllocs, c.stopAbandoned, c.keepIdentity)
 }
 
 // notify wakes who reads a channel.

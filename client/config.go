@@ -38,6 +38,8 @@ type Server interface {
 	Allocations(ctx context.Context, nodeID string, index uint64, count int) (*nomadish.NodeAllocations, error)
 	// UpdateAllocations reports the client's fields of allocations.
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) error
+	// SignNodeIdentity signs a token that says which node its bearer is.
+	SignNodeIdentity(ctx context.Context, nodeID string) (*nomadish.SignedNodeIdentity, error)
 	// SignIdentities signs identities of the node's tasks.
 	SignIdentities(ctx context.Context, nodeID string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error)
 }

@@ -85,3 +85,20 @@ func TestServersAreRemembered(t *testing.T) {
 		t.Errorf("after a restart the servers are %v, want %v", got, server.addrs)
 	}
 }
+
+// A node has its identity signed when it is registered, and again when it is asked to.
+func TestNodeIdentity(t *testing.T) {
+	server := newFakeServer()
+	c := start(t, testConfig(t.TempDir(), newWorld()), server, nil)
+	says := func(id string) func() bool {
+		return func() bool {
+			identity, err := c.Identity(t.Context())
+			return err == nil && len(identity.Claims) == 1 && identity.Claims["jti"] == id
+		}
+	}
+	eventually(t, "the node has an identity", says("1"))
+	if err := c.RenewIdentity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node has a new one", says("2"))
+}

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -21,6 +23,7 @@ type fakeServer struct {
 	reports map[string]*nomadish.Allocation // the newest of each allocation
 	beats   int
 	down    bool
+	signed  int      // identities of nodes
 	addrs   []string // of servers, that nodes are told
 	changed chan struct{}
 
@@ -151,6 +154,14 @@ func (s *fakeServer) UpdateAllocations(_ context.Context, _ string, allocs []*no
 }
 
 // SignIdentities signs with the names of what it is asked for.
+func (s *fakeServer) SignNodeIdentity(context.Context, string) (*nomadish.SignedNodeIdentity, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signed++
+	claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"jti":"%d","nomad_job_id":""}`, s.signed))
+	return &nomadish.SignedNodeIdentity{JWT: nomadish.SecretText("h." + claims + ".s"), Expires: time.Now().Add(time.Hour).Unix()}, nil
+}
+
 func (s *fakeServer) SignIdentities(_ context.Context, _ string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

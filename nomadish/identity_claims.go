@@ -9,15 +9,18 @@ import (
 // IdentityClaims are what a workload identity says of its workload: a task, or a service of
 // an allocation. Times are in seconds since 1970.
 type IdentityClaims struct {
-	Namespace    string            `json:"nomad_namespace"`
-	JobID        string            `json:"nomad_job_id"`
-	AllocationID string            `json:"nomad_allocation_id"`
-	Task         string            `json:"nomad_task,omitempty"`
-	Service      string            `json:"nomad_service,omitempty"`
-	VaultRole    string            `json:"vault_role,omitempty"`
-	NodeName     string            `json:"nomad_node_name,omitempty"` // of tokens that introduce a node
-	NodePool     string            `json:"nomad_node_pool,omitempty"`
-	Extra        map[string]string `json:"extra_claims,omitempty"`
+	Namespace      string            `json:"nomad_namespace"`
+	JobID          string            `json:"nomad_job_id"`
+	AllocationID   string            `json:"nomad_allocation_id"`
+	Task           string            `json:"nomad_task,omitempty"`
+	Service        string            `json:"nomad_service,omitempty"`
+	VaultRole      string            `json:"vault_role,omitempty"`
+	NodeName       string            `json:"nomad_node_name,omitempty"` // of tokens that introduce a node
+	NodePool       string            `json:"nomad_node_pool,omitempty"`
+	NodeID         string            `json:"nomad_node_id,omitempty"` // of the identities of nodes, with what follows
+	NodeClass      string            `json:"nomad_node_class,omitempty"`
+	NodeDatacenter string            `json:"nomad_node_datacenter,omitempty"`
+	Extra          map[string]string `json:"extra_claims,omitempty"`
 
 	Issuer    string   `json:"iss,omitempty"`
 	Subject   string   `json:"sub"`

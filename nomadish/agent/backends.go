@@ -36,7 +36,7 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Audit = a.audit
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Metadata: a.client, Images: imagesOf(a.cfg.Drivers)}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Metadata: a.client, Identity: a.client, Images: imagesOf(a.cfg.Drivers)}
 	}
 	return b
 }

@@ -38,6 +38,11 @@ func (n NodeAgent) ResolveToken(ctx context.Context, nodeID, token string) (*nom
 	return out, nil
 }
 
+// SignNodeIdentity asks for a token that says which node its bearer is.
+func (n NodeAgent) SignNodeIdentity(ctx context.Context, nodeID string) (*nomadish.SignedNodeIdentity, error) {
+	return put[*nomadish.SignedNodeIdentity](ctx, n.c, n.path(nodeID, "/identity"), nil, struct{}{})
+}
+
 func (n NodeAgent) renew(ctx context.Context, path string, in any) (*nomadish.NodeLease, error) {
 	out := &nomadish.NodeLease{}
 	_, err := n.c.do(ctx, call{method: http.MethodPut, path: path, in: in, out: out, binary: true})

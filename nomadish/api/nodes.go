@@ -85,3 +85,20 @@ func (n Nodes) Metadata(ctx context.Context, nodeID string) (*nomadish.NodeMetaR
 func (n Nodes) ApplyMetadata(ctx context.Context, req *nomadish.NodeMetaApplyRequest) (*nomadish.NodeMetaResponse, error) {
 	return put[*nomadish.NodeMetaResponse](ctx, n.c, "/v1/client/metadata", nil, req)
 }
+
+// Identity shows what the identity of a node says, or that of the agent that is asked.
+func (n Nodes) Identity(ctx context.Context, nodeID string) (*nomadish.NodeIdentityResponse, error) {
+	var out *nomadish.NodeIdentityResponse
+	params := url.Values{}
+	if nodeID != "" {
+		params.Set("node_id", nodeID)
+	}
+	_, err := n.c.do(ctx, call{method: http.MethodGet, path: "/v1/client/identity", params: params, out: &out})
+	return out, err
+}
+
+// RenewIdentity has a node ask the servers for a new identity.
+func (n Nodes) RenewIdentity(ctx context.Context, nodeID string) error {
+	_, err := put[struct{}](ctx, n.c, "/v1/client/identity/renew", nil, &nomadish.NodeIdentityRenewRequest{NodeID: nodeID})
+	return err
+}

@@ -122,6 +122,12 @@ func (o Operator) SetSchedulerConfig(ctx context.Context, config *nomadish.Sched
 	return out.Updated, err
 }
 
+// ReconcileSummaries has the counts of jobs' allocations put right.
+func (o Operator) ReconcileSummaries(ctx context.Context) error {
+	_, err := o.c.do(ctx, call{method: http.MethodPut, path: "/v1/system/reconcile/summaries"})
+	return err
+}
+
 // CollectGarbage removes from state what has ended and is not needed any more.
 func (o Operator) CollectGarbage(ctx context.Context) error {
 	_, err := o.c.do(ctx, call{method: http.MethodPut, path: "/v1/system/gc"})

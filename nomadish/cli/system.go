@@ -30,6 +30,28 @@ func runSystemGC(ctx context.Context, c *call) error {
 	return c.print("What had ended is removed.\n")
 }
 
+func systemReconcileSummariesCommand() command {
+	return command{
+		words: "system reconcile summaries", summary: "Count the allocations of all jobs anew",
+		help:    "  The counts are kept together with the allocations and can't differ from them, so that there is\n  nothing to do. The command is for scripts that call it.",
+		example: "  nomadish system reconcile summaries",
+		run:     runSystemReconcileSummaries,
+	}
+}
+
+func runSystemReconcileSummaries(ctx context.Context, c *call) error {
+	c.remoteFlags()
+	client, err := c.dial(0, 0)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Operator().ReconcileSummaries(ctx); err != nil {
+		return err
+	}
+	return c.print("The counts are right.\n")
+}
+
 func agentInfoCommand() command {
 	return command{
 		words: "agent-info", summary: "Show what the agent that is asked says of itself",

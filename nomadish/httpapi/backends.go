@@ -209,6 +209,7 @@ type NodeAgents interface {
 	NodeAllocations(ctx context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error)
 	UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error)
 	SignIdentities(ctx context.Context, nodeID string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error)
+	SignNodeIdentity(ctx context.Context, nodeID string) (*nomadish.SignedNodeIdentity, error)
 }
 
 // Callers tells nodes who their callers are.
@@ -235,6 +236,7 @@ type Catalog interface {
 // System is about the cluster as a whole.
 type System interface {
 	CollectGarbage(ctx context.Context) error
+	ReconcileSummaries(ctx context.Context) error
 }
 
 // Keyring is about root keys, and about what verifies the identities that they sign.
@@ -267,6 +269,7 @@ type Node struct {
 	Tasks Tasks
 
 	Metadata Metadata
+	Identity NodeIdentity
 	// Images is nil on a node without a driver that keeps images.
 	Images Images
 }

@@ -32,6 +32,12 @@ func (c *cluster) OIDCDiscovery(context.Context) (*nomadish.OIDCDiscovery, error
 	return nil, nomadish.Errorf(nomadish.KindNotFound, "OIDC Discovery endpoint disabled")
 }
 
+func (c *cluster) SignNodeIdentity(context.Context, string) (*nomadish.SignedNodeIdentity, error) {
+	return &nomadish.SignedNodeIdentity{JWT: "h.e30.s"}, nil
+}
+
+func (c *cluster) ReconcileSummaries(context.Context) error { return nil }
+
 func (c *cluster) SignIdentities(_ context.Context, _ string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error) {
 	return &nomadish.IdentitiesResponse{Identities: make([]nomadish.SignedIdentity, len(req.Identities))}, nil
 }

@@ -103,6 +103,7 @@ func (a *API) routes() []Route {
 		{get, "/v1/operator/keyring/keys", nomadish.PermKeyringRead, OnServer, Read, 0, a.rootKeys},
 		{write, "/v1/operator/keyring/rotate", nomadish.PermKeyringRotate, OnLeader, 0, 0, a.rotateRootKey},
 		{destroy, "/v1/operator/keyring/key/:id", nomadish.PermKeyringDelete, OnLeader, 0, 0, a.deleteRootKey},
+		{write, "/v1/system/reconcile/summaries", nomadish.PermManagement, OnLeader, 0, 0, a.reconcileSummaries},
 		{write, "/v1/system/gc", nomadish.PermManagement, OnLeader, 0, 0, a.collectGarbage},
 
 		{get, "/v1/internal/shared/:kind", nomadish.PermManagement, OnServer, Read, 0, a.sharedRows},
@@ -118,6 +119,7 @@ func (a *API) routes() []Route {
 		{put, "/v1/internal/node/:node/caller", nomadish.PermNode, OnServer, 0, 0, a.resolveToken},
 		{put, "/v1/internal/node/:node/heartbeat", nomadish.PermNode, OnServer, Binary, 0, a.heartbeat},
 		{get, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnServer, Binary, 0, a.watchAllocations},
+		{put, "/v1/internal/node/:node/identity", nomadish.PermNode, OnServer, 0, 0, a.signNodeIdentity},
 		{put, "/v1/internal/node/:node/identities", nomadish.PermNode, OnServer, 0, 0, a.signIdentities},
 		{put, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
 	})
@@ -143,6 +145,8 @@ func (a *API) agentRoutes() []Route {
 		{get, "/v1/client/allocation/:alloc/gc", nomadish.PermGCAllocation, OnNode, CORS | ByObject, 0, a.collectAllocation},
 		{get, "/v1/client/metadata", nomadish.PermNodeRead, OnNode, CORS, 0, a.nodeMetadata},
 		{write, "/v1/client/metadata", nomadish.PermNodeWrite, OnNode, CORS | NodeInBody, 0, a.applyNodeMetadata},
+		{get, "/v1/client/identity", nomadish.PermNodeRead, OnNode, CORS, 0, a.nodeIdentity},
+		{write, "/v1/client/identity/renew", nomadish.PermNodeWrite, OnNode, CORS | NodeInBody, 0, a.renewNodeIdentity},
 		{get, "/v1/client/stats", nomadish.PermNodeRead, OnNode, CORS, 0, a.hostStats},
 		{get, "/v1/client/images", nomadish.PermNodeRead, OnNode, CORS, 0, a.listImages},
 		{write, "/v1/client/images", nomadish.PermNodeWrite, OnNode, 0, a.cfg.MaxImages, a.loadImages},
