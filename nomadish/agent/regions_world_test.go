@@ -23,13 +23,13 @@ import (
 // authoritative. Client nodes are agents of their own.
 type federation struct {
 	t       *testing.T
-	members map[string]*member // servers by region, nodes by "REGION-node"
+	members map[string]*resident // servers by region, nodes by "REGION-node"
 	first   string
 	root    string // secret of the first management token
 }
 
-// member is an agent that can be stopped and started again at the same addresses.
-type member struct {
+// resident is an agent that can be stopped and started again at the same addresses.
+type resident struct {
 	*Agent
 	cfg  Config
 	stop func()
@@ -37,7 +37,7 @@ type member struct {
 
 func newFederation(t *testing.T, regions ...string) *federation {
 	t.Helper()
-	f := &federation{t: t, members: map[string]*member{}, first: regions[0], root: nomadish.NewID()}
+	f := &federation{t: t, members: map[string]*resident{}, first: regions[0], root: nomadish.NewID()}
 	for _, region := range regions {
 		cfg := Config{
 			Name: region + "-server", Region: region, DataDir: t.TempDir(), HTTP: []string{"127.0.0.1:0"}, RPC: "127.0.0.1:0",
@@ -47,7 +47,7 @@ func newFederation(t *testing.T, regions ...string) *federation {
 		if region != f.first {
 			cfg.Pool.StartJoin = []string{f.members[f.first].SerfAddr().String()}
 		}
-		f.members[region] = &member{cfg: cfg}
+		f.members[region] = &resident{cfg: cfg}
 		f.start(region)
 	}
 	f.until("the first token", func() error {
@@ -93,7 +93,7 @@ func (f *federation) start(name string) {
 // node adds a client node to a region.
 func (f *federation) node(region string) {
 	f.t.Helper()
-	f.members[region+"-node"] = &member{cfg: Config{
+	f.members[region+"-node"] = &resident{cfg: Config{
 		Name: region + "-node", Region: region, DataDir: f.t.TempDir(), Client: &client.Config{StopTasksOnShutdown: true},
 		Servers: []string{f.members[region].RPCAddr().String()}, HTTP: []string{"127.0.0.1:0"}, ACL: true, MaxConns: -1,
 		Drivers: map[string]drivers.Driver{mock.Name: speaking{mock.New(nil)}},

@@ -5,11 +5,15 @@ import (
 	"net/http"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
 // place returns the way to the agent that has to run the request, nil when it is this one.
 func (a *API) place(r *Request) (http.RoundTripper, error) {
 	ctx := asAgent(r.Context())
+	if r.fromAfar() {
+		return nil, a.completed(r, nil, nomadish.ErrDenied)
+	}
 	switch where := r.route.Where; where {
 	case OnAgent:
 		if !r.route.is(Peers) {
@@ -44,6 +48,13 @@ func (a *API) place(r *Request) (http.RoundTripper, error) {
 		return a.toNode(r)
 	}
 	return nil, nil
+}
+
+// fromAfar says that a request comes from another region and is of the kind that agents of one region
+// make among themselves.
+func (r *Request) fromAfar() bool {
+	among := r.route.Permission == nomadish.PermNode || r.route.Permission == nomadish.PermServer
+	return among && transport.OriginFrom(r.Context()).Region != ""
 }
 
 // home is the region in which a request runs. This agent is a server.
