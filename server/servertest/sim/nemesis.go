@@ -3,10 +3,12 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nomadish/nomadish/server"
+	"github.com/nomadish/nomadish/server/consensus"
 )
 
 // fault is one thing that goes wrong, or that operators do.
@@ -307,7 +309,7 @@ func (h *hand) replace(add, remove bool, hold time.Duration) {
 		pause(h.ctx, hold)
 	}
 	m := h.any()
-	if !remove || len(h.voters()) <= fewestServers || !m.claimed.CompareAndSwap(false, true) {
+	if !remove || !h.spare(m) || !m.claimed.CompareAndSwap(false, true) {
 		return
 	}
 	defer m.claimed.Store(false)
@@ -318,4 +320,20 @@ func (h *hand) replace(add, remove bool, hold time.Duration) {
 		m.removed.Store(true)
 		h.stop(m)
 	}
+}
+
+// spare says that a server can be removed, as its leader sees it: an operator who leaves two servers has a
+// cluster that may not survive the next removal.
+func (h *hand) spare(m *member) bool {
+	leader := h.leader()
+	if leader == nil {
+		return false
+	}
+	s := leader.up()
+	if s == nil {
+		return false
+	}
+	peers := s.Consensus().Peers()
+	there := slices.ContainsFunc(peers, func(p consensus.Peer) bool { return p.ID == m.id })
+	return there && len(peers) > fewestServers
 }

@@ -78,7 +78,7 @@ func (c *client) step(ctx context.Context) error {
 	}
 	switch n := c.rng.IntN(100); {
 	case n < 14:
-		return c.setVariable(ctx, v, nil)
+		return c.readBack(ctx, v, c.setVariable(ctx, v, nil))
 	case n < 26:
 		check := c.known[v].index
 		return c.setVariable(ctx, v, &check)
@@ -147,6 +147,15 @@ func (c *client) end(op *operation, err error) error {
 		return nil
 	}
 	return err
+}
+
+// readBack reads at any server, right after a write was acknowledged, what was written.
+func (c *client) readBack(ctx context.Context, key string, wrote error) error {
+	if wrote != nil || c.rng.IntN(3) > 0 {
+		return wrote
+	}
+	c.elsewhere()
+	return c.readVariable(ctx, key)
 }
 
 func (c *client) setVariable(ctx context.Context, path string, check *uint64) error {

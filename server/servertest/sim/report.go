@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func (r *Report) finish(w *world) {
 	r.Counts["terms"] = len(w.ledger.leaders)
 	r.Counts["commands"] = int(w.ledger.index)
 	for name, n := range r.Counts {
-		if len(name) > 7 && name[:7] == "fault: " {
+		if strings.HasPrefix(name, "fault: ") {
 			r.Counts["faults"] += n
 		}
 	}

@@ -1,11 +1,29 @@
 // Package sim runs whole clusters of servers in a bubble of testing/synctest, over a network and disks in
 // memory, while a schedule made of a seed breaks one thing after the other: links, machines, disks, clocks,
-// membership. Client nodes and users work with the servers' own methods meanwhile, and everything that they
-// are told, and every change of every server's state, is checked against the invariants that README.md lists.
+// membership. Client nodes and users work with the servers' own methods meanwhile. For a minute anything may
+// break; then all is mended, and the cluster has to do what it was asked for.
 //
 //	report := sim.Run(t, sim.Config{Seed: 7})
 //
-// A seed fixes the faults and what is asked for, not the order of goroutines.
+// Everything that clients are told, and every change of every server's state, is held to these invariants:
+//
+//   - I1: no acknowledged write is lost, none that was refused is there, none happens twice; servers start
+//     with the disks that they were left with, and end only when these fail.
+//   - I2: variables and jobs are linearizable (checked with porcupine, by key; an outcome that nobody saw is
+//     pending for ever); stale reads go forward; locks have one holder, and their fences go up.
+//   - I3: in each term one server leads at most, no server's term goes back, and no plan of an earlier term
+//     is carried out.
+//   - I4: at the same index all servers have the same state, by hash, also after a restart, a snapshot, or
+//     when the log is applied from its beginning; the log's time never goes back.
+//   - I5: of each job and name one allocation is there at most; what has ended stays so; in the end every job
+//     has what it asks for, on nodes that run that and nothing else.
+//   - I6: no node gives away more than it has, or a port twice.
+//   - I8: what has ended of deployments stays so.
+//   - I11: once nothing breaks any more, every server takes writes, and wakes who waits.
+//
+// A run in which too little happened fails as well. A seed fixes the faults and what is asked for, not the
+// order of goroutines. What stops when a server freezes is its network, its disk and its clock: in a bubble
+// its goroutines can't be stopped.
 package sim
 
 import (
@@ -39,7 +57,7 @@ func Run(t *testing.T, cfg Config) *Report {
 	if cfg.Faults == 0 {
 		cfg.Faults = time.Minute
 	}
-	w := &world{cfg: cfg, report: newReport(cfg.Seed), log: nil, ledger: newLedger()}
+	w := &world{cfg: cfg, report: newReport(cfg.Seed), ledger: newLedger()}
 	w.log = newLog(&w.kept)
 	w.wrapper = secrets.NewFile(filepath.Join(t.TempDir(), "wrap.key"))
 	synctest.Test(t, func(*testing.T) { w.run() })
@@ -71,12 +89,12 @@ type world struct {
 	history   history
 	watchers  sync.WaitGroup
 	calm      atomic.Bool // nothing breaks any more
+	nodes     []*node
+	owners    []*owner
 
 	mu      sync.Mutex // guards what follows
 	members []*member
 	report  *Report
-	nodes   []*node
-	owners  []*owner
 }
 
 // rng returns a source of randomness of its own for each part.
