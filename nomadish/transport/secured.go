@@ -216,3 +216,17 @@ func proofs(next http.Handler) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 }
+
+// Sessions names the sessions with other agents by the ends of their connections, in no order.
+func (h *Hub) Sessions() (names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.secured {
+		s.mu.Lock()
+		if s.link != nil {
+			names = append(names, fmt.Sprintf("%s-%s", s.LocalAddr(), s.RemoteAddr()))
+		}
+		s.mu.Unlock()
+	}
+	return names
+}
