@@ -25,7 +25,7 @@ import (
 
 // AuthorityConfig says what an authority is to be like.
 type AuthorityConfig struct {
-	Name      string        // common name; default "nomadish agents"
+	Subject   pkix.Name     // default: the common name "nomadish agents"
 	TTL       time.Duration // default 10 years
 	Permitted []string      // domains that its certificates may name; default: any
 	Now       time.Time     // default: the machine's clock
@@ -51,8 +51,9 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	if now.IsZero() {
 		now = time.Now()
 	}
+	cfg.Subject.CommonName = cmp.Or(cfg.Subject.CommonName, "nomadish agents")
 	template := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: cmp.Or(cfg.Name, "nomadish agents")},
+		SerialNumber: serial(), Subject: cfg.Subject,
 		NotBefore: now.Add(-skew), NotAfter: now.Add(cmp.Or(cfg.TTL, 10*365*24*time.Hour)),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 		PermittedDNSDomains: cfg.Permitted, PermittedDNSDomainsCritical: len(cfg.Permitted) > 0,
@@ -158,12 +159,20 @@ func (a *Authority) Issue(o Order) (*x509.Certificate, error) {
 	if o.ID != "" {
 		template.URIs = []*url.URL{o.URI()}
 	}
-	template.Subject = pkix.Name{CommonName: o.Common}
+	template.Subject = pkix.Name{CommonName: cmp.Or(o.Common, first(o.Hosts))}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.Certificate, o.Key, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign a certificate: %w", err)
 	}
 	return x509.ParseCertificate(der)
+}
+
+// first is the first of some names, if there is one.
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 // checkKey says why a public key is not certified.

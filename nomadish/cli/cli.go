@@ -192,6 +192,8 @@ func accessCommands() []command {
 // clusterCommands are about the cluster itself, and this program.
 func clusterCommands() []command {
 	return []command{
+		tlsCACreateCommand(),
+		tlsCertCreateCommand(),
 		initCommand(),
 		joinCommand(),
 		joinTokenCreateCommand(),
