@@ -36,7 +36,7 @@ func (a *Agent) backends() httpapi.Backends {
 		b.Audit = a.audit
 	}
 	if a.client != nil {
-		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Metadata: a.client, Identity: a.client, Images: imagesOf(a.cfg.Drivers)}
+		b.Node = &httpapi.Node{ID: a.client.NodeID(), Files: a.client, Usage: a.client, Tasks: a.client, Metadata: a.client, Identity: a.client, Neighbours: neighbours{}, Images: imagesOf(a.cfg.Drivers)}
 	}
 	return b
 }
@@ -212,7 +212,18 @@ func (s *self) Members(context.Context) (*nomadish.ServerMembers, error) {
 		out.Members = []*nomadish.Member{&m}
 		return out, nil
 	}
-	for _, m := range s.pool.Members() {
+	members := s.pool.Members()
+	// Clients take the first one for the server that they ask.
+	slices.SortStableFunc(members, func(x, y gossip.Member) int {
+		switch s.id {
+		case x.ID:
+			return -1
+		case y.ID:
+			return 1
+		}
+		return 0
+	})
+	for _, m := range members {
 		out.Members = append(out.Members, nomadish.Ptr(asMember(m)))
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -35,6 +36,9 @@ func runServerMembers(ctx context.Context, c *call) error {
 	if region := c.remote.region; region != "" {
 		members.Members = slices.DeleteFunc(members.Members, func(m *nomadish.Member) bool { return m.Tags["region"] != region })
 	}
+	slices.SortFunc(members.Members, func(a, b *nomadish.Member) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Tags["id"], b.Tags["id"]))
+	})
 	regions := regionsOf(ctx, client, members.Members)
 	return c.show(members, func(p *page) {
 		rows := make([][]string, 0, len(members.Members))
