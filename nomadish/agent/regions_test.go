@@ -355,3 +355,29 @@ func (f *federation) runAlone(t *testing.T, token string) {
 		t.Errorf("a job of eu while us is gone: %v", err)
 	}
 }
+
+// Of three regions two need each other for nothing that is between one of them and the third, and what
+// is made through any is in all.
+func TestThreeRegions(t *testing.T) {
+	f := newFederation(t, "us", "eu", "ap")
+	f.replicated("eu")
+	f.replicated("ap")
+	token := f.token(t, "ap", true).SecretID.Reveal()
+	for _, through := range []string{"us", "eu", "ap"} {
+		for _, asked := range []string{"us", "eu", "ap"} {
+			f.until("a token of "+asked+" through "+through, func() error {
+				_, _, err := f.as(through, token, in(asked)).Jobs().List(t.Context(), nil)
+				return err
+			})
+		}
+	}
+	f.members["us"].stop()
+	for _, pair := range [][2]string{{"eu", "ap"}, {"ap", "eu"}} {
+		if status, text, took := f.get(pair[0], token, http.MethodGet, "/v1/jobs?region="+pair[1], ""); status != http.StatusOK || took > time.Second {
+			t.Errorf("%s through %s: %d %s after %s", pair[1], pair[0], status, text, took)
+		}
+		if status, text, took := f.get(pair[0], token, http.MethodPut, "/v1/namespace?region="+pair[1], `{"Name": "x"}`); status != http.StatusServiceUnavailable || took > 5*time.Second {
+			t.Errorf("a namespace for %s through %s: %d %s after %s", pair[1], pair[0], status, text, took)
+		}
+	}
+}
