@@ -56,12 +56,16 @@ type WitnessAnswer struct {
 // ProbeRequest asks a server to see whether machines of nodes answer it.
 type ProbeRequest struct{ NodeIDs []string }
 
+// NeighbourRequest asks a node to see whether machines of other nodes answer it.
+type NeighbourRequest struct{ Addrs []string }
+
 // ProbeResult is what came of one probe.
 type ProbeResult struct {
 	NodeID   string
 	Answered bool   // something answered, be it with a refusal
 	How      string // in words
 	Before   bool   // this server has had an answer from there earlier
+	Vouched  bool   // a neighbour has had an answer
 }
 
 // Why a node was taken for down.

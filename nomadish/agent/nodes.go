@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish/api"
 	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server/gossip"
+	"github.com/nomadish/nomadish/server/leader/liveness"
 )
 
 // serverAddrs lists where the region's servers are reached by nodes.
@@ -107,6 +110,57 @@ func (w *witnesses) Probe(ctx context.Context, server string, ids []string) ([]n
 		return nil, err
 	}
 	return askWay(w, way, func(n api.NodeAgent) ([]nomadish.ProbeResult, error) { return n.Probe(ctx, ids) })
+}
+
+// maxAsked is how many nodes are asked whether they hear of another one.
+const maxAsked = 2
+
+// Neighbours has nodes that have sessions with this server see whether machines at addresses answer
+// them. One such answer will do.
+func (w *witnesses) Neighbours(ctx context.Context, ids, addrs []string) []bool {
+	vouched := make([]bool, len(addrs))
+	var others []string
+	for _, p := range w.hub.Pulses() {
+		if p.Silent < pingLeast && !slices.Contains(ids, p.NodeID) {
+			others = append(others, p.NodeID)
+		}
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	answers := make([][]bool, min(len(others), maxAsked))
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			way, err := w.hub.Node(others[i])
+			if err != nil {
+				return
+			}
+			// What can't be asked vouches for nobody.
+			answers[i], _ = askWay(w, way, func(n api.NodeAgent) ([]bool, error) { return n.Neighbours(ctx, addrs) })
+		})
+	}
+	wg.Wait()
+	for _, answer := range answers {
+		for i := range min(len(answer), len(vouched)) {
+			vouched[i] = vouched[i] || answer[i]
+		}
+	}
+	return vouched
+}
+
+// neighbours sees from this node whether other machines are there.
+type neighbours struct{}
+
+// Answer says of each address whether a machine answers there.
+func (neighbours) Answer(ctx context.Context, addrs []string) []bool {
+	answers := make([]bool, len(addrs))
+	var wg sync.WaitGroup
+	for i, addr := range addrs {
+		if addr != "" {
+			wg.Go(func() { answers[i] = liveness.Answers(ctx, addr) })
+		}
+	}
+	wg.Wait()
+	return answers
 }
 
 // holder is the way to the server that has a session with a node.

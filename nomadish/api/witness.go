@@ -16,6 +16,11 @@ func (n NodeAgent) Probe(ctx context.Context, ids []string) ([]nomadish.ProbeRes
 	return put[[]nomadish.ProbeResult](ctx, n.c, "/v1/internal/probe", nil, &nomadish.ProbeRequest{NodeIDs: ids})
 }
 
+// Neighbours has a node see whether machines of others answer it. Servers alone may ask.
+func (n NodeAgent) Neighbours(ctx context.Context, addrs []string) ([]bool, error) {
+	return put[[]bool](ctx, n.c, "/v1/internal/neighbours", nil, &nomadish.NeighbourRequest{Addrs: addrs})
+}
+
 // Holder asks the leader which server has a session with a node. Servers alone may ask.
 func (n NodeAgent) Holder(ctx context.Context, nodeID string) (string, error) {
 	out, _, err := get[string](ctx, n.c, n.path(nodeID, "/holder"), nil)

@@ -270,6 +270,8 @@ type Node struct {
 
 	Metadata Metadata
 	Identity NodeIdentity
+	// Neighbours is nil on a node that does not look at others.
+	Neighbours Neighbours
 	// Images is nil on a node without a driver that keeps images.
 	Images Images
 }

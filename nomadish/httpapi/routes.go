@@ -21,7 +21,7 @@ var (
 // It is one long list by intent: whoever wants to know what the API offers, to whom and
 // within which limits, reads it here.
 func (a *API) routes() []Route {
-	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), a.authorityRoutes(), a.nodePoolRoutes(), []Route{
+	return slices.Concat(a.agentRoutes(), a.aclRoutes(), a.spaceRoutes(), a.authorityRoutes(), a.nodePoolRoutes(), a.internalRoutes(), []Route{
 		{get, "/.well-known/jwks.json", nomadish.PermNone, OnServer, Read, 0, a.keys},
 		{get, "/.well-known/openid-configuration", nomadish.PermNone, OnServer, 0, 0, a.oidcDiscovery},
 
@@ -105,7 +105,12 @@ func (a *API) routes() []Route {
 		{destroy, "/v1/operator/keyring/key/:id", nomadish.PermKeyringDelete, OnLeader, 0, 0, a.deleteRootKey},
 		{write, "/v1/system/reconcile/summaries", nomadish.PermManagement, OnLeader, 0, 0, a.reconcileSummaries},
 		{write, "/v1/system/gc", nomadish.PermManagement, OnLeader, 0, 0, a.collectGarbage},
+	})
+}
 
+// internalRoutes are for the agents of the cluster among themselves.
+func (a *API) internalRoutes() []Route {
+	return []Route{
 		{get, "/v1/internal/shared/:kind", nomadish.PermManagement, OnServer, Read, 0, a.sharedRows},
 		{get, "/v1/internal/server", nomadish.PermServer, OnServer, 0, 0, a.serverReport},
 		{get, "/v1/internal/state", nomadish.PermServer, OnServer, 0, 0, a.serverState},
@@ -115,6 +120,7 @@ func (a *API) routes() []Route {
 		{put, "/v1/internal/node/:node", nomadish.PermNode, OnLeader, Binary, bodyNode, a.registerNode},
 		{get, "/v1/internal/node/:node/holder", nomadish.PermServer, OnLeader, 0, 0, a.nodeHolder},
 		{put, "/v1/internal/witness", nomadish.PermServer, OnLeader, 0, bodyNode, a.witness},
+		{put, "/v1/internal/neighbours", nomadish.PermServer, OnAgent, 0, 0, a.askNeighbours},
 		{put, "/v1/internal/probe", nomadish.PermServer, OnServer, 0, 0, a.probeNodes},
 		{put, "/v1/internal/node/:node/caller", nomadish.PermNode, OnServer, 0, 0, a.resolveToken},
 		{put, "/v1/internal/node/:node/heartbeat", nomadish.PermNode, OnServer, Binary, 0, a.heartbeat},
@@ -122,7 +128,7 @@ func (a *API) routes() []Route {
 		{put, "/v1/internal/node/:node/identity", nomadish.PermNode, OnServer, 0, 0, a.signNodeIdentity},
 		{put, "/v1/internal/node/:node/identities", nomadish.PermNode, OnServer, 0, 0, a.signIdentities},
 		{put, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
-	})
+	}
 }
 
 // agentRoutes is the part of the table that agents answer for themselves: nodes about what

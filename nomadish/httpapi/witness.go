@@ -16,6 +16,29 @@ type Witness interface {
 	NodeHolder(ctx context.Context, nodeID string) (string, error)
 }
 
+// Neighbours sees from this node whether other machines are there.
+type Neighbours interface {
+	// Answer says of each address whether a machine answers there.
+	Answer(ctx context.Context, addrs []string) []bool
+}
+
+// maxNeighbours bounds the addresses that a node is asked about at a time.
+const maxNeighbours = 64
+
+func (a *API) askNeighbours(r *Request) (any, error) {
+	req := &nomadish.NeighbourRequest{}
+	if err := r.Decode(req); err != nil {
+		return nil, err
+	}
+	switch {
+	case a.back.Node == nil || a.back.Node.Neighbours == nil:
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "this agent runs no client")
+	case len(req.Addrs) > maxNeighbours:
+		return nil, nomadish.Errorf(nomadish.KindInvalid, "%d addresses are asked for at once, %d is the most", len(req.Addrs), maxNeighbours)
+	}
+	return a.back.Node.Neighbours.Answer(r.Context(), req.Addrs), nil
+}
+
 func (a *API) witness(r *Request) (any, error) {
 	report := &nomadish.WitnessReport{}
 	if err := r.Decode(report); err != nil {

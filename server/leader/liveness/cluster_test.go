@@ -25,6 +25,7 @@ type site struct {
 	silent  map[string]time.Time     // machines that are cut off, since when
 	refuse  map[string]bool          // machines without an agent
 	off     map[string]bool          // servers
+	near    map[string]bool          // machines that their neighbours reach
 	down    map[string]time.Duration // nodes that were taken for down, since the test began
 	why     map[string]string
 	began   time.Time
@@ -50,6 +51,16 @@ func (p peer) Pulses() (pulses []nomadish.NodePulse) {
 		pulses = append(pulses, pulse)
 	}
 	return pulses
+}
+
+func (p peer) Neighbours(_ context.Context, _, addrs []string) []bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	vouched := make([]bool, len(addrs))
+	for i, addr := range addrs {
+		vouched[i] = p.s.near[addr]
+	}
+	return vouched
 }
 
 func (p peer) Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
@@ -105,7 +116,7 @@ func (s *site) Up(context.Context, string) error { return nil }
 func newSite(t *testing.T, nodes int) *site {
 	s := &site{
 		leases: map[string]*liveness.Leases{}, leader: "s0", holders: map[string]string{}, silent: map[string]time.Time{},
-		refuse: map[string]bool{}, off: map[string]bool{}, down: map[string]time.Duration{}, why: map[string]string{}, began: time.Now(),
+		refuse: map[string]bool{}, off: map[string]bool{}, near: map[string]bool{}, down: map[string]time.Duration{}, why: map[string]string{}, began: time.Now(),
 	}
 	var all []liveness.Node
 	for i := range nodes {
@@ -199,6 +210,28 @@ func TestPowerCut(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if len(s.down) != 1 {
 			t.Errorf("later down are %v, want n4 alone", s.down)
+		}
+	})
+}
+
+// A node that no server reaches, and a neighbour does, keeps its lease, and no more than that.
+func TestNeighbourKeepsALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, 5)
+		s.lead(t, "s0")
+		time.Sleep(30 * time.Second)
+		s.mu.Lock()
+		s.near["n4"] = true
+		s.mu.Unlock()
+		s.cut("n4")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(s.down) != 0 {
+			t.Errorf("down are %v, want none", s.down)
+		}
+		time.Sleep(30 * time.Second)
+		if len(s.down) != 1 || s.why["n4"] != nomadish.NodeGoneLease {
+			t.Errorf("later down are %v (%v), want n4 alone for its lease", s.down, s.why)
 		}
 	})
 }

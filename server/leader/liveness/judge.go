@@ -163,6 +163,8 @@ func (j *judge) probedBy(now, began time.Duration, server string, results []noma
 		case r.Answered:
 			n.direct = max(n.direct, now)
 			n.hear(now)
+		case r.Vouched:
+			n.hear(now)
 		case r.Before && j.trusts(now, server):
 			n.ask(began)
 			if n.open {

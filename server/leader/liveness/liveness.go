@@ -52,6 +52,9 @@ type Peers interface {
 	Pulses() []nomadish.NodePulse
 	// Tell gives the leader, which is another server, a report.
 	Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error)
+	// Neighbours has nodes that have sessions with this server, others than those of the IDs, see
+	// whether the machines at addresses answer them. What it can't find out is false.
+	Neighbours(ctx context.Context, ids, addrs []string) []bool
 	// Probe has another server probe nodes.
 	Probe(ctx context.Context, server string, ids []string) ([]nomadish.ProbeResult, error)
 }
@@ -98,6 +101,7 @@ const (
 	settleAfter  = time.Second             // of a term, before nodes without a session are probed
 	calmProbe    = time.Second             // between probes of a machine that answers without its agent
 	probeTimeout = 300 * time.Millisecond  // of one probe
+	vouchTimeout = 400 * time.Millisecond  // of what a neighbour is asked
 	probeTries   = 3                       // connections that one probe tries
 	probesAtOnce = 3                       // rounds of probes under way at a server
 	retryAfter   = time.Second             // to mark a node that could not be marked

@@ -54,40 +54,70 @@ type target struct {
 
 func newProber(dial Dial) *prober { return &prober{dial: dial, nodes: map[string]*target{}} }
 
-// Probe sees whether the machines of nodes answer this server.
-func (l *Leases) Probe(ctx context.Context, ids []string) []nomadish.ProbeResult {
-	return l.prober.probe(ctx, ids[:min(len(ids), maxProbes)])
+// Answers says whether a machine answers at an address, be it with a refusal.
+func Answers(ctx context.Context, addr string) bool {
+	ok, _ := newProber(dialTCP).ask(ctx, addr)
+	return ok
 }
 
-func (p *prober) probe(ctx context.Context, ids []string) []nomadish.ProbeResult {
-	results := make([]nomadish.ProbeResult, len(ids))
+// Probe sees whether the machines of nodes answer this server, or a neighbour of theirs.
+func (l *Leases) Probe(ctx context.Context, ids []string) []nomadish.ProbeResult {
+	results, addrs := l.prober.targets(ids[:min(len(ids), maxProbes)])
+	vouched := make([]bool, len(results))
 	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() { results[i] = p.one(ctx, id) })
+	if l.cfg.Peers != nil {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, vouchTimeout)
+			defer cancel()
+			vouched = l.cfg.Peers.Neighbours(ctx, ids, addrs)
+		})
 	}
+	l.prober.probe(ctx, results, addrs)
 	wg.Wait()
+	for i := range results {
+		results[i].Vouched = !results[i].Answered && i < len(vouched) && vouched[i]
+	}
 	return results
 }
 
-func (p *prober) one(ctx context.Context, id string) nomadish.ProbeResult {
-	result := nomadish.ProbeResult{NodeID: id, How: "it says no address"}
+// targets says where nodes are probed, and which have answered there.
+func (p *prober) targets(ids []string) (results []nomadish.ProbeResult, addrs []string) {
 	p.mu.Lock()
-	t := p.nodes[id]
-	var addr string
-	if t != nil {
-		addr, result.Before = t.addr, t.heard
+	defer p.mu.Unlock()
+	results, addrs = make([]nomadish.ProbeResult, len(ids)), make([]string, len(ids))
+	for i, id := range ids {
+		results[i] = nomadish.ProbeResult{NodeID: id, How: "it says no address"}
+		if t := p.nodes[id]; t != nil {
+			results[i].Before, addrs[i] = t.heard, t.addr
+		}
 	}
-	p.mu.Unlock()
-	if addr == "" {
-		return result
+	return results, addrs
+}
+
+// probe asks all machines at once, and fills in how they answered.
+func (p *prober) probe(ctx context.Context, results []nomadish.ProbeResult, addrs []string) {
+	var wg sync.WaitGroup
+	for i, addr := range addrs {
+		if addr == "" {
+			continue
+		}
+		wg.Go(func() {
+			results[i].Answered, results[i].How = p.ask(ctx, addr)
+			if results[i].Answered {
+				p.heard(results[i].NodeID, addr)
+			}
+		})
 	}
-	result.Answered, result.How = p.ask(ctx, addr)
-	if result.Answered {
-		p.mu.Lock()
-		t.heard = t.heard || t.addr == addr
-		p.mu.Unlock()
+	wg.Wait()
+}
+
+// heard notes that a node's machine has answered at an address.
+func (p *prober) heard(id, addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.nodes[id]; t != nil && t.addr == addr {
+		t.heard = true
 	}
-	return result
 }
 
 // ask connects, and once more a little later: packets get lost.
@@ -125,7 +155,8 @@ func (l *Leases) surveys(ctx context.Context) error {
 		l.known = len(nodes)
 		l.mu.Unlock()
 		if ids := l.prober.due(nodes, time.Now()); len(ids) > 0 {
-			l.prober.probe(ctx, ids)
+			results, addrs := l.prober.targets(ids)
+			l.prober.probe(ctx, results, addrs)
 		}
 		if lifecycle.Sleep(ctx, surveyEvery) != nil {
 			return nil
