@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -219,4 +220,65 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A leader that is removed leaves the lead to others and goes on as somebody who may only ask; when it is
+// stopped, nothing of it is left: the bubble would not end.
+func TestRemovedLeaderEndsWhenItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := servertest.Start(t, 3)
+		leader := c.Leader(t)
+		if err := leader.Consensus().RemoveServer(t.Context(), leader.ID); err != nil {
+			t.Fatal(err)
+		}
+		next := c.Leader(t, leader)
+		if peers := next.Consensus().Peers(); len(peers) != 2 {
+			t.Errorf("servers %v, want 2 of them", peers)
+		}
+		time.Sleep(2 * time.Second)
+		if leader.Consensus().IsLeader() {
+			t.Error("the removed server leads")
+		}
+	})
+}
+
+// What is lost on the way is sent again: it comes late, and in order.
+func TestLossDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := servertest.NewNetwork(rand.New(rand.NewPCG(1, 1)), time.Millisecond)
+		net.Disturb(time.Millisecond, 0.5)
+		began, late := time.Now(), 0
+		for range 100 {
+			at := time.Now()
+			if err := net.Pass(t.Context(), "a", "b"); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(at) >= 200*time.Millisecond {
+				late++
+			}
+		}
+		if late < 20 || late > 80 {
+			t.Errorf("%d of 100 messages came late, in %s", late, time.Since(began))
+		}
+	})
+}
+
+// Nothing leaves a frozen server and nothing reaches it, until it thaws.
+func TestFrozenServerIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := servertest.NewNetwork(rand.New(rand.NewPCG(1, 1)), 0)
+		net.Freeze("a")
+		for _, way := range [][2]string{{"a", "b"}, {"b", "a"}} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := net.Pass(ctx, way[0], way[1]); err == nil {
+				t.Errorf("a message went from %s to %s", way[0], way[1])
+			}
+			cancel()
+		}
+		time.AfterFunc(time.Second, func() { net.Thaw("a") })
+		began := time.Now()
+		if err := net.Pass(t.Context(), "a", "b"); err != nil || time.Since(began) != time.Second {
+			t.Errorf("%v after %s, want the message after 1s", err, time.Since(began))
+		}
+	})
 }
