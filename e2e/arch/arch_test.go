@@ -92,7 +92,7 @@ var layers = map[string][]string{
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
-	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/certificate", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/transport", "drivers", "server/...", "client/..."},
+	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/certificate", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/snapshot", "nomadish/transport", "drivers", "server/...", "client/..."},
 	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/certificate", "nomadish/nodesim", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nodesim":      {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "client/fingerprint"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
