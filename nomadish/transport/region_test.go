@@ -20,9 +20,9 @@ func regionHub(t *testing.T, kind, id, region, listen string, h http.Handler) *H
 // where a request comes from, the request is nobody's but its token's. What it asks on a session
 // that was dialled from here counts the same.
 func TestServersOfOtherRegions(t *testing.T) {
-	here := regionHub(t, "server", "s1", "eu", "127.0.0.1:0", http.HandlerFunc(whoami))
-	there := regionHub(t, "server", "s2", "us", "127.0.0.1:0", http.HandlerFunc(whoami))
-	nameless := regionHub(t, "server", "s3", "", "", http.HandlerFunc(whoami))
+	here := regionHub(t, "server", "s1", "eu", "127.0.0.1:0", whoami)
+	there := regionHub(t, "server", "s2", "us", "127.0.0.1:0", whoami)
+	nameless := regionHub(t, "server", "s3", "", "", whoami)
 	forged := []string{headerOriginKind, "server", headerOriginID, "s1", headerHops, "2"}
 	expect(t, there.Dial(here.Addr().String()), "anonymous  hops=2 deadline=false", forged...)
 	expect(t, there.Dial(here.Addr().String()), "anonymous  hops=1 deadline=false")
@@ -36,8 +36,8 @@ func TestServersOfOtherRegions(t *testing.T) {
 
 // A node can't be one of servers of another region.
 func TestNodeOfAnotherRegion(t *testing.T) {
-	here := regionHub(t, "server", "s1", "eu", "127.0.0.1:0", http.HandlerFunc(whoami))
-	node := regionHub(t, "node", "n1", "us", "", http.HandlerFunc(whoami))
+	here := regionHub(t, "server", "s1", "eu", "127.0.0.1:0", whoami)
+	node := regionHub(t, "node", "n1", "us", "", whoami)
 	if _, err := ask(t, node.Dial(here.Addr().String())); err == nil || !strings.Contains(err.Error(), `node of region "us": servers here are of region "eu"`) {
 		t.Errorf("got %v", err)
 	}

@@ -119,7 +119,7 @@ func TestReplicationResumes(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		before := eu.shown()
-		<-cut
+		_ = <-cut
 		cut <- nomadish.Errorf(nomadish.KindNoLeader, "no path to region us")
 		time.Sleep(time.Minute) // questions that were asked before are answered
 		us.propose(&fsm.DeleteNodePools{Names: []string{"gpu"}})
@@ -134,7 +134,7 @@ func TestReplicationResumes(t *testing.T) {
 				t.Errorf("nothing is said of the failure: %+v", k)
 			}
 		}
-		<-cut
+		_ = <-cut
 		cut <- nil
 		time.Sleep(time.Minute)
 		synctest.Wait()
