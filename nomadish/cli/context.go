@@ -179,7 +179,8 @@ func contextListCommand() command {
 		help: `  A context is where a cluster is, whose certificates to trust, and a token. Commands use the
   current one unless -address or $NOMAD_ADDR names a server; -context or $NOMADISH_CONTEXT names
   another. They are in ~/.config/nomadish, for this user alone.`,
-		reads: true, run: runContextList,
+		example: "  nomadish context list",
+		reads:   true, run: runContextList,
 	}
 }
 
@@ -238,7 +239,8 @@ func yes(on bool) string {
 func contextShowCommand() command {
 	return command{
 		words: "context show", args: "[NAME]", summary: "Show a context, by default the current one, without its token",
-		reads: true, run: runContextShow,
+		example: "  nomadish context show -t '{{.Address}}'",
+		reads:   true, run: runContextShow,
 	}
 }
 
@@ -267,7 +269,7 @@ func runContextShow(_ context.Context, c *call) error {
 }
 
 func contextUseCommand() command {
-	return command{words: "context use", args: "NAME", summary: "Make a context the current one", run: runContextUse}
+	return command{words: "context use", args: "NAME", summary: "Make a context the current one", example: "  nomadish context use prod", run: runContextUse}
 }
 
 func runContextUse(_ context.Context, c *call) error {
@@ -329,7 +331,7 @@ func runContextSet(_ context.Context, c *call) error {
 }
 
 func contextDeleteCommand() command {
-	return command{words: "context delete", args: "NAME", summary: "Forget a context", run: runContextDelete}
+	return command{words: "context delete", args: "NAME", summary: "Forget a context", example: "  nomadish context delete old", run: runContextDelete}
 }
 
 func runContextDelete(_ context.Context, c *call) error {

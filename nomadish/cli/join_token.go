@@ -48,7 +48,7 @@ func runJoinTokenCreate(ctx context.Context, c *call) error {
 }
 
 func joinTokenListCommand() command {
-	return command{words: "join-token list", summary: "List the join tokens that can still be used", reads: true, run: runJoinTokenList}
+	return command{words: "join-token list", summary: "List the join tokens that can still be used", example: "  nomadish join-token list", reads: true, run: runJoinTokenList}
 }
 
 func runJoinTokenList(ctx context.Context, c *call) error {
@@ -76,7 +76,7 @@ func runJoinTokenList(ctx context.Context, c *call) error {
 }
 
 func joinTokenDeleteCommand() command {
-	return command{words: "join-token delete", args: "ID", summary: "Take a join token back", run: runJoinTokenDelete}
+	return command{words: "join-token delete", args: "ID", summary: "Take a join token back", example: "  nomadish join-token delete 3f5a0e8e-1111-4222-8333-444455556666", run: runJoinTokenDelete}
 }
 
 func runJoinTokenDelete(ctx context.Context, c *call) error {

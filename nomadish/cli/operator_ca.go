@@ -16,7 +16,8 @@ func operatorCAStatusCommand() command {
 		words: "operator ca status", summary: "Show the cluster's certificate authority, and which agents have certificates",
 		help: `  While the authority is replaced ("nomadish operator ca rotate") this shows which agents it waits for. Agents
   whose certificates have ended are not waited for: they have to join again.`,
-		reads: true, run: runOperatorCAStatus,
+		example: "  nomadish operator ca status",
+		reads:   true, run: runOperatorCAStatus,
 	}
 }
 
@@ -83,7 +84,8 @@ func operatorCARotateCommand() command {
   one is dropped; open connections go on. That takes minutes, without anybody doing more. The current context learns of the
   new authority at once; other users' contexts need "nomadish operator ca show" (see there). Join tokens
   of the old authority are good no more.`,
-		reads: true, run: runOperatorCARotate,
+		example: "  nomadish operator ca rotate",
+		reads:   true, run: runOperatorCARotate,
 	}
 }
 
