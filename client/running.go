@@ -15,3 +15,20 @@ func (c *Client) Reports() []*nomadish.Allocation {
 	}
 	return out
 }
+
+// Emptied says that nothing runs on this node any more, and that the servers know; with ignoreSystem
+// jobs that run on every node don't count.
+func (c *Client) Emptied(ignoreSystem bool) bool {
+	for _, e := range c.entries() {
+		if job := e.runner.Alloc().Job; ignoreSystem && job != nil && nomadish.Val(job.Type) == nomadish.JobTypeSystem {
+			continue
+		}
+		c.mu.Lock()
+		done := e.ended && e.acked != nil && e.acked.ClientTerminal()
+		c.mu.Unlock()
+		if !done {
+			return false
+		}
+	}
+	return true
+}

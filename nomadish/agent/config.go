@@ -44,6 +44,8 @@ type Config struct {
 	// Servers are the addresses (host:port) of servers that a client node without a server in
 	// its own agent talks to.
 	Servers []string
+	// DrainAtEnd empties the client node before its agent ends; nil: its tasks run on.
+	DrainAtEnd *DrainAtEnd
 	// IntroToken introduces the client node to servers that do not know it.
 	IntroToken nomadish.SecretText
 	// Drivers run the client's tasks, by the name that jobs use.
@@ -156,7 +158,7 @@ func (f *File) Config() (Config, error) {
 	}
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
-		c.Servers = f.Client.servers()
+		c.Servers, c.DrainAtEnd = f.Client.servers(), f.drain(&r)
 		c.IntroToken = nomadish.Val(f.Client.IntroToken)
 	}
 	return c, errors.Join(r.errs...)

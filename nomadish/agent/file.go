@@ -189,7 +189,7 @@ type ClientFile struct {
 	ServerJoin             *ServerJoinFile      `hcl:"server_join,block"`
 	Template               *Elsewhere           `hcl:"template,block" effect:"none"`
 	Artifact               *ArtifactFile        `hcl:"artifact,block"`
-	DrainOnShutdown        *Elsewhere           `hcl:"drain_on_shutdown,block" effect:"none"`
+	DrainOnShutdown        *DrainFile           `hcl:"drain_on_shutdown,block"`
 	Users                  *Elsewhere           `hcl:"users,block" effect:"none"`
 	Fingerprint            []*FingerprintFile   `hcl:"fingerprint,block" effect:"none"`
 }

@@ -179,9 +179,9 @@ func (a *Agent) lonely() bool {
 	return true
 }
 
-// untilLeft runs the agent's parts until ctx has ended, and a server that is to say good-bye has.
+// untilLeft runs the agent's parts until ctx has ended, and what is to be done before has been.
 func (a *Agent) untilLeft(ctx context.Context, parts []lifecycle.Part) error {
-	if a.pool == nil || a.cfg.Pool.Leave == nil {
+	if a.cfg.DrainAtEnd == nil && (a.pool == nil || a.cfg.Pool.Leave == nil) {
 		return lifecycle.Run(ctx, parts...)
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -191,11 +191,11 @@ func (a *Agent) untilLeft(ctx context.Context, parts []lifecycle.Part) error {
 		defer cancel()
 		select {
 		case <-ctx.Done():
-			if a.cfg.Pool.Leave(context.Cause(ctx)) {
-				left <- a.leave(inner)
-				return
+			var errs []error
+			for _, farewell := range a.farewells(context.Cause(ctx)) {
+				errs = append(errs, farewell(inner))
 			}
-			left <- nil
+			left <- errors.Join(errs...)
 		case <-inner.Done():
 			left <- nil
 		}

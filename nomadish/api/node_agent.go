@@ -38,6 +38,12 @@ func (n NodeAgent) ResolveToken(ctx context.Context, nodeID, token string) (*nom
 	return out, nil
 }
 
+// Drain asks for the node to be emptied.
+func (n NodeAgent) Drain(ctx context.Context, req *nomadish.NodeDrainRequest) error {
+	_, err := n.c.do(ctx, call{method: http.MethodPut, path: n.path(req.NodeID, "/drain"), in: req})
+	return err
+}
+
 // SignNodeIdentity asks for a token that says which node its bearer is.
 func (n NodeAgent) SignNodeIdentity(ctx context.Context, nodeID string) (*nomadish.SignedNodeIdentity, error) {
 	return put[*nomadish.SignedNodeIdentity](ctx, n.c, n.path(nodeID, "/identity"), nil, struct{}{})

@@ -11,6 +11,16 @@ type Drains interface {
 	DrainNode(ctx context.Context, req *nomadish.NodeDrainRequest) (*nomadish.NodeUpdateResponse, uint64, error)
 }
 
+// drainItself has a node emptied that asks for it.
+func (a *API) drainItself(r *Request) (any, error) {
+	req := &nomadish.NodeDrainRequest{}
+	if err := r.Decode(req); err != nil {
+		return nil, err
+	}
+	req.NodeID = r.Param("node")
+	return nodeUpdate(r)(a.back.Server.Drains.DrainNode(r.Context(), req))
+}
+
 func (a *API) drainNode(r *Request) (any, error) {
 	req := &nomadish.NodeDrainRequest{}
 	if err := r.Decode(req); err != nil {

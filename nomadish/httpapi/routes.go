@@ -125,6 +125,7 @@ func (a *API) internalRoutes() []Route {
 		{put, "/v1/internal/node/:node/caller", nomadish.PermNode, OnServer, 0, 0, a.resolveToken},
 		{put, "/v1/internal/node/:node/heartbeat", nomadish.PermNode, OnServer, Binary, 0, a.heartbeat},
 		{get, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnServer, Binary, 0, a.watchAllocations},
+		{put, "/v1/internal/node/:node/drain", nomadish.PermNode, OnLeader, 0, 0, a.drainItself},
 		{put, "/v1/internal/node/:node/identity", nomadish.PermNode, OnServer, 0, 0, a.signNodeIdentity},
 		{put, "/v1/internal/node/:node/identities", nomadish.PermNode, OnServer, 0, 0, a.signIdentities},
 		{put, "/v1/internal/node/:node/allocations", nomadish.PermNode, OnLeader, Binary, bodyNode, a.updateAllocations},
