@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	mrand "math/rand/v2"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,6 +15,9 @@ import (
 
 	"github.com/nomadish/nomadish/server/gossip"
 )
+
+// waitAtMost is how long what has to come about may take.
+const waitAtMost = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -27,7 +32,7 @@ func config(id, region string, keys ...[]byte) gossip.Config {
 	return gossip.Config{
 		Self: gossip.Member{ID: id, Name: "name-" + id, Region: region, Datacenter: "dc1", Build: "1.0", RPC: "127.0.0.1:1", Expect: 3},
 		Bind: "127.0.0.1:0", Keys: keys,
-		ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 50 * time.Millisecond, RejoinEvery: 200 * time.Millisecond,
+		ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 50 * time.Millisecond, RejoinEvery: 200 * time.Millisecond, KeyTimeout: 300 * time.Millisecond,
 	}
 }
 
@@ -67,7 +72,7 @@ func join(t testing.TB, p, to *runner) {
 // sees waits until a pool shows exactly these statuses, by ID.
 func (r *runner) sees(t testing.TB, want map[string]string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(waitAtMost)
 	for {
 		changed := r.Changed()
 		got := map[string]string{}
@@ -178,7 +183,7 @@ func TestServerComesBackAtAnotherAddress(t *testing.T) {
 		t.Errorf("b remembers a as %+v, %v", m, ok)
 	}
 	b.sees(t, map[string]string{"a": "alive", "b": "alive"})
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(waitAtMost)
 	for {
 		changed := a.Changed()
 		m, _ := a.Member("b")
@@ -200,4 +205,66 @@ func TestOtherKeyIsRefused(t *testing.T) {
 		t.Errorf("joined %d without the key", n)
 	}
 	a.sees(t, map[string]string{"a": "alive"})
+}
+
+// Strangers who send whatever comes to their mind, and hold connections open, keep nobody from the pool.
+func TestGarbageIsIgnored(t *testing.T) {
+	for _, keys := range [][][]byte{nil, {key(t)}} {
+		a, b := start(t, config("a", "global", keys...)), start(t, config("b", "global", keys...))
+		rng := mrand.New(mrand.NewPCG(1, 2))
+		udp, err := net.Dial("udp", a.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2000 {
+			packet := make([]byte, rng.IntN(1400)+1)
+			for i := range packet {
+				packet[i] = byte(rng.IntN(256))
+			}
+			packet[0] = byte(rng.IntN(16)) // a kind of message, more often than not
+			if _, err := udp.Write(packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := udp.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var idle []net.Conn
+		for range 100 {
+			c, err := net.Dial("tcp", a.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write([]byte{byte(rng.IntN(16)), 1, 2, 3}); err != nil {
+				continue // it is one too many
+			}
+			idle = append(idle, c)
+		}
+		eventually(t, "b is let in", func() error {
+			_, err := b.Join(t.Context(), []string{a.Addr().String()})
+			return err
+		})
+		a.sees(t, map[string]string{"a": "alive", "b": "alive"})
+		for _, c := range idle {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		a.stop()
+		b.stop()
+	}
+}
+
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	deadline := time.Now().Add(waitAtMost)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
 }

@@ -24,7 +24,8 @@ const (
 // sockets are the pool's UDP and TCP sockets, on one port. They are memberlist's transport.
 type sockets struct {
 	tcp       *net.TCPListener
-	udp       *net.UDPConn
+	udp       net.PacketConn
+	dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 	advertise *net.TCPAddr
 	logger    *slog.Logger
 
@@ -46,7 +47,7 @@ func listen(bind, advertise string, logger *slog.Logger) (*sockets, error) {
 		return nil, fmt.Errorf("gossip: listen on %q: %w", bind, err)
 	}
 	s := &sockets{
-		logger: logger, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
+		logger: logger, dial: new(net.Dialer).DialContext, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
 		open: map[*stream]struct{}{}, byAddr: map[string]int{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -232,8 +233,9 @@ func (s *sockets) PacketCh() <-chan *memberlist.Packet { return s.packets }
 
 // DialTimeout implements memberlist.Transport. What it dials ends with the sockets.
 func (s *sockets) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	c, err := d.DialContext(s.ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	c, err := s.dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
