@@ -141,7 +141,7 @@ func (r *runner) one(ctx context.Context, binary string, seed uint64) outcome {
 		"-sim.reports", said, "-sim.failures", r.failures)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // it says what it is at
 	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "SEED=")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", "SEED=")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	out.err = cmd.Run()
