@@ -47,7 +47,7 @@ type SharedRow struct {
 type Replication struct {
 	Region        string
 	Authoritative string             // the same where there is nothing to replicate
-	Kinds         []*ReplicationKind // in the order of their names
+	Kinds         []*ReplicationKind // each after those that it needs
 }
 
 // ReplicationKind tells how the replication of one kind goes.

@@ -85,5 +85,9 @@ func (a *Agent) askAuthoritative(ctx context.Context, ask nomadish.SharedQuery) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Operator().SharedRows(ctx, ask)
+	rows, err := c.Operator().SharedRows(ctx, ask)
+	if nomadish.KindOf(err) == nomadish.KindDenied && err != nil {
+		return nil, nomadish.Errorf(nomadish.KindDenied, "acl.replication_token: it is no management token of region %q: %w", region, err)
+	}
+	return rows, err
 }

@@ -235,6 +235,15 @@ func (f *federation) testShared(t *testing.T) {
 	}
 	check("in us at once", read("us"))
 	f.until("all in eu", func() error { return read("eu") })
+	for name := range f.members {
+		r, err := f.as(name, f.root, in("eu")).Operator().Replication(ctx)
+		if err != nil || r.Region != "eu" || r.Authoritative != "us" || len(r.Kinds) != 8 || r.Kinds[7].Kind != nomadish.SharedTokens || r.Kinds[7].Rows == 0 {
+			t.Errorf("how eu replicates, by %s: %+v, %v", name, r, err)
+		}
+	}
+	if _, text, _ := f.get("eu", f.root, http.MethodGet, "/v1/metrics", ""); !strings.Contains(text, "nomadish.replication.age_seconds") {
+		t.Error("the metrics say nothing of replication")
+	}
 	check("rule", eu.ACL().DeleteBindingRule(ctx, rule.ID))
 	check("method", eu.ACL().DeleteAuthMethod(ctx, "ci"))
 	check("role", eu.ACL().DeleteRole(ctx, role.ID))

@@ -17,9 +17,13 @@ import (
 // reached.
 var ErrUnreachable = &nomadish.Error{Kind: nomadish.KindNoLeader, Message: "it can't be reached"}
 
-// patience is how long it may take altogether to reach one of several agents. How long an answer
-// takes is not bounded by it.
-const patience = 4 * time.Second
+// patience is how long it may take altogether to reach one of several agents, and attempt how long
+// each of them is waited for at least: a session with one far away takes a few journeys to and fro. How
+// long an answer takes is not bounded by them.
+const (
+	patience = 4 * time.Second
+	attempt  = 1500 * time.Millisecond
+)
 
 type patienceKey struct{}
 
@@ -49,8 +53,11 @@ func (f *firstOf) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	err := errors.New("there is none")
 	for i, way := range f.ways {
-		left := time.Until(until) / time.Duration(len(f.ways)-i)
-		resp, sent, failed := f.try(r, body, way, max(left, time.Millisecond))
+		left := time.Until(until)
+		if left <= 0 {
+			break
+		}
+		resp, sent, failed := f.try(r, body, way, min(left, max(left/time.Duration(len(f.ways)-i), attempt)))
 		if failed == nil || sent {
 			return resp, failed
 		}

@@ -59,7 +59,7 @@ func TestFirst(t *testing.T) {
 		err  error
 	}{
 		{name: "the first", ways: []wayFunc{echo, loses}, took: time.Minute},
-		{name: "the first that answers", ways: []wayFunc{hangs, refuses, echo}, took: patience/3 + time.Minute},
+		{name: "the first that answers", ways: []wayFunc{hangs, refuses, echo}, took: attempt + time.Minute},
 		{name: "sent once", ways: []wayFunc{refuses, loses, echo}, err: lost},
 		{name: "nobody", ways: []wayFunc{hangs, hangs, hangs}, took: patience, err: ErrUnreachable},
 		{name: "nobody, for who is in a hurry", ways: []wayFunc{hangs, hangs}, hold: time.Second, took: time.Second, err: ErrUnreachable},
