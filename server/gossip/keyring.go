@@ -183,23 +183,34 @@ func (k *keyring) adopt(next keySet) (changed bool, err error) {
 	if err := k.write(next); err != nil {
 		return false, err
 	}
-	old := k.set
 	k.set = next
+	return true, k.install(next)
+}
+
+// install makes memberlist's ring hold a set.
+func (k *keyring) install(next keySet) error {
 	for _, key := range next.Keys {
 		if err := k.ring.AddKey(key); err != nil {
-			return true, err
+			return err
 		}
 	}
-	if err := k.ring.UseKey(next.Keys[0]); err != nil {
-		return true, err
+	if len(k.ring.GetKeys()) == len(next.Keys) {
+		return k.ring.UseKey(next.Keys[0])
 	}
-	for _, key := range old.Keys {
+	// The ring removes a key in place, under the eyes of who reads by it, unless it is the last one. Using
+	// the others, which everybody has by now, moves them before it.
+	for _, key := range slices.Backward(next.Keys) {
+		if err := k.ring.UseKey(key); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Backward(slices.Clone(k.ring.GetKeys())) {
 		if next.holds(key) {
-			continue
+			break
 		}
 		if err := k.ring.RemoveKey(key); err != nil {
-			return true, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
