@@ -14,6 +14,9 @@ import (
 	"github.com/nomadish/nomadish/server/consensus/vfs"
 )
 
+// ErrDisk is how an agent ends whose server's disk failed, or does not hold what was written to it.
+var ErrDisk = consensus.ErrDisk
+
 // Survivor is what a server whose agent is stopped can go on with.
 type Survivor struct {
 	ID    string

@@ -39,6 +39,10 @@ func agentCommand() command {
 	return command{
 		words: "agent", summary: "Run an agent: a server, a client node, or both",
 		example: "  nomadish agent -dev",
+		exits: `  0   it was told to end
+  1   it could not start, or not go on; standard error says why
+  3   the disk of its server failed, or does not hold what was written to it; standard error says which file
+  64  the command line is wrong`,
 		help: `  With -dev it is both, keeps its data in a directory that it removes at the end, and
   listens on loopback alone. Otherwise configuration files say what it is; flags win over them.
 
@@ -133,8 +137,15 @@ func runAgent(ctx context.Context, c *call) error {
 	if err := c.parse(0, 0); err != nil {
 		return err
 	}
-	return f.run(ctx, c)
+	err := f.run(ctx, c)
+	if errors.Is(err, agent.ErrDisk) {
+		return &exit{code: exitDisk, err: err}
+	}
+	return err
 }
+
+// exitDisk is the code of an agent whose server's disk failed: starting it again does not help.
+const exitDisk = 3
 
 // run runs the agent until ctx ends.
 func (f *agentFlags) run(ctx context.Context, c *call) error {

@@ -156,11 +156,26 @@ func New(cfg Config, f *fsm.FSM, network Network) (*Consensus, error) {
 	return c, nil
 }
 
+// ErrDisk says that the disk failed, or does not hold what was written to it: the server takes no part in the
+// cluster with that.
+var ErrDisk = errors.New("the disk failed")
+
+// stopDisk ends Run after an error of the disk. One that is full is no failure: a new start may find space.
+func (c *Consensus) stopDisk(err error) {
+	if !errors.Is(err, logstore.ErrFull) {
+		err = fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	c.stop(err)
+}
+
 // advise says what to do about damage.
 func advise(err error) error {
 	var damage *logstore.CorruptError
 	if !errors.As(err, &damage) {
 		return err
+	}
+	if !errors.Is(err, ErrDisk) {
+		err = fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	return fmt.Errorf("%w; this server takes no part with such data. If a majority of the others works, stop it and run "+
 		"\"operator recover -discard\" with its data directory: it then joins anew and gets its data from them", err)
@@ -177,7 +192,7 @@ func (c *Consensus) open() (err error) {
 		return err
 	}
 	c.log = &storage{
-		Store: store, fatal: c.stop, pace: newPace(c.cfg.SlowDisk),
+		Store: store, fatal: c.stopDisk, pace: newPace(c.cfg.SlowDisk),
 		reserve: &reserve{fs: c.cfg.FS, name: filepath.Join(c.cfg.Dir, "reserve"), size: c.cfg.Reserve},
 	}
 	if err := c.compareWithSnapshot(); err != nil {

@@ -113,7 +113,7 @@ func TestDamageIsSaid(t *testing.T) {
 	}
 	_, err = consensus.New(consensus.Config{ID: "s1", Dir: g.dirs[0]}, fsm.New(state.New(), fsm.Config{}), alone{})
 	var damage *logstore.CorruptError
-	if !errors.As(err, &damage) || damage.File != names[0] || damage.Offset == 0 || damage.Index == 0 || !strings.Contains(err.Error(), "operator recover -discard") {
+	if !errors.Is(err, consensus.ErrDisk) || !errors.As(err, &damage) || damage.File != names[0] || damage.Offset == 0 || damage.Index == 0 || !strings.Contains(err.Error(), "operator recover -discard") {
 		t.Errorf("got %v (%+v)", err, damage)
 	}
 }
