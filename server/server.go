@@ -178,6 +178,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.reseal = reseal.New(reseal.Config{Logger: cfg.Logger}, s.store, raft, s.keyring,
 		reseal.Variables(s.store, s.keyring), reseal.ACL(s.store, s.keyring), reseal.Authorities(s.store, s.keyring))
 	cfg.PKI.Region, cfg.PKI.Now, cfg.PKI.Logger = cfg.Region, cfg.Now, cfg.Logger
+	cfg.PKI.Wrapper = s.wrappers[0]
 	s.pki = pki.New(cfg.PKI, s.store, raft, s.keyring)
 	s.replicator = s.newReplicator(raft)
 	s.variables = endpoint.NewVariables(s.store, raft, s.keyring, s.locks)
@@ -208,7 +209,7 @@ func (s *Server) Close() error { return s.consensus.Close() }
 
 // Run serves until ctx ends or the server can't go on.
 func (s *Server) Run(ctx context.Context) error {
-	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, s.leases.Witness, s.asked.run, s.pooled, s.compare, s.save, func(ctx context.Context) error {
+	return lifecycle.Run(ctx, s.consensus.Run, s.keyring.Run, s.events.Run, s.pki.Run, s.leases.Witness, s.asked.run, s.pooled, s.compare, s.save, func(ctx context.Context) error {
 		return s.consensus.Lead(ctx, s.lead)
 	})
 }

@@ -80,6 +80,9 @@ func (a *Agent) open() (err error) {
 	if a.id, err = serverID(a.cfg); err != nil {
 		return err
 	}
+	if err := a.checkOwn(); err != nil {
+		return err
+	}
 	if a.http, err = a.listen(); err != nil {
 		return err
 	}

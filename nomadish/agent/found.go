@@ -257,3 +257,15 @@ func serverIn(dataDir string) (string, error) {
 
 // OutwardAddress is where others reach this machine, as far as it can tell.
 func OutwardAddress() string { return outwardAddress() }
+
+// Holds says whether the agent whose data is in a directory is the one that a certificate is for.
+func Holds(dataDir string, who certificate.Identity) (bool, error) {
+	var id string
+	var err error
+	if who.Role == certificate.Server {
+		id, err = serverIn(dataDir)
+	} else {
+		id, _, err = client.Identity(dataDir)
+	}
+	return id == who.ID, err
+}

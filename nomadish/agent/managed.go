@@ -57,6 +57,7 @@ func (a *Agent) certify(c *pki.Config) {
 	}
 	files := Certificates(a.cfg.DataDir)
 	c.ServerTTL, c.ClientTTL, c.Seed, c.Seeded = a.cfg.PeerTLS.TTL, a.cfg.PeerTLS.TTL, files.Seed, files.RemoveSeed
+	c.Keep = files.WriteKept
 }
 
 // certifier asks the servers for what keeps an agent's certificate good.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/nomadish/nomadish/nomadish/certificate"
 	"github.com/nomadish/nomadish/nomadish/transport"
 	"github.com/nomadish/nomadish/server"
+	"github.com/nomadish/nomadish/server/pki"
 )
 
 // secured is a cluster whose agents have certificates of its own authority, all in this process. Its
@@ -84,7 +86,7 @@ func (s *secured) common(name, dir string) Config {
 
 func (s *secured) server(name, dir string, expect int) Config {
 	cfg := s.common(name, dir)
-	cfg.Server, cfg.ACL = &server.Config{}, true
+	cfg.Server, cfg.ACL = &server.Config{PKI: pki.Config{Settle: 200 * time.Millisecond}}, true
 	cfg.Pool = &PoolConfig{
 		Bind: "127.0.0.1:0", Expect: expect, RetryInterval: 100 * time.Millisecond,
 		Timing: GossipTiming{ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 50 * time.Millisecond, RejoinEvery: 200 * time.Millisecond},
@@ -304,7 +306,16 @@ func TestAuthorityIsReplacedUnderStreams(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(2 * time.Second) // longer than the sweep that would cut who is not trusted
+	s.until("all sessions having seen new certificates", func() error {
+		for _, m := range append(agents, node) {
+			for _, session := range m.hub.Secured() {
+				if !signedBy(session.Certificate, m.peerTLS.Credentials().Authorities) {
+					return fmt.Errorf("%s has not seen that of %s", m.cfg.Name, session.Remote)
+				}
+			}
+		}
+		return nil
+	})
 	if after := sessions(append(agents, node)); !slices.Equal(before, after) {
 		t.Errorf("sessions were %q, are %q", before, after)
 	}
@@ -318,8 +329,8 @@ func signedBy(c *x509.Certificate, all []*x509.Certificate) bool {
 // sessions names all sessions between agents by their addresses.
 func sessions(all []*machine) (out []string) {
 	for _, m := range all {
-		for _, s := range m.hub.Sessions() {
-			out = append(out, m.cfg.Name+" "+s)
+		for _, s := range m.hub.Secured() {
+			out = append(out, m.cfg.Name+" "+s.Local+" "+s.Remote)
 		}
 	}
 	slices.Sort(out)
@@ -375,4 +386,48 @@ func (s *secured) stream(via *machine, manage *api.Client, token nomadish.Secret
 			}
 		}
 	}
+}
+
+// A cluster that was off for longer than its certificates are good begins again by itself, and so does a
+// server that has got another ID.
+func TestClusterIsOffForLong(t *testing.T) {
+	s := found(t)
+	second := s.joinServer("second")
+	for _, m := range []*machine{s.first, second} {
+		s.until("the authority being kept", func() error {
+			_, err := Certificates(m.cfg.DataDir).Kept()
+			return err
+		})
+	}
+	for _, m := range []*machine{second, s.first} { // they come back where they were
+		m.cfg.RPC, m.cfg.Pool.Bind = m.RPCAddr().String(), m.SerfAddr().String()
+		m.stop()
+	}
+	s.pass(100 * 24 * time.Hour)
+	if err := os.Remove(filepath.Join(second.cfg.DataDir, "server", "id")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(second.cfg.DataDir, "server", "raft")); err != nil {
+		t.Fatal(err)
+	}
+	s.first = s.run(s.first.cfg)
+	again := s.run(second.cfg)
+	if again.id == second.id {
+		t.Fatal("the second server has the ID that it had")
+	}
+	s.until("certificates of the leader for both", func() error {
+		if _, ok := again.server.Consensus().Leader(); !ok {
+			return errors.New("the second server follows nobody")
+		}
+		for _, m := range []*machine{s.first, again} {
+			row, err := s.first.server.Store().Reader().CertifiedAgent(nil, "server", m.id)
+			if err != nil {
+				return err
+			}
+			if row.NotAfter < s.now().Add(20*24*time.Hour).UnixNano() {
+				return fmt.Errorf("%s has one until %s", m.cfg.Name, time.Unix(0, row.NotAfter))
+			}
+		}
+		return nil
+	})
 }

@@ -68,6 +68,15 @@ func (f Files) Seed() (*Authority, error) {
 	return a, nil
 }
 
+// kept is the file with the authority that a server keeps beside its state, the key wrapped.
+func (f Files) kept() string { return filepath.Join(f.Dir, "authority.kept") }
+
+// WriteKept stores the authority that a server keeps.
+func (f Files) WriteKept(text []byte) error { return f.write(f.kept(), text) }
+
+// Kept returns what WriteKept has stored.
+func (f Files) Kept() ([]byte, error) { return os.ReadFile(f.kept()) }
+
 // RemoveSeed forgets the authority of a new cluster.
 func (f Files) RemoveSeed() error {
 	if err := os.Remove(f.seed()); err != nil && !errors.Is(err, fs.ErrNotExist) {

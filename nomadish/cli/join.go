@@ -97,6 +97,10 @@ func (s *setup) member(ticket certificate.Ticket, out *newMember) (bool, error) 
 	if names.Agent.Role != ticket.Role {
 		return false, fmt.Errorf("this machine is a %s of the cluster already; the join token is for a %s", names.Agent.Role, ticket.Role)
 	}
+	if is, err := agent.Holds(s.dataDir, names.Agent); err != nil || !is {
+		s.tell("the certificate of this machine is for %s, which it is no more: it joins again", names.Agent.URI())
+		return false, err
+	}
 	if !time.Now().Before(own.NotAfter) {
 		s.tell("the certificate of this machine ended at %s: it joins again", own.NotAfter.UTC().Format(time.RFC3339))
 		return false, nil

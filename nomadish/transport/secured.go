@@ -24,6 +24,7 @@ type secured struct {
 	link     *link               // the session; nil: none, or not yet
 	chain    []*x509.Certificate // of the peer
 	trusted  *credentials        // by which the chain was found good
+	doubted  time.Time           // since when it is not; zero: it is
 	shown    *credentials        // whose certificate the peer has seen
 	showing  bool                // the peer is being shown a newer one
 	attempts int                 // how often that has failed
@@ -92,11 +93,21 @@ func (s *secured) untrusted(now *credentials) error {
 		return nil
 	}
 	if err := t.verify(now, s.chain, s.usage); err != nil {
+		if s.doubted.IsZero() {
+			s.doubted = time.Now()
+		}
+		if time.Since(s.doubted) < doubt {
+			return nil
+		}
 		return err
 	}
-	s.trusted = now
+	s.trusted, s.doubted = now, time.Time{}
 	return nil
 }
+
+// doubt is how long a peer has to show a certificate that is trusted, when the authorities have
+// changed: it may just be getting one.
+const doubt = 2500 * time.Millisecond
 
 // sweepEvery is the time between looks at connections whose peers may not be trusted any more.
 const sweepEvery = time.Second
@@ -193,7 +204,7 @@ func (s *secured) accept(chain []*x509.Certificate) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.chain, s.trusted = chain, now
+	s.chain, s.trusted, s.doubted = chain, now, time.Time{}
 	return nil
 }
 
@@ -217,16 +228,22 @@ func proofs(next http.Handler) http.Handler {
 	})
 }
 
-// Sessions names the sessions with other agents by the ends of their connections, in no order.
-func (h *Hub) Sessions() (names []string) {
+// Secured is an encrypted session with another agent.
+type Secured struct {
+	Local, Remote string            // ends of its connection
+	Certificate   *x509.Certificate // newest that the peer has shown
+}
+
+// Secured lists the encrypted sessions with other agents, in no order.
+func (h *Hub) Secured() (all []Secured) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.secured {
 		s.mu.Lock()
 		if s.link != nil {
-			names = append(names, fmt.Sprintf("%s-%s", s.LocalAddr(), s.RemoteAddr()))
+			all = append(all, Secured{s.LocalAddr().String(), s.RemoteAddr().String(), s.chain[0]})
 		}
 		s.mu.Unlock()
 	}
-	return names
+	return all
 }

@@ -44,12 +44,17 @@ type Config struct {
 	Region    string        // of the agents; default global
 	ServerTTL time.Duration // of servers' certificates; default 30 days, so that a cluster can be off for long
 	ClientTTL time.Duration // of client nodes' certificates; default 72h
+	Settle    time.Duration // time between steps of a change of authorities, in which agents show each other what they have got; default 5s
 	Forget    time.Duration // time after which agents are forgotten whose certificates have ended; default 24h
 
 	// Seed returns the authority that "nomadish init" has made for a new cluster; nil: there is
 	// none. Once it is in the state Seeded is called.
 	Seed   func() (*certificate.Authority, error)
 	Seeded func() error
+
+	// Keep keeps the authority beside the state, its key wrapped; see Kept. nil: it is in the state alone.
+	Keep    func(text []byte) error
+	Wrapper Wrapper // wraps the key; required with Keep
 
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
@@ -59,6 +64,7 @@ func (c Config) withDefaults() Config {
 	c.Region = cmp.Or(c.Region, nomadish.DefaultRegion)
 	c.ServerTTL = cmp.Or(c.ServerTTL, 30*24*time.Hour)
 	c.ClientTTL = cmp.Or(c.ClientTTL, 72*time.Hour)
+	c.Settle = cmp.Or(c.Settle, 5*time.Second)
 	c.Forget = cmp.Or(c.Forget, 24*time.Hour)
 	if c.Seed == nil {
 		c.Seed = func() (*certificate.Authority, error) { return nil, nil }
@@ -202,10 +208,15 @@ const leadEvery = time.Minute
 // Lead takes in the authority of a new cluster, goes on with changes of authorities, and forgets
 // agents that are gone, until ctx ends. Only the leader runs it.
 func (p *PKI) Lead(ctx context.Context) error {
+	calm := &calm{}
 	for ctx.Err() == nil {
 		ws := memdb.NewWatchSet()
 		pause := leadEvery
-		if err := p.tend(ctx, ws); err != nil && ctx.Err() == nil {
+		err := p.tend(ctx, ws, calm)
+		if calm.step != "" {
+			pause = p.cfg.Settle
+		}
+		if err != nil && ctx.Err() == nil {
 			p.cfg.Logger.Warn("tend the certificate authority", "err", err)
 			pause = time.Second
 			ws = nil
@@ -221,14 +232,20 @@ func (p *PKI) Lead(ctx context.Context) error {
 	return nil
 }
 
+// calm is since when the next step of a change of authorities could be taken.
+type calm struct {
+	step  string // empty: it can't
+	since time.Time
+}
+
 // tend does what is due.
-func (p *PKI) tend(ctx context.Context, ws memdb.WatchSet) error {
+func (p *PKI) tend(ctx context.Context, ws memdb.WatchSet, c *calm) error {
 	r, now := p.store.Reader(), p.cfg.Now()
 	all, agents := authorities(r, ws), slices.Collect(r.CertifiedAgents(ws))
 	if len(all) == 0 {
 		return p.adopt(ctx)
 	}
-	if err := p.advance(ctx, all, agents); err != nil {
+	if err := p.advance(ctx, all, agents, c); err != nil {
 		return err
 	}
 	var gone []*nomadish.CertifiedAgent
@@ -261,15 +278,23 @@ func (p *PKI) adopt(ctx context.Context) error {
 	return p.cfg.Seeded()
 }
 
-// advance takes a change of authorities one step further when no agent holds it up any more.
-func (p *PKI) advance(ctx context.Context, all []*nomadish.Authority, agents []*nomadish.CertifiedAgent) error {
+// advance takes a change of authorities one step further when no agent has held it up for a while.
+func (p *PKI) advance(ctx context.Context, all []*nomadish.Authority, agents []*nomadish.CertifiedAgent, c *calm) error {
 	step := inState(all, nomadish.AuthorityPrepared)
 	if step == nil {
 		step = inState(all, nomadish.AuthorityRetiring)
 	}
 	if step == nil || len(waiting(all, agents, p.cfg.Now())) > 0 {
+		*c = calm{}
 		return nil
 	}
+	if next := step.ID + string(step.State); c.step != next {
+		*c = calm{step: next, since: time.Now()}
+	}
+	if time.Since(c.since) < p.cfg.Settle {
+		return nil
+	}
+	*c = calm{}
 	if _, _, err := p.raft.Propose(ctx, &fsm.AdvanceAuthority{ID: step.ID, From: step.State}); err != nil {
 		return err
 	}

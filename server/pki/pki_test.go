@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 // leader is another server's authority over the same state.
 func (w *world) leader() *pki.PKI {
 	return pki.New(pki.Config{
-		Now: w.clock, Seed: func() (*certificate.Authority, error) { return w.seed, nil },
+		Now: w.clock, Settle: time.Millisecond, Seed: func() (*certificate.Authority, error) { return w.seed, nil },
 		Seeded: func() error { w.seeded.Add(1); return nil },
 	}, w.store, w, w.keyring)
 }
