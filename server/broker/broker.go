@@ -140,8 +140,9 @@ func (b *Broker) wait(eval *nomadish.Evaluation) time.Duration {
 		return 0
 	}
 	wait := eval.WaitUntil.Sub(b.cfg.Now())
-	if eval.CreateTime > 0 {
-		wait = min(wait, eval.WaitUntil.Sub(time.Unix(0, eval.CreateTime)))
+	// Where the log's time is ahead of the clocks, it says nothing of how long the maker wanted to wait.
+	if wanted := eval.WaitUntil.Sub(time.Unix(0, eval.CreateTime)); eval.CreateTime > 0 && wanted > 0 {
+		wait = min(wait, wanted)
 	}
 	return wait
 }
