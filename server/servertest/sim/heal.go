@@ -269,8 +269,8 @@ func placedJob(r state.Reader, job *nomadish.Job, wanted map[string]map[string]b
 			if n, err := r.Node(nil, a.NodeID); err == nil {
 				status = n.Status
 			}
-			return fmt.Errorf("%s (%s) on node %s, which is %s: version %d of %d, %s, twice: %t",
-				a.Name, a.ID, a.NodeName, status, a.JobVersion, nomadish.Val(job.Version), a.ClientStatus, names[a.Name])
+			return fmt.Errorf("%s (%s) on node %s, which is %s: version %d of %d, %s, twice: %t; %s",
+				a.Name, a.ID, a.NodeName, status, a.JobVersion, nomadish.Val(job.Version), a.ClientStatus, names[a.Name], waiting(r, id))
 		}
 		names[a.Name] = true
 		if wanted[a.NodeID] == nil {
