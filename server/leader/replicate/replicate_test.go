@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,10 +75,10 @@ func TestReplicates(t *testing.T) {
 		if _, err := eu.store.Reader().ACLTokenByAccessor(nil, id(5)); err == nil {
 			t.Error("a local token of us is in eu")
 		}
-		written := eu.written
+		written := eu.commands()
 		time.Sleep(time.Hour)
-		if eu.written != written {
-			t.Errorf("%d commands while nothing changed", eu.written-written)
+		if now := eu.commands(); now != written {
+			t.Errorf("%d commands while nothing changed", now-written)
 		}
 		us.propose(&fsm.UpsertACLTokens{Tokens: []*nomadish.ACLToken{us.token(4, "renamed", true), us.token(8, "new", true)}})
 		us.propose(&fsm.UpsertNamespaces{Namespaces: []*nomadish.Namespace{{Name: "web"}}})
@@ -208,26 +209,28 @@ func TestPagesAndAnotherLife(t *testing.T) {
 		for n := range 1500 {
 			us.propose(&fsm.UpsertACLPolicies{Policies: []*nomadish.ACLPolicy{{Name: "p" + id(n)[:8], Rules: "# " + strings.Repeat("x", 2000)}}})
 		}
-		source := us
-		answers := 0
+		var source atomic.Pointer[region]
+		source.Store(us)
+		var answers atomic.Int32
 		start(t, eu, func(ctx context.Context, ask nomadish.SharedQuery) (*nomadish.SharedRows, error) {
-			out, err := source.rows(ctx, ask)
+			out, err := source.Load().rows(ctx, ask)
 			if err == nil && len(out.Rows) > 0 && ask.Kind == nomadish.SharedPolicies {
-				answers++
+				answers.Add(1)
 			}
 			return out, err
 		})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		same(t, us, eu)
-		if answers < 3 {
-			t.Errorf("%d answers", answers)
+		if n := answers.Load(); n < 3 {
+			t.Errorf("%d answers", n)
 		}
-		source = newRegion(t, "us")
-		fill(source)
+		another := newRegion(t, "us")
+		fill(another)
+		source.Store(another)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		same(t, source, eu)
+		same(t, another, eu)
 	})
 }
 

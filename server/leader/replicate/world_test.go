@@ -29,8 +29,7 @@ type region struct {
 	endpoint *endpoint.Endpoint
 
 	mu      sync.Mutex
-	down    error // what Propose answers instead
-	written int   // commands
+	written int // commands
 }
 
 const rootKey = "00000001-0000-4000-8000-000000000000"
@@ -101,17 +100,20 @@ func (r *region) write(f func(w *state.Writer) error) {
 // Propose applies a command.
 func (r *region) Propose(_ context.Context, c fsm.Command) (uint64, any, error) {
 	r.mu.Lock()
-	down := r.down
 	r.written++
 	r.mu.Unlock()
-	if down != nil {
-		return 0, nil, down
-	}
 	err := r.apply(func(w *state.Writer) error {
 		_, err := c.Apply(w)
 		return err
 	})
 	return r.store.Reader().Index(), nil, err
+}
+
+// commands counts what was proposed.
+func (r *region) commands() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written
 }
 
 func (r *region) propose(c fsm.Command) {
