@@ -5,6 +5,7 @@ import (
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/leader/liveness"
+	"github.com/nomadish/nomadish/server/state"
 )
 
 // upNodes lists the nodes that are not down.
@@ -18,15 +19,18 @@ func (s *Server) upNodes() []string {
 	return ids
 }
 
-// nodesToProbe lists where the nodes that are not down can be probed.
-func (s *Server) nodesToProbe() []liveness.Node {
-	var nodes []liveness.Node
-	for n := range s.store.Reader().Nodes(nil) {
+// nodesToProbe lists where the nodes that are not down can be probed, if that has changed.
+func (s *Server) nodesToProbe(since uint64) (nodes []liveness.Node, index uint64) {
+	r := s.store.Reader()
+	if index = r.TableIndex(state.TableNodes); index == since {
+		return nil, index
+	}
+	for n := range r.Nodes(nil) {
 		if n.Status != nomadish.NodeStatusDown {
 			nodes = append(nodes, liveness.Node{ID: n.ID, Addr: n.HTTPAddr})
 		}
 	}
-	return nodes
+	return nodes, index
 }
 
 // SessionEnded is told of nodes that have no session with this server any more, and how the last

@@ -128,7 +128,7 @@ func newSite(t *testing.T, nodes int) *site {
 	for i := range 3 {
 		id := fmt.Sprint("s", i)
 		s.leases[id] = liveness.New(liveness.Config{
-			ServerID: id, Peers: peer{s, id}, Dial: s.dial, Nodes: func() []liveness.Node { return all },
+			ServerID: id, Peers: peer{s, id}, Dial: s.dial, Nodes: func(uint64) ([]liveness.Node, uint64) { return all, 1 },
 		})
 		parts = append(parts, s.leases[id].Witness)
 	}

@@ -33,12 +33,16 @@ type Config struct {
 	Failover    time.Duration // the lease of every node when a server becomes the leader; default 5m
 	PerSec      float64       // heartbeats a second that leases are stretched to keep below; default 50
 
-	Peers  Peers         // default: leases alone decide
-	Nodes  func() []Node // those of the state that are not down, to see where they can be probed; default none
+	Peers  Peers // default: leases alone decide
+	Nodes  Nodes // default: none are probed
 	Jitter func() float64
 	Dial   Dial
 	Logger *slog.Logger // default: discard
 }
+
+// Nodes returns those of the state that are not down, and an index that grows with each change of
+// them; none when it is still the one given.
+type Nodes func(since uint64) (nodes []Node, index uint64)
 
 // Node is where a node can be probed.
 type Node struct {
@@ -80,7 +84,7 @@ func (c Config) withDefaults() Config {
 		c.Jitter = rand.Float64
 	}
 	if c.Nodes == nil {
-		c.Nodes = func() []Node { return nil }
+		c.Nodes = func(uint64) ([]Node, uint64) { return nil, 0 }
 	}
 	if c.Dial == nil {
 		c.Dial = dialTCP
@@ -111,7 +115,7 @@ const (
 	massShare    = 10                      // more than one in so many silent nodes are many
 	maxProbes    = 64                      // nodes that are probed at a time
 	maxProbers   = 3                       // servers that probe
-	surveyEvery  = time.Second             // between looks for nodes that were never probed
+	surveyEvery  = 200 * time.Millisecond  // between looks for nodes that were never probed
 	surveyAgain  = 10 * time.Second        // before a node is probed again that did not answer
 )
 

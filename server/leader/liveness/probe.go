@@ -41,8 +41,9 @@ func answered(err error) (bool, string) {
 type prober struct {
 	dial Dial
 
-	mu    sync.Mutex
-	nodes map[string]*target
+	mu      sync.Mutex
+	nodes   map[string]*target
+	unheard map[string]*target // those of nodes that have yet to answer
 }
 
 // target is where a node's machine is probed.
@@ -52,7 +53,9 @@ type target struct {
 	tried time.Time // when the survey last did
 }
 
-func newProber(dial Dial) *prober { return &prober{dial: dial, nodes: map[string]*target{}} }
+func newProber(dial Dial) *prober {
+	return &prober{dial: dial, nodes: map[string]*target{}, unheard: map[string]*target{}}
+}
 
 // Answers says whether a machine answers at an address, be it with a refusal.
 func Answers(ctx context.Context, addr string) bool {
@@ -149,12 +152,16 @@ func (p *prober) ask(ctx context.Context, addr string) (bool, string) {
 
 // surveys probes nodes that never answered here, so that their silence will tell something later.
 func (l *Leases) surveys(ctx context.Context) error {
+	var index uint64
 	for {
-		nodes := l.cfg.Nodes()
-		l.mu.Lock()
-		l.known = len(nodes)
-		l.mu.Unlock()
-		if ids := l.prober.due(nodes, time.Now()); len(ids) > 0 {
+		if nodes, now := l.cfg.Nodes(index); now != index {
+			index = now
+			l.prober.know(nodes)
+			l.mu.Lock()
+			l.known = len(nodes)
+			l.mu.Unlock()
+		}
+		if ids := l.prober.due(time.Now()); len(ids) > 0 {
 			results, addrs := l.prober.targets(ids)
 			l.prober.probe(ctx, results, addrs)
 		}
@@ -164,27 +171,37 @@ func (l *Leases) surveys(ctx context.Context) error {
 	}
 }
 
-// due takes over where nodes are, and returns some that are to be probed.
-func (p *prober) due(nodes []Node, now time.Time) []string {
+// know takes over which nodes there are, and where.
+func (p *prober) know(nodes []Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var ids []string
-	there := make(map[string]bool, len(nodes))
+	there := make(map[string]*target, len(nodes))
+	clear(p.unheard)
 	for _, n := range nodes {
-		there[n.ID] = true
 		t := p.nodes[n.ID]
 		if t == nil || t.addr != n.Addr {
 			t = &target{addr: n.Addr}
-			p.nodes[n.ID] = t
 		}
-		if !t.heard && t.addr != "" && now.Sub(t.tried) >= surveyAgain && len(ids) < maxProbes {
-			t.tried = now
-			ids = append(ids, n.ID)
+		there[n.ID] = t
+		if !t.heard && t.addr != "" {
+			p.unheard[n.ID] = t
 		}
 	}
-	for id := range p.nodes {
-		if !there[id] {
-			delete(p.nodes, id)
+	p.nodes = there
+}
+
+// due returns nodes that are to be probed as they never answered.
+func (p *prober) due(now time.Time) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []string
+	for id, t := range p.unheard {
+		switch {
+		case t.heard:
+			delete(p.unheard, id)
+		case now.Sub(t.tried) >= surveyAgain && len(ids) < maxProbes:
+			t.tried = now
+			ids = append(ids, id)
 		}
 	}
 	return ids
