@@ -3,6 +3,7 @@ package gossip
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -54,14 +55,14 @@ func (d *delegate) NotifyLeave(n *memberlist.Node) { d.pool().lost(n.Name) }
 // answers there: a server that moved is believed a few seconds later, and one that takes another's ID is
 // not while the other is there.
 func (d *delegate) NotifyConflict(known, other *memberlist.Node) {
-	d.cfg.Logger.Debug("gossip: a server's ID comes from another address", "id", shown(known.Name), "known", known.Address(), "other", other.Address())
+	d.logger.log(slog.LevelDebug, "gossip: a server's ID comes from another address", "id", shown(known.Name), "known", known.Address(), "other", other.Address())
 }
 
 // NotifyMsg implements memberlist.Delegate.
 func (d *delegate) NotifyMsg(b []byte) {
 	m, err := decodeMessage(b)
 	if err != nil {
-		d.cfg.Logger.Debug("gossip: a message can't be read", "err", err)
+		d.logger.log(slog.LevelDebug, "gossip: a message can't be read", "err", err)
 		return
 	}
 	switch m.kind {
@@ -77,7 +78,7 @@ func (d *delegate) NotifyMsg(b []byte) {
 	select {
 	case d.inbox <- m:
 	default:
-		d.cfg.Logger.Warn("gossip: too many messages at once, one is dropped", "limit", cap(d.inbox))
+		d.logger.log(slog.LevelWarn, "gossip: too many messages at once, one is dropped", "limit", cap(d.inbox))
 	}
 }
 
@@ -165,7 +166,7 @@ func (d *delegate) MergeRemoteState(b []byte, _ bool) {
 	p := d.pool()
 	gone, keys, err := decodeState(b)
 	if err != nil {
-		p.cfg.Logger.Debug("gossip: what another member knows can't be read", "err", err)
+		p.logger.log(slog.LevelDebug, "gossip: what another member knows can't be read", "err", err)
 		return
 	}
 	for _, a := range gone {

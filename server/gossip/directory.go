@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -196,11 +197,18 @@ func (p *Pool) heard(n *memberlist.Node) {
 	if next.leaving {
 		next.Status = StatusLeaving
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if next.ID == p.self.ID {
+	if next.ID == p.cfg.Self.ID {
 		return // what this server is, it knows best
 	}
+	if p.note(next) {
+		p.logger.log(slog.LevelInfo, "a server is in the pool", "server", next.FullName(), "id", next.ID, "addr", next.RPC)
+	}
+}
+
+// note takes what a member says of itself, and returns whether it was not there before.
+func (p *Pool) note(next *meta) (appeared bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.pruned, next.ID)
 	delete(p.refused, next.ID)
 	last, known := p.members[next.ID]
@@ -209,10 +217,7 @@ func (p *Pool) heard(n *memberlist.Node) {
 		next.Status = StatusLeaving
 	}
 	if known && last.Status == next.Status && last.meta.same(next) {
-		return
-	}
-	if !known || !last.present() {
-		p.cfg.Logger.Info("a server is in the pool", "server", next.FullName(), "id", next.ID, "addr", next.RPC)
+		return false
 	}
 	entry := &member{meta: *next, since: time.Now(), expelled: expelled}
 	if known && last.Status == next.Status {
@@ -220,22 +225,29 @@ func (p *Pool) heard(n *memberlist.Node) {
 	}
 	p.members[next.ID] = entry
 	p.tell()
+	return !known || !last.present()
 }
 
 // lost takes that a member is not there any more.
 func (p *Pool) lost(id string) {
+	if m, ok := p.miss(id); ok {
+		p.logger.log(slog.LevelInfo, "a server is gone from the pool", "server", m.FullName(), "id", m.ID, "status", m.Status)
+	}
+}
+
+func (p *Pool) miss(id string) (Member, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, ok := p.members[id]
 	if !ok || !m.present() || id == p.self.ID {
-		return
+		return Member{}, false
 	}
 	m.Status, m.since = StatusFailed, time.Now()
 	if m.leaving || m.expelled {
 		m.Status = StatusLeft
 	}
-	p.cfg.Logger.Info("a server is gone from the pool", "server", m.FullName(), "id", m.ID, "status", m.Status)
 	p.tell()
+	return m.Member, true
 }
 
 // learn takes what another member says of one that is not there. That may be news only where this server
@@ -279,13 +291,19 @@ func readNode(n *memberlist.Node) (*meta, error) {
 // refuse notes that a server can't be let in, and says so once.
 func (p *Pool) refuse(n *memberlist.Node, reason error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.refused[n.Name] || len(p.refused) >= 64 {
+	known := p.refused[n.Name] || len(p.refused) >= maxRefused
+	if !known {
+		p.refused[n.Name] = true
+	}
+	p.mu.Unlock()
+	if known {
 		return
 	}
-	p.refused[n.Name] = true
-	p.cfg.Logger.Warn("a server is not let into the pool", "name", shown(n.Name), "addr", n.Address(), "err", reason)
+	p.logger.log(slog.LevelWarn, "a server is not let into the pool", "name", shown(n.Name), "addr", n.Address(), "err", reason)
 }
+
+// maxRefused bounds the strangers that are remembered, so that each is logged once.
+const maxRefused = 64
 
 // shown is a stranger's text as it may be logged.
 func shown(s string) string {

@@ -72,7 +72,7 @@ func FuzzPackets(f *testing.F) {
 			d.MergeRemoteState(b, i == 0)
 		}
 		d.NotifyLeave(n)
-		if len(p.members) > p.cfg.MaxMembers || len(p.pruned) > p.cfg.MaxMembers || len(p.inbox) > cap(p.inbox) || len(p.refused) > 64 {
+		if len(p.members) > p.cfg.MaxMembers || len(p.pruned) > p.cfg.MaxMembers || len(p.inbox) > cap(p.inbox) || len(p.refused) > maxRefused {
 			t.Errorf("%d members, %d pruned", len(p.members), len(p.pruned))
 		}
 		if m := p.members["self"]; m == nil || m.Status != StatusAlive {
@@ -89,6 +89,7 @@ func bare(limit int) *Pool {
 		members: map[string]*member{}, pruned: map[string]pruned{}, refused: map[string]bool{},
 		changed: make(chan struct{}), asks: map[uint64]chan<- keyAnswer{},
 	}
+	p.logger = &gate{logger: p.cfg.Logger}
 	p.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: 4, NumNodes: p.size}
 	p.self = meta{Member: p.cfg.Self}
 	p.self.Status = StatusAlive

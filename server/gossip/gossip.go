@@ -82,6 +82,7 @@ type Pool struct {
 	started chan struct{} // closed when list is there
 	ended   chan struct{} // closed when Run returns
 	list    *memberlist.Memberlist
+	logger  *gate
 
 	mu      sync.Mutex
 	self    meta
@@ -98,7 +99,7 @@ type Pool struct {
 func New(cfg Config) (*Pool, error) {
 	cfg = cfg.withDefaults()
 	p := &Pool{
-		cfg: cfg, inbox: make(chan message, 64), started: make(chan struct{}), ended: make(chan struct{}),
+		cfg: cfg, logger: &gate{logger: cfg.Logger}, inbox: make(chan message, 64), started: make(chan struct{}), ended: make(chan struct{}),
 		members: map[string]*member{}, pruned: map[string]pruned{}, refused: map[string]bool{},
 		changed: make(chan struct{}), asks: map[uint64]chan<- keyAnswer{},
 	}
@@ -140,7 +141,7 @@ func (p *Pool) memberlist() *memberlist.Config {
 	c.DeadNodeReclaimTime = time.Millisecond // a server that failed may come back at another address
 	c.RequireNodeNames = false
 	c.Delegate, c.Events, c.Alive, c.Conflict = (*delegate)(p), (*delegate)(p), (*delegate)(p), (*delegate)(p)
-	c.Logger = log.New(&logWriter{p.cfg.Logger}, "", 0)
+	c.Logger = log.New(p.logger, "", 0)
 	if p.keys != nil {
 		c.Keyring = p.keys.ring
 	}
@@ -167,6 +168,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	parts.Go(func() { p.keepPeers(ctx) })
 	<-ctx.Done()
 	parts.Wait()
+	defer p.logger.close()
 	return list.Shutdown()
 }
 
@@ -352,11 +354,31 @@ func (p *Pool) announce(ctx context.Context) error {
 	return nil
 }
 
-// logWriter passes memberlist's lines on. They are about single packets, which anybody may send: what an
-// operator acts on is logged where members change.
-type logWriter struct{ logger *slog.Logger }
+// gate lets what happens in the pool into the log until Run ends. Timers of memberlist's go off after that.
+type gate struct {
+	logger *slog.Logger
 
-func (l *logWriter) Write(line []byte) (int, error) {
-	l.logger.Debug("gossip", "message", strings.TrimSpace(string(line)))
+	mu     sync.RWMutex // held for reading while something is logged
+	closed bool
+}
+
+func (g *gate) log(level slog.Level, message string, args ...any) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if !g.closed {
+		g.logger.Log(context.Background(), level, message, args...)
+	}
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+// Write passes memberlist's lines on. They are about single packets, which anybody may send: what an
+// operator acts on is logged where members change.
+func (g *gate) Write(line []byte) (int, error) {
+	g.log(slog.LevelDebug, "gossip", "message", strings.TrimSpace(string(line)))
 	return len(line), nil
 }

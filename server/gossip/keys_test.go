@@ -14,7 +14,7 @@ import (
 
 // However often keys change, and whoever is restarted meanwhile, nobody is locked out.
 func TestKeysRotateUnderChurn(t *testing.T) {
-	const rotations, restarts = 100, 10 // a restart in every tenth rotation
+	const rotations, restarts = 100, 20 // a restart in every twentieth rotation
 	old := key(t)
 	a := start(t, config("a", "global", old))
 	b := start(t, config("b", "global", old))

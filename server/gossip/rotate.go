@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -262,7 +263,7 @@ func (p *Pool) reply(m message) {
 			continue
 		}
 		if err := p.list.SendReliable(n, answer.encode()); err != nil {
-			p.cfg.Logger.Debug("gossip: an answer was not taken", "server", m.from, "err", err)
+			p.logger.log(slog.LevelDebug, "gossip: an answer was not taken", "server", m.from, "err", err)
 		}
 	}
 }
@@ -289,11 +290,11 @@ func (p *Pool) deliver(m message) {
 func (p *Pool) adopt(next keySet) error {
 	changed, err := p.keys.adopt(next)
 	if err != nil {
-		p.cfg.Logger.Error("the keys of the servers' gossip can't be changed", "err", err)
+		p.logger.log(slog.LevelError, "the keys of the servers' gossip can't be changed", "err", err)
 		return err
 	}
 	if changed {
-		p.cfg.Logger.Info("the keys of the servers' gossip have changed", "keys", len(next.Keys))
+		p.logger.log(slog.LevelInfo, "the keys of the servers' gossip have changed", "keys", len(next.Keys))
 	}
 	return nil
 }
