@@ -30,7 +30,8 @@ type guarded struct {
 	alloc   *nomadish.Allocation
 	ended   *nomadish.Allocation // of the job "over"
 	eval    string
-	secrets map[string]string // of tokens, and identities of tasks, by name
+	tls     func(role string) *PeerTLS // encrypts connections between agents; nil: nothing does
+	secrets map[string]string          // of tokens, and identities of tasks, by name
 
 	follower, other *Agent // another server, and one of another region; nil: there is none
 }
@@ -49,10 +50,23 @@ var policies = map[string]string{
 		operator { policy = "write" capabilities = ["keyring-read", "keyring-rotate", "keyring-delete", "snapshot-save"] }`,
 }
 
+func (g *guarded) secure(role string) *PeerTLS {
+	if g.tls == nil {
+		return nil
+	}
+	return g.tls(role)
+}
+
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	g := &guarded{t: t, secrets: map[string]string{}}
-	g.server = g.run(Config{Name: "server", DataDir: t.TempDir(), Server: &server.Config{}, HTTP: []string{"127.0.0.1:0"}, RPC: "127.0.0.1:0", ACL: true, MaxConns: -1})
+	return newGuardedWith(t, nil)
+}
+
+// newGuardedWith is newGuarded with what encrypts the connections of the server and of the client.
+func newGuardedWith(t *testing.T, secure func(role string) *PeerTLS) *guarded {
+	t.Helper()
+	g := &guarded{t: t, secrets: map[string]string{}, tls: secure}
+	g.server = g.run(Config{Name: "server", DataDir: t.TempDir(), Server: &server.Config{}, HTTP: []string{"127.0.0.1:0"}, RPC: "127.0.0.1:0", ACL: true, MaxConns: -1, PeerTLS: g.secure("server")})
 	g.furnish()
 	return g
 }
@@ -125,7 +139,7 @@ func (g *guarded) furnish() {
 	})
 	g.node = g.run(Config{
 		Name: "node", DataDir: g.t.TempDir(), Client: &client.Config{StopTasksOnShutdown: true}, Servers: []string{g.server.RPCAddr().String()},
-		HTTP: []string{"127.0.0.1:0"}, ACL: true, MaxConns: -1, Drivers: map[string]drivers.Driver{"function": idle},
+		HTTP: []string{"127.0.0.1:0"}, ACL: true, MaxConns: -1, PeerTLS: g.secure("client"), Drivers: map[string]drivers.Driver{"function": idle},
 	})
 	g.policies()
 	g.tokens()
