@@ -26,6 +26,8 @@ type fleet struct {
 	log     journal
 }
 
+func newFleet(t *testing.T) *fleet { return &fleet{t: t, log: journal{t: t}} }
+
 // journal keeps what is logged.
 type journal struct {
 	t    *testing.T
@@ -73,7 +75,6 @@ var errLeave = errors.New("leave")
 
 func (f *fleet) start(cfg agent.Config) *oneServer {
 	f.t.Helper()
-	f.log.t = f.t
 	cfg.Logger = slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("agent", cfg.Name)
 	pool := *cfg.Pool
 	pool.RetryJoin = nil
@@ -174,7 +175,7 @@ func readVar(ctx context.Context, s *oneServer, path string) (string, error) {
 
 // Servers that expect each other begin one cluster; others are added to it, and it survives its leader.
 func TestServersFormACluster(t *testing.T) {
-	f := &fleet{t: t}
+	f := newFleet(t)
 	a, b, c := f.run("a", 3), f.run("b", 3), f.run("c", 3)
 	leader := f.named(f.voters(a, "a", "b", "c"))
 	for i, s := range []*oneServer{a, b, c} {
@@ -215,7 +216,7 @@ func setStabilization(ctx context.Context, s *oneServer, d time.Duration) error 
 // A server that comes back is the same server, wherever it is; one that says good-bye is done without; one
 // that lost its data is another one, which takes the place of the former.
 func TestServersComeAndGo(t *testing.T) {
-	f := &fleet{t: t}
+	f := newFleet(t)
 	a, b, c := f.run("a", 3), f.run("b", 3), f.run("c", 3)
 	leader := f.named(f.voters(a, "a", "b", "c"))
 	if err := setStabilization(t.Context(), a, 100*time.Millisecond); err != nil {
@@ -279,10 +280,10 @@ func memberOf(t *testing.T, s *oneServer, name string) *nomadish.Member {
 
 // Two clusters of one region that meet stay two: neither takes the other's servers.
 func TestTwoClustersStayTwo(t *testing.T) {
-	f := &fleet{t: t}
+	f := newFleet(t)
 	a := f.run("a", 1)
 	f.voters(a, "a")
-	alone := &fleet{t: t}
+	alone := newFleet(t)
 	b := alone.run("b", 1)
 	alone.voters(b, "b")
 	if n, err := a.Client().Agent().Join(t.Context(), b.SerfAddr().String()); err != nil || n != 1 {
@@ -306,7 +307,7 @@ func TestTwoClustersStayTwo(t *testing.T) {
 
 // The keys of gossip are changed while servers are up, over the API of any of them.
 func TestKeysOfGossip(t *testing.T) {
-	f := &fleet{t: t}
+	f := newFleet(t)
 	cfg := func(name string, key []byte) agent.Config {
 		return agent.Config{
 			Name: name, DataDir: t.TempDir(), RPC: "127.0.0.1:0", Server: &server.Config{},
