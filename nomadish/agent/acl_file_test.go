@@ -51,7 +51,8 @@ acl {
 			t.Errorf("%s: error %v", text, err)
 		}
 	}
-	if _, warnings, err := config("acl {\n  replication_token = \"x\"\n}"); err != nil || len(warnings) != 1 || strings.Contains(warnings[0], `"x"`) {
-		t.Errorf("replication token: warnings %q, %v", warnings, err)
+	c, warnings, err = config("region = \"eu\"\nserver {\n  enabled = true\n  authoritative_region = \"us\"\n}\nacl {\n  enabled = true\n  replication_token = \"x\"\n}")
+	if err != nil || len(warnings) != 0 || c.Region != "eu" || c.Server.Authoritative != "us" || c.ReplicationToken != "x" {
+		t.Errorf("a region that replicates: %q from %q, warnings %q, %v", c.Region, c.Server.Authoritative, warnings, err)
 	}
 }
