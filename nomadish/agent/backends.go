@@ -243,7 +243,7 @@ func (s *self) Self(context.Context) (*nomadish.AgentSelf, error) {
 		Config: map[string]any{
 			"Name": s.cfg.Name, "NodeName": s.cfg.Name, "Region": s.cfg.Region, "Datacenter": s.cfg.Datacenter,
 			"DataDir": s.cfg.DataDir,
-			"Server":  map[string]any{"Enabled": s.server != nil, "BootstrapExpect": 1},
+			"Server":  map[string]any{"Enabled": s.server != nil, "BootstrapExpect": (*Agent)(s).bootstrapExpect()},
 			"Client":  map[string]any{"Enabled": s.client != nil},
 			"ACL":     map[string]any{"Enabled": s.cfg.ACL},
 			"Version": map[string]any{"Version": s.cfg.Version},
@@ -255,15 +255,7 @@ func (s *self) Self(context.Context) (*nomadish.AgentSelf, error) {
 		out.Config[key] = value
 	}
 	if s.server != nil {
-		c, r := s.server.Consensus(), s.server.Store().Reader()
-		id, _ := c.Leader()
-		out.Stats["raft"] = map[string]string{
-			"applied_index": strconv.FormatUint(r.Index(), 10), "term": strconv.FormatUint(r.Term(), 10),
-			"state_hash": r.Hash().String(),
-		}
-		out.Stats["nomad"]["leader"] = strconv.FormatBool(c.IsLeader())
-		out.Stats["nomad"]["leader_addr"] = (*status)(s).address(id)
-		out.Stats["nomad"]["bootstrap"] = "true"
+		(*Agent)(s).serverStats(out.Stats)
 	}
 	if s.client != nil {
 		out.Stats["client"] = map[string]string{"node_id": s.client.NodeID()}

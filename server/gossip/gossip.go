@@ -366,7 +366,7 @@ func (g *gate) log(level slog.Level, message string, args ...any) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if !g.closed {
-		g.logger.Log(context.Background(), level, message, args...)
+		g.logger.Log(context.Background(), level, message, args...) //nolint:sloglint // constant where log is called
 	}
 }
 
