@@ -80,7 +80,7 @@ func TestKeysWithoutEffectWarn(t *testing.T) {
 // What would make the agent less safe than its configuration says is refused, not ignored.
 func TestProtectionIsNotIgnored(t *testing.T) {
 	for key, text := range map[string]string{
-		"tls.managed":         "tls {\n  managed = true\n  ca_file = \"x\"\n}",
+		"tls.managed":         "tls {\n  managed = true\n  cert_file = \"x\"\n}",
 		"tls.certificate_ttl": "tls {\n  certificate_ttl = \"1h\"\n}",
 	} {
 		file, _, err := load(t, text)

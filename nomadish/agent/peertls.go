@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/certificate"
 	"github.com/nomadish/nomadish/nomadish/transport"
 )
 
@@ -17,6 +19,10 @@ type PeerTLS struct {
 	Managed bool
 	TTL     time.Duration // of certificates that a managed server issues; default 30 days for servers, 72h for client nodes
 	Look    time.Duration // between looks of a managed agent at what its cluster's authorities are, at most; default 5m
+
+	// RegionsFile holds, in PEM, the authorities of other regions that have such of their own: their servers
+	// are taken as those of other regions, and nothing else is. Optional, with Managed.
+	RegionsFile string
 
 	CertFile, KeyFile, CAFile string // in PEM, unless Managed
 	transport.PeerTLSConfig          // Region and Now come from Config
@@ -44,7 +50,7 @@ func (t *TLSFile) peers(r *reading, version uint16, suites []uint16) *PeerTLS {
 // managed returns how connections are encrypted with certificates of the cluster's own authority.
 func (t *TLSFile) managed(r *reading, version uint16, suites []uint16) *PeerTLS {
 	for key, set := range map[string]bool{
-		"ca_file": t.CAFile != nil, "cert_file": t.CertFile != nil, "key_file": t.KeyFile != nil, "rpc_upgrade_mode": nomadish.Val(t.RPCUpgradeMode),
+		"cert_file": t.CertFile != nil, "key_file": t.KeyFile != nil, "rpc_upgrade_mode": nomadish.Val(t.RPCUpgradeMode),
 		"http = false": t.HTTP != nil && !*t.HTTP, "rpc = false": t.RPC != nil && !*t.RPC,
 		"verify_server_hostname = false": t.VerifyServerHostname != nil && !*t.VerifyServerHostname,
 	} {
@@ -56,7 +62,7 @@ func (t *TLSFile) managed(r *reading, version uint16, suites []uint16) *PeerTLS 
 	if t.CertificateTTL != nil && ttl < minCertificateTTL {
 		r.fail("tls.certificate_ttl: %s is below %s", ttl, minCertificateTTL)
 	}
-	return &PeerTLS{Managed: true, TTL: ttl, PeerTLSConfig: transport.PeerTLSConfig{MinVersion: cmp.Or(version, tls.VersionTLS13), CipherSuites: suites}}
+	return &PeerTLS{Managed: true, TTL: ttl, RegionsFile: nomadish.Val(t.CAFile), PeerTLSConfig: transport.PeerTLSConfig{MinVersion: cmp.Or(version, tls.VersionTLS13), CipherSuites: suites}}
 }
 
 // minCertificateTTL leaves time for renewals to be tried again.
@@ -68,7 +74,7 @@ func (a *Agent) newPeerTLS() (err error) {
 	if c == nil {
 		return nil
 	}
-	credentials, err := transport.ReadCredentials(c.CertFile, c.KeyFile, c.CAFile)
+	credentials, err := c.credentials()
 	if err != nil {
 		return fmt.Errorf("connections between agents: %w", err)
 	}
@@ -86,10 +92,25 @@ func (a *Agent) reloadPeerTLS() error {
 	if a.peerTLS == nil {
 		return nil
 	}
-	c := a.cfg.PeerTLS
-	credentials, err := transport.ReadCredentials(c.CertFile, c.KeyFile, c.CAFile)
+	credentials, err := a.cfg.PeerTLS.credentials()
 	if err != nil {
 		return err
 	}
 	return a.peerTLS.Replace(credentials)
+}
+
+// credentials reads the files.
+func (c *PeerTLS) credentials() (transport.Credentials, error) {
+	read, err := transport.ReadCredentials(c.CertFile, c.KeyFile, c.CAFile)
+	if err != nil || c.RegionsFile == "" {
+		return read, err
+	}
+	text, err := os.ReadFile(c.RegionsFile)
+	if err != nil {
+		return read, fmt.Errorf("tls: ca_file: %w", err)
+	}
+	if read.Elsewhere, err = certificate.ParsePEM(text); err != nil {
+		return read, fmt.Errorf("tls: ca_file: %s: %w", c.RegionsFile, err)
+	}
+	return read, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,9 @@ type PeerTLSConfig struct {
 type Credentials struct {
 	Certificate tls.Certificate // with its Leaf
 	Authorities []*x509.Certificate
+	// Elsewhere are authorities of other regions: who has a certificate of theirs is a server of another
+	// region, and nothing else.
+	Elsewhere []*x509.Certificate
 }
 
 // PeerTLS holds the credentials with which agents talk to each other. They can be replaced
@@ -56,7 +60,8 @@ type PeerTLS struct {
 // credentials are one state of the credentials in use.
 type credentials struct {
 	Credentials
-	roots *x509.CertPool
+	own   *x509.CertPool // Authorities
+	roots *x509.CertPool // and Elsewhere
 }
 
 // NewPeerTLS returns credentials for a hub.
@@ -87,8 +92,12 @@ func (t *PeerTLS) Replace(c Credentials) error {
 	if _, err := certificate.ParseNames(c.Certificate.Leaf); err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
-	next := &credentials{Credentials: c, roots: x509.NewCertPool()}
+	next := &credentials{Credentials: c, own: x509.NewCertPool(), roots: x509.NewCertPool()}
 	for _, a := range c.Authorities {
+		next.own.AddCert(a)
+		next.roots.AddCert(a)
+	}
+	for _, a := range c.Elsewhere {
 		next.roots.AddCert(a)
 	}
 	t.mu.Lock()
@@ -176,13 +185,13 @@ func (t *PeerTLS) client(protocol string) *tls.Config {
 		if s.NegotiatedProtocol != protocol {
 			return fmt.Errorf("the other side does not speak %s", protocol)
 		}
-		return t.verify(now, s.PeerCertificates, x509.ExtKeyUsageServerAuth)
+		return t.verify(now.roots, s.PeerCertificates, x509.ExtKeyUsageServerAuth)
 	}
 	return c
 }
 
 // verify says why a chain of certificates is not trusted.
-func (t *PeerTLS) verify(now *credentials, chain []*x509.Certificate, usage x509.ExtKeyUsage) error {
+func (t *PeerTLS) verify(roots *x509.CertPool, chain []*x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate was shown")
 	}
@@ -191,16 +200,24 @@ func (t *PeerTLS) verify(now *credentials, chain []*x509.Certificate, usage x509
 		between.AddCert(c)
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: now.roots, Intermediates: between, CurrentTime: t.cfg.Now(), KeyUsages: []x509.ExtKeyUsage{usage},
+		Roots: roots, Intermediates: between, CurrentTime: t.cfg.Now(), KeyUsages: []x509.ExtKeyUsage{usage},
 	})
 	return err
 }
 
-// check says why the holder of a certificate can't be who it says it is.
-func (t *PeerTLS) check(leaf *x509.Certificate, kind nomadish.CallerKind, region, id string) error {
-	names, err := certificate.ParseNames(leaf)
+// check says why the holder of a certificate, which was verified, can't be who it says it is.
+func (t *PeerTLS) check(chain []*x509.Certificate, usage x509.ExtKeyUsage, kind nomadish.CallerKind, region, id string) error {
+	if len(chain) == 0 {
+		return nomadish.Errorf(nomadish.KindDenied, "no certificate was shown")
+	}
+	names, err := certificate.ParseNames(chain[0])
 	if err != nil {
 		return nomadish.Errorf(nomadish.KindDenied, "%w", err)
+	}
+	if kind != nomadish.CallerServer || strings.EqualFold(region, t.cfg.Region) {
+		if err := t.verify(t.state().own, chain, usage); err != nil {
+			return nomadish.Errorf(nomadish.KindDenied, "the certificate is of no authority of the region %s: %w", t.cfg.Region, err)
+		}
 	}
 	if t.cfg.AnyName && names.Unnamed() {
 		return nil

@@ -208,6 +208,50 @@ func TestAnyName(t *testing.T) {
 	}
 }
 
+// An authority of another region makes servers of other regions, and nothing of this one.
+func TestAuthoritiesElsewhere(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	own, err := NewPeerTLS(PeerTLSConfig{}, Credentials{
+		Certificate: ca.certify(t, holder{names: []string{"server.global.nomad"}}), Authorities: []*x509.Certificate{ca.cert}, Elsewhere: []*x509.Certificate{other.cert},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := secureHub(t, HubConfig{Self: Hello{Kind: "server", ID: idA, Region: "global"}, Listen: "127.0.0.1:0", TLS: own}, whoami)
+	raftEcho(t, hub)
+	for _, tt := range []struct {
+		name, kind, region string
+		session, raft      bool
+	}{
+		{"server.eu.nomad", "server", "eu", true, false},
+		{"server.global.nomad", "server", "global", false, false},
+		{"server.global.nomad", "node", "global", false, false},
+		{"client.global.nomad", "node", "global", false, false},
+		{"client.eu.nomad", "server", "eu", false, false},
+		{"server.eu.nomad", "server", "global", false, false},
+	} {
+		theirs, err := NewPeerTLS(PeerTLSConfig{Region: tt.region}, Credentials{
+			Certificate: other.certify(t, holder{names: []string{tt.name}}), Authorities: []*x509.Certificate{other.cert, ca.cert},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer := secureHub(t, HubConfig{Self: Hello{Kind: tt.kind, ID: idB, Region: tt.region}, TLS: theirs}, whoami)
+		if _, err := ask(t, peer.Dial(hub.Addr().String())); (err == nil) != tt.session {
+			t.Errorf("%s as %s of %s: %v, want a session: %t", tt.name, tt.kind, tt.region, err, tt.session)
+		}
+		c, err := NewRaft(peer, func(string) (string, error) { return hub.Addr().String(), nil }).Dial(t.Context(), idA)
+		if err == nil {
+			_, _ = io.WriteString(c, "raft")
+			_, err = io.ReadFull(c, make([]byte, 4))
+			_ = c.Close()
+		}
+		if (err == nil) != tt.raft {
+			t.Errorf("%s of %s for raft: %v, want it: %t", tt.name, tt.region, err, tt.raft)
+		}
+	}
+}
+
 // prober tries what a certificate gives access to.
 type prober struct {
 	t    *testing.T

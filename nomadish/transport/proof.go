@@ -35,8 +35,8 @@ type proof struct {
 	Signature []byte
 }
 
-// proven is what an end of the connection signs. The two ends sign different things.
-func (s *secured) proven(signer x509.ExtKeyUsage, leaf []byte) ([]byte, error) {
+// toSign is what an end of the connection signs. The two ends sign different things.
+func (s *secured) toSign(signer x509.ExtKeyUsage, leaf []byte) ([]byte, error) {
 	state := s.ConnectionState()
 	secret, err := state.ExportKeyingMaterial(proofLabel, nil, 32)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *secured) prove(ctx context.Context, l *link, now *credentials) error {
 	if s.usage == own {
 		own = x509.ExtKeyUsageServerAuth
 	}
-	what, err := s.proven(own, now.Certificate.Leaf.Raw)
+	what, err := s.toSign(own, now.Certificate.Leaf.Raw)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *secured) readProof(r *http.Request) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate was shown")
 	}
-	what, err := s.proven(s.usage, chain[0].Raw)
+	what, err := s.toSign(s.usage, chain[0].Raw)
 	if err != nil {
 		return err
 	}

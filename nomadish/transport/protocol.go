@@ -105,7 +105,7 @@ func (h *Hub) checkPeer(c net.Conn, hello Hello) error {
 		return nil // of unencrypted connections nothing is known
 	}
 	t := h.cfg.TLS
-	return t.check(s.leaf(), parseKind(hello.Kind), t.region(hello.Region), hello.ID)
+	return t.check(s.proven(), s.usage, parseKind(hello.Kind), t.region(hello.Region), hello.ID)
 }
 
 // checkRaft says why who is at the other end of a connection can't be a server of this region;
@@ -115,5 +115,5 @@ func (h *Hub) checkRaft(c net.Conn, id string) error {
 	if !ok {
 		return nil
 	}
-	return h.cfg.TLS.check(s.leaf(), nomadish.CallerServer, h.cfg.TLS.cfg.Region, id)
+	return h.cfg.TLS.check(s.proven(), s.usage, nomadish.CallerServer, h.cfg.TLS.cfg.Region, id)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/certificate"
 )
 
 // secured is an encrypted connection with another agent, and what that agent has proven.
@@ -61,14 +62,11 @@ func (s *secured) Close() error {
 	return s.Conn.Close()
 }
 
-// leaf is the peer's certificate.
-func (s *secured) leaf() *x509.Certificate {
+// proven is the chain of the peer's newest certificate; empty: it joins, and has none.
+func (s *secured) proven() []*x509.Certificate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.chain) == 0 {
-		return nil // who joins
-	}
-	return s.chain[0]
+	return s.chain
 }
 
 // carry remembers the session that the connection carries.
@@ -92,7 +90,7 @@ func (s *secured) untrusted(now *credentials) error {
 		}
 		return nil
 	}
-	if err := t.verify(now, s.chain, s.usage); err != nil {
+	if err := t.verify(now.roots, s.chain, s.usage); err != nil {
 		if s.doubted.IsZero() {
 			s.doubted = time.Now()
 		}
@@ -190,7 +188,7 @@ func (s *secured) show(ctx context.Context, now *credentials) {
 // accept takes a newer certificate of the peer, if it is for the same agent.
 func (s *secured) accept(chain []*x509.Certificate) error {
 	t, now := s.hub.cfg.TLS, s.hub.cfg.TLS.state()
-	if err := t.verify(now, chain, s.usage); err != nil {
+	if err := t.verify(now.roots, chain, s.usage); err != nil {
 		return nomadish.Errorf(nomadish.KindDenied, "certificate: %w", err)
 	}
 	s.mu.Lock()
@@ -199,13 +197,40 @@ func (s *secured) accept(chain []*x509.Certificate) error {
 	if l == nil {
 		return nomadish.Errorf(nomadish.KindDenied, "certificate: there is no session yet")
 	}
-	if err := t.check(chain[0], l.peer.Kind, t.region(l.peer.Region), l.peer.ID); err != nil {
+	if err := t.check(chain, s.usage, l.peer.Kind, t.region(l.peer.Region), l.peer.ID); err != nil {
 		return err
 	}
+	s.take(chain, now)
+	s.hub.vouch(chain, now)
+	return nil
+}
+
+// take notes what the peer has proven.
+func (s *secured) take(chain []*x509.Certificate, now *credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chain, s.trusted, s.doubted = chain, now, time.Time{}
-	return nil
+}
+
+// vouch has the new certificate of an agent, which it has proven on a session, count for its other connections
+// too: on those of raft nobody can say anything else.
+func (h *Hub) vouch(chain []*x509.Certificate, now *credentials) {
+	names, err := certificate.ParseNames(chain[0])
+	if err != nil || names.Agent.ID == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.secured {
+		old := s.proven()
+		if len(old) == 0 {
+			continue
+		}
+		was, err := certificate.ParseNames(old[0])
+		if err == nil && was.Agent == names.Agent && h.cfg.TLS.verify(now.roots, chain, s.usage) == nil {
+			s.take(chain, now)
+		}
+	}
 }
 
 // securedKey is the key of the connection that a request came in on.

@@ -85,7 +85,7 @@ func (p *pair) renew(by *authority, ends time.Duration, trusted ...*authority) {
 	until(p.t, "each having seen the other's certificate", func() bool {
 		for hub, other := range map[*Hub]*Hub{p.server: p.node, p.node: p.server} {
 			for _, s := range conns(hub) {
-				if !s.leaf().Equal(p.tls[other].Credentials().Certificate.Leaf) {
+				if !s.proven()[0].Equal(p.tls[other].Credentials().Certificate.Leaf) {
 					return false
 				}
 			}
