@@ -27,11 +27,9 @@ func TestWhoIsListenedTo(t *testing.T) {
 			s := newStreams(nil, "s1", func() string { return tt.own }, func(id string) bool { return id == "s2" })
 			ours, theirs := net.Pipe()
 			defer ours.Close()
+			defer theirs.Close()
 			sent := make(chan error, 1)
-			go func() {
-				defer theirs.Close()
-				sent <- greet(theirs, time.Second, tt.to, tt.from, tt.cluster)
-			}()
+			go func() { sent <- greet(theirs, time.Second, tt.to, tt.from, tt.cluster) }()
 			err := (&stream{Conn: ours, set: s}).readGreeting()
 			if sendErr := <-sent; sendErr != nil {
 				t.Fatal(sendErr)
