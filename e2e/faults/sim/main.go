@@ -56,7 +56,7 @@ func (r *runner) runSeeds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary one
 	binary, err := build(ctx, root, dir)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (r *runner) findPlanted(ctx context.Context, only string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary one
 	code := filepath.Join(dir, "code")
 	if err := copyCode(code); err != nil {
 		return err

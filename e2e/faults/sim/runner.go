@@ -133,7 +133,7 @@ func (r *runner) one(ctx context.Context, binary string, seed uint64) outcome {
 		out.err = err
 		return out
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary one
 	said := filepath.Join(dir, "report.json")
 	within, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
