@@ -122,6 +122,14 @@ func (s *Server) AutopilotHealth(ctx context.Context) (*nomadish.OperatorHealthR
 	return s.autopilot.Health(ctx), nil
 }
 
+// LastHealth is how well the servers were a moment ago, as the leader saw it; nil on others.
+func (s *Server) LastHealth() *nomadish.OperatorHealthReply {
+	if !s.consensus.IsLeader() {
+		return nil
+	}
+	return s.autopilot.Last()
+}
+
 // StateHashes compares the states of the servers.
 func (s *Server) StateHashes(ctx context.Context) (*nomadish.StateHashReport, error) {
 	peers := s.consensus.Peers()

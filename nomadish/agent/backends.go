@@ -175,7 +175,7 @@ func (s *self) Servers(context.Context) ([]string, error) {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "this agent runs no client")
 	}
 	if s.server != nil {
-		return []string{(*status)(s).address(s.id)}, nil
+		return (*Agent)(s).serverAddrs(), nil
 	}
 	return s.servers.Servers(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/server/gossip"
 	"github.com/nomadish/nomadish/server/state"
 )
 
@@ -79,8 +80,29 @@ func (f *figures) server(a *Agent) {
 	stats := a.server.Evals().Stats()
 	f.add("nomad.nomad.broker.total_ready", float64(stats.Ready))
 	f.add("nomad.nomad.blocked_evals.total_blocked", float64(stats.Blocked))
+	f.servers(a)
 	f.replication(a)
 	f.durability(a)
+}
+
+// servers adds how the servers are: on all what the pool sees of this region's, on the leader how well they are.
+func (f *figures) servers(a *Agent) {
+	f.add("nomad.raft.peers", float64(len(a.server.Consensus().Peers())))
+	if a.pool != nil {
+		count := map[string]int{}
+		for _, m := range a.pool.Members() {
+			if m.Region == a.cfg.Region {
+				count[m.Status]++
+			}
+		}
+		for _, status := range []string{gossip.StatusAlive, gossip.StatusLeaving, gossip.StatusLeft, gossip.StatusFailed} {
+			f.add("nomadish.servers", float64(count[status]), "status", status)
+		}
+	}
+	if h := a.server.LastHealth(); h != nil {
+		f.add("nomad.autopilot.healthy", number(h.Healthy))
+		f.add("nomad.autopilot.failure_tolerance", float64(h.FailureTolerance))
+	}
 }
 
 // replication adds how old the news of the authoritative region are, on the leader of another one.

@@ -186,7 +186,7 @@ type ClientFile struct {
 	Reserved               *ReservedFile        `hcl:"reserved,block"`
 	HostVolumes            []*HostVolumeFile    `hcl:"host_volume,block"`
 	HostNetworks           []*HostNetworkFile   `hcl:"host_network,block"`
-	ServerJoin             *ServerJoinFile      `hcl:"server_join,block"`
+	ServerJoin             *ClientJoinFile      `hcl:"server_join,block"`
 	Template               *Elsewhere           `hcl:"template,block" effect:"none"`
 	Artifact               *ArtifactFile        `hcl:"artifact,block"`
 	DrainOnShutdown        *DrainFile           `hcl:"drain_on_shutdown,block"`
@@ -210,7 +210,15 @@ type ArtifactFile struct {
 	SetEnvironmentVariables *string  `hcl:"set_environment_variables,optional" effect:"none"`
 }
 
-// ServerJoinFile is the server_join block of a server, or of a client.
+// ClientJoinFile is the server_join block of a client, which tries for ever.
+type ClientJoinFile struct {
+	RetryJoin     []string `hcl:"retry_join,optional"`
+	StartJoin     []string `hcl:"start_join,optional"`
+	RetryMax      *int     `hcl:"retry_max,optional" effect:"none"`
+	RetryInterval *string  `hcl:"retry_interval,optional" effect:"none"`
+}
+
+// ServerJoinFile is the server_join block of a server.
 type ServerJoinFile struct {
 	RetryJoin     []string `hcl:"retry_join,optional"`
 	StartJoin     []string `hcl:"start_join,optional"`

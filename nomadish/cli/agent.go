@@ -24,6 +24,10 @@ func (m *many) Set(s string) error { *m = append(*m, s); return nil }
 // agentFlags are the flags of the agent command.
 type agentFlags struct {
 	configs, servers, meta many
+	join, retryJoin        many
+	retryInterval, encrypt string
+	retryMax               int
+	rejoin                 bool
 	dev, logJSON, acl      bool
 	server, client         bool
 	node, region, dc, dir  string
@@ -67,6 +71,12 @@ func (f *agentFlags) register(c *call) {
 	c.flags.BoolVar(&f.server, "server", false, "be a server")
 	c.flags.BoolVar(&f.client, "client", false, "be a client node")
 	c.flags.IntVar(&f.bootstrapExpect, "bootstrap-expect", 0, "servers to wait for before the first election")
+	c.flags.Var(&f.join, "join", "`address` of another server to join at the start; may be repeated")
+	c.flags.Var(&f.retryJoin, "retry-join", "the same, tried again until one answers")
+	c.flags.IntVar(&f.retryMax, "retry-max", 0, "`attempts` at -retry-join after which the agent ends; 0: without end")
+	c.flags.StringVar(&f.retryInterval, "retry-interval", "", "`time` between attempts; default 30s, and less at first")
+	c.flags.BoolVar(&f.rejoin, "rejoin", false, "join the servers that were known before this one left")
+	c.flags.StringVar(&f.encrypt, "encrypt", "", "`key` of the servers' gossip, in base64")
 	c.flags.Var(&f.servers, "servers", "`address` of a server for the client; may be repeated")
 	c.flags.StringVar(&f.nodeClass, "node-class", "", "class of the client node")
 	c.flags.StringVar(&f.nodePool, "node-pool", "", "pool of the client node")
@@ -100,6 +110,7 @@ func (f *agentFlags) apply(file *agent.File) error {
 			file.Server.BootstrapExpect = &f.bootstrapExpect
 		}
 	}
+	f.joins(file)
 	if f.client || f.dev {
 		file.Client = or(file.Client)
 		file.Client.Enabled = nomadish.Ptr(true)
@@ -121,6 +132,32 @@ func (f *agentFlags) apply(file *agent.File) error {
 		file.Client.Meta[key] = value
 	}
 	return nil
+}
+
+// joins puts over the server block which servers are joined.
+func (f *agentFlags) joins(file *agent.File) {
+	if len(f.join)+len(f.retryJoin)+f.retryMax+len(f.retryInterval)+len(f.encrypt) == 0 && !f.rejoin {
+		return
+	}
+	file.Server = or(file.Server)
+	s := file.Server
+	start, retry, most, interval := &s.StartJoin, &s.RetryJoin, &s.RetryMax, &s.RetryInterval
+	if j := s.ServerJoin; j != nil { // they are in one place or the other
+		start, retry, most, interval = &j.StartJoin, &j.RetryJoin, &j.RetryMax, &j.RetryInterval
+	}
+	*start, *retry = append(*start, f.join...), append(*retry, f.retryJoin...)
+	if f.retryMax > 0 {
+		*most = &f.retryMax
+	}
+	if f.retryInterval != "" {
+		*interval = &f.retryInterval
+	}
+	if f.encrypt != "" {
+		s.Encrypt = &f.encrypt
+	}
+	if f.rejoin {
+		s.RejoinAfterLeave = &f.rejoin
+	}
 }
 
 // or makes the block where no file has it.

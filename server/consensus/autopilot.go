@@ -39,6 +39,7 @@ type Autopilot struct {
 
 	mu    sync.Mutex
 	known map[string]judgement // by the server's ID
+	last  *nomadish.OperatorHealthReply
 }
 
 // judgement is what was last thought of a server.
@@ -56,7 +57,7 @@ func NewAutopilot(cfg AutopilotConfig, c *Consensus, wanted func() *nomadish.Aut
 // lead to another one where this one's disk hinders it. It is a part of what leads: another leader judges anew.
 func (a *Autopilot) Run(ctx context.Context) error {
 	a.mu.Lock()
-	a.known = map[string]judgement{}
+	a.known, a.last = map[string]judgement{}, nil
 	a.mu.Unlock()
 	tick := time.NewTicker(a.cfg.Every)
 	defer tick.Stop()
@@ -95,9 +96,16 @@ func (a *Autopilot) note(ctx context.Context, peers []Peer, reports map[string]*
 		s.StableSince = last.since
 	}
 	if ctx.Err() == nil { // who was asked too late to answer is not ill
-		a.known = known
+		a.known, a.last = known, health
 	}
 	return health
+}
+
+// Last is what Run last found out, which nobody changes; nil: nothing yet.
+func (a *Autopilot) Last() *nomadish.OperatorHealthReply {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
 }
 
 // Reports asks servers how they are, all at once. One that does not answer in time has no report.
