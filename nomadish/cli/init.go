@@ -88,7 +88,7 @@ func runInit(ctx context.Context, c *call) error {
 // occupied explains that another agent runs on the data.
 func (s *setup) occupied(err error) error {
 	if strings.Contains(err.Error(), "in use by another agent") {
-		return fmt.Errorf("%w\n\nAn agent runs that does not have this configuration: stop it first (\"systemctl stop nomadish\")", err)
+		return fmt.Errorf("%w\n\nAn agent runs on this data: stop it first (\"systemctl stop nomadish\"); its tasks go on", err)
 	}
 	return err
 }

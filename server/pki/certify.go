@@ -23,10 +23,12 @@ func (p *PKI) Certify(ctx context.Context, who certificate.Identity, req *nomadi
 	}
 	row := nomadish.CertifiedAgent{Role: string(who.Role), ID: who.ID}
 	old, err := r.CertifiedAgent(nil, row.Role, row.ID)
+	if len(req.Request) == 0 && (err != nil || old.Ended(p.cfg.Now())) {
+		// It was made before the cluster began, or by a server for itself.
+		return nil, nomadish.Errorf(nomadish.KindNotFound, "%s %s has no certificate that is known of: it is to ask for one", who.Role, who.ID)
+	}
 	if err == nil {
 		row = *old
-	} else if len(req.Request) == 0 {
-		return nil, nomadish.Errorf(nomadish.KindNotFound, "%s %s has no certificate that is known of: it is to ask for one", who.Role, who.ID)
 	}
 	resp := answer(all)
 	for _, a := range all {

@@ -317,6 +317,10 @@ func TestCertify(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	w.pass(31 * 24 * time.Hour)
+	if _, err := w.Certify(t.Context(), server, &nomadish.CertificateRequest{Trusts: "x"}, ""); nomadish.KindOf(err) != nomadish.KindNotFound {
+		t.Errorf("somebody whose certificate has ended, as far as is known, says what it trusts: %v", err)
+	}
 	stranger := certificate.Identity{Role: certificate.Client, Region: "global", ID: nomadish.NewID()}
 	if _, err := w.Certify(t.Context(), stranger, &nomadish.CertificateRequest{Trusts: "x"}, ""); nomadish.KindOf(err) != nomadish.KindNotFound {
 		t.Errorf("somebody who has no certificate says what it trusts: %v", err)
