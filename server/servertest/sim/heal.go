@@ -145,7 +145,10 @@ func (w *world) wakeUps() {
 func wait(ctx context.Context, s *server.Server) error {
 	for {
 		ws := memdb.NewWatchSet()
-		if err := s.Sync(ctx); err != nil {
+		if err := s.Sync(ctx); nomadish.KindOf(err) == nomadish.KindNoLeader && err != nil && ctx.Err() == nil {
+			pause(ctx, 100*time.Millisecond) // the lead may still go from one server to another
+			continue
+		} else if err != nil {
 			return err
 		}
 		_, _, err := s.Variables().Read(ctx, ws, namespace, "var/awaited")

@@ -30,7 +30,7 @@ type member struct {
 	id       string
 	founder  bool // it is of the servers that made the cluster
 	disk     disk
-	offset   atomic.Int64 // of its wall clock, in nanoseconds
+	offset   atomic.Int64         // of its wall clock, in nanoseconds
 	current  atomic.Pointer[life] // nil while it is down
 	term     atomic.Uint64        // the newest that it was seen in
 	isMember atomic.Bool          // it is to be a voter

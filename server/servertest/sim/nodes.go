@@ -18,7 +18,7 @@ import (
 // What a client node has.
 const (
 	nodeCPU     = 4000
-	nodeMemory  = 1600
+	nodeMemory  = 900 // all jobs together fit on one node less than there are, and just so
 	taskMemory  = 100
 	staticPort  = 8080
 	portsFrom   = 20000
