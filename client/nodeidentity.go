@@ -22,7 +22,7 @@ func (c *Client) keepIdentity(ctx context.Context) error {
 	for ctx.Err() == nil {
 		signed, err := c.server.SignNodeIdentity(ctx, c.id)
 		if err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && pause.next > 4*pause.first { // servers that have just begun may have no keys yet
 				c.log.Warn("have the node's identity signed", "err", err)
 			}
 			if pause.wait(ctx, c.cfg.Jitter()) != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -73,6 +74,7 @@ type Hub struct {
 // link is a session with the client for it.
 type link struct {
 	session Session
+	asking  atomic.Bool // a sign of life was asked for, and has yet to come
 	peer    Peer
 	client  *http.Transport
 	secured *secured // the connection; nil: it is not encrypted

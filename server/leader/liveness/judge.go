@@ -126,7 +126,7 @@ func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool) 
 		if n := j.nodes[p.NodeID]; n != nil && j.held[p.NodeID] == r.Server {
 			n.direct = max(n.direct, now-p.Silent)
 			n.hear(now - p.Silent)
-			n.ask(now - p.Silent + askEvery)
+			n.ask(min(now, now-p.Silent+askEvery))
 		}
 	}
 	for _, b := range r.Beats {

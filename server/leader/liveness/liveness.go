@@ -98,7 +98,9 @@ const (
 	reportEvery  = 500 * time.Millisecond  // at most between two reports of a server
 	lookEvery    = 100 * time.Millisecond  // at least between two looks at its sessions
 	lookShare    = 500 * time.Microsecond  // and for each session that there is
-	silentFrom   = 1100 * time.Millisecond // a session that was silent for so long is reported
+	silentSoon   = 750 * time.Millisecond  // a session that was silent for so long is reported where there are few
+	silentFrom   = 1100 * time.Millisecond // and where there are many, which only the kernel asks
+	fewSessions  = 64
 	askEvery     = time.Second             // after which the kernel asks whether the other machine is there
 	staleAfter   = 2 * time.Second         // a server that told nothing for so long is not counted on
 	sleptAfter   = 1500 * time.Millisecond // a pause of one's own after which what one saw counts for nothing

@@ -84,12 +84,16 @@ func (l *Leases) report() (report *nomadish.WitnessReport, notable bool, session
 	p := &l.pending
 	report = &nomadish.WitnessReport{Server: l.cfg.ServerID, Whole: p.whole}
 	here := make(map[string]bool, len(pulses))
+	from := silentFrom
+	if len(pulses) <= fewSessions {
+		from = silentSoon
+	}
 	for _, pulse := range pulses {
 		here[pulse.NodeID] = true
 		if p.whole || !p.held[pulse.NodeID] {
 			report.Held = append(report.Held, pulse.NodeID)
 		}
-		if pulse.Silent >= silentFrom {
+		if pulse.Silent >= from {
 			report.Silent = append(report.Silent, pulse)
 		}
 	}
