@@ -52,7 +52,10 @@ var (
 )
 
 // Marshal encodes v.
-func Marshal(v Appender) []byte { return v.AppendCodec(nil) }
+func Marshal(v Appender) []byte { return v.AppendCodec(make([]byte, 0, marshalRoom)) }
+
+// marshalRoom is what most values fit into, without growing on the way.
+const marshalRoom = 512
 
 // Unmarshal decodes b, which may come from anybody, into v. The strings in v share one
 // copy of b.

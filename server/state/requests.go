@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"time"
 )
 
@@ -56,7 +57,7 @@ func (w *Writer) KeepResult(requestID string, result []byte) error {
 	}
 	w.txn.meta.Requests++
 	w.txn.expiry = 0
-	return put(w.txn, requests, &request{ID: requestID, Time: w.time, Index: w.txn.meta.Index, Result: result})
+	return put(w.txn, requests, &request{ID: requestID, Time: w.time, Index: w.txn.meta.Index, Result: bytes.Clone(result)})
 }
 
 // expireRequests drops the results whose time is over. When that is does not depend on
