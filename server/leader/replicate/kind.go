@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/fsm"
@@ -30,11 +31,10 @@ type rowsOf[T any] struct {
 	upsert func([]*T) fsm.Command
 	delete func([]string) fsm.Command
 
-	// bare takes away what rows may differ by: indexes, and times that the state chooses.
-	bare func(*T)
-	// replaces prepares a row for the command that stores it in place of the one here, nil for
-	// none. An error refuses it.
-	replaces func(row, here *T) error
+	indexes func(*T) (create, modify *uint64)
+	chosen  func(*T) *time.Time // what the state chooses of a row besides; nil: nothing
+	// refuse says why a row can't be stored in place of the one here, nil for none; nil: it always can.
+	refuse func(row, here *T) error
 
 	open func(*T) (string, error) // the secret of a row here; nil: rows have none
 	seal func(*T, string) error   // with this region's keys
@@ -81,10 +81,15 @@ func (k *rowsOf[T]) prepare(r state.Reader, row *T, secret string) (bool, error)
 			return false, err
 		}
 	}
-	if k.replaces != nil {
-		if err := k.replaces(row, here); err != nil {
+	if k.refuse != nil {
+		if err := k.refuse(row, here); err != nil {
 			return false, err
 		}
+	}
+	create, modify := k.indexes(row)
+	if *create, *modify = 0, 0; here != nil {
+		_, at := k.indexes(here)
+		*modify = *at // a command says what it replaces
 	}
 	if k.seal == nil {
 		return true, nil
@@ -100,15 +105,23 @@ func (k *rowsOf[T]) same(row, here *T, secret string) (bool, error) {
 			return false, nil // what can't be opened is sealed anew
 		}
 	}
-	a, b := *row, *here
-	k.bare(&a)
-	k.bare(&b)
-	one, err := nomadish.EncodeJSON(&a)
+	one, err := k.bare(row)
 	if err != nil {
 		return false, err
 	}
-	other, err := nomadish.EncodeJSON(&b)
+	other, err := k.bare(here)
 	return bytes.Equal(one, other), err
+}
+
+// bare shows a row without what it differs by from region to region.
+func (k *rowsOf[T]) bare(row *T) ([]byte, error) {
+	v := *row
+	create, modify := k.indexes(&v)
+	*create, *modify = 0, 0
+	if k.chosen != nil {
+		*k.chosen(&v) = time.Time{}
+	}
+	return nomadish.EncodeJSON(&v)
 }
 
 func (k *rowsOf[T]) surplus(r state.Reader, keys []string) ([]string, error) {
