@@ -300,8 +300,11 @@ func TestAuthorityIsReplacedUnderStreams(t *testing.T) {
 	s.until("everybody trusting the new one alone", func() error {
 		for _, m := range append(agents, node) {
 			own, trusted, err := Certified(m.cfg.DataDir)
-			if err != nil || len(trusted) != 1 || trusted[0] == former || !signedBy(own, m.peerTLS.Credentials().Authorities) {
-				return fmt.Errorf("%s trusts %q, %v", m.cfg.Name, trusted, err)
+			if err != nil {
+				return err
+			}
+			if len(trusted) != 1 || trusted[0] == former || !signedBy(own, m.peerTLS.Credentials().Authorities) {
+				return fmt.Errorf("%s trusts %q", m.cfg.Name, trusted)
 			}
 		}
 		return nil

@@ -137,8 +137,13 @@ func TestCertificatesByHand(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"ca", "create"}, {"cert", "create", "-client"}, {"cert", "create"}, {"cert", "create", "-cli", "-server"}, {"cert", "create", "-server", "-ca", "none.pem"},
-		{"cert", "create", "-server", "-region", "e u"}, {"ca", "create", "-days", "0"},
+		{"ca", "create"},
+		{"cert", "create", "-client"},
+		{"cert", "create"},
+		{"cert", "create", "-cli", "-server"},
+		{"cert", "create", "-server", "-ca", "none.pem"},
+		{"cert", "create", "-server", "-region", "e u"},
+		{"ca", "create", "-days", "0"},
 	} {
 		if r := runs(t, "", nil, append([]string{"tls"}, args...)...); r.code == ExitOK {
 			t.Errorf("%q succeeds: %s", args, r.stdout)

@@ -278,8 +278,14 @@ func TestTokenUses(t *testing.T) {
 func TestTokenRefuses(t *testing.T) {
 	w := newWorld(t)
 	for _, req := range []nomadish.JoinTokenRequest{
-		{}, {Role: "cli"}, {Role: "server", NodePool: "gpu"}, {Role: "client", NodePool: "a b"}, {Role: "client", TTL: -1},
-		{Role: "client", TTL: 8 * 24 * time.Hour}, {Role: "client", Uses: -1}, {Role: "client", Uses: 1001},
+		{},
+		{Role: "cli"},
+		{Role: "server", NodePool: "gpu"},
+		{Role: "client", NodePool: "a b"},
+		{Role: "client", TTL: -1},
+		{Role: "client", TTL: 8 * 24 * time.Hour},
+		{Role: "client", Uses: -1},
+		{Role: "client", Uses: 1001},
 	} {
 		if _, err := w.CreateToken(t.Context(), &req); nomadish.KindOf(err) != nomadish.KindInvalid {
 			t.Errorf("%+v: %v", req, err)
