@@ -273,6 +273,9 @@ func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agen
 	cfg.Debug = cfg.Debug || dev
 	if cfg.Server != nil {
 		cfg.Server.GC.Emptied = debug.FreeOSMemory // this process is the agent's alone
+		if dev {
+			cfg.Server.Consensus.Reserve = -1 // its directory may be in memory, and does not last
+		}
 	}
 	if cfg.Client == nil {
 		return cfg, nil

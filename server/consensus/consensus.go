@@ -50,7 +50,7 @@ type Config struct {
 	SnapshotThreshold uint64        // entries after which a snapshot is written; default 8192
 	TrailingEntries   uint64        // entries kept behind a snapshot for slow followers; default 10240
 	SegmentSize       int64         // size of a log file; default 16 MiB
-	Reserve           int64         // space that is kept free for a full disk; default 32 MiB, and none with an FS other than the machine's
+	Reserve           int64         // space that is kept free for a full disk; default 32 MiB, and none with an FS other than the machine's; negative: none
 	SlowDisk          time.Duration // time from which on an append to the log is slow; default HeartbeatTimeout
 	Logger            *slog.Logger  // default: discard
 

@@ -19,7 +19,7 @@ import (
 type reserve struct {
 	fs   vfs.FS
 	name string
-	size int64 // 0: there is none
+	size int64 // 0 or less: there is none
 
 	mu   sync.Mutex
 	held bool
@@ -35,7 +35,7 @@ func (r *reserve) isFull() bool {
 
 // take reserves the space, unless the disk is full.
 func (r *reserve) take() error {
-	if r.size == 0 {
+	if r.size <= 0 {
 		r.note(false, false)
 		return nil
 	}
