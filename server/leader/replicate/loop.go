@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
 // loop replicates one kind.
@@ -32,25 +33,16 @@ func (l *loop) run(ctx context.Context) {
 		pause := l.r.cfg.Every - time.Since(began)
 		switch {
 		case err != nil:
-			pause, retry = retry, min(2*retry, l.r.cfg.Wait)
+			pause, retry = retry, min(2*retry, l.r.cfg.Wait/3)
 		case len(l.left) > 0:
 			// What is kept here as it is in use may be so for long: changes are seen meanwhile.
 			_ = l.await(ctx, retry)
 			l.index = 0
-			pause, retry = l.r.cfg.Every, min(2*retry, l.r.cfg.Wait)
+			pause, retry = l.r.cfg.Every, min(2*retry, l.r.cfg.Wait/3)
 		default:
 			retry = l.r.cfg.Retry
 		}
-		sleep(ctx, pause)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		_ = lifecycle.Sleep(ctx, pause) // the loop sees that ctx has ended
 	}
 }
 
@@ -70,8 +62,8 @@ func (l *loop) await(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// pass asks what has changed, waiting for it if all is here, and makes it so here. What is gone goes
-// first: what takes its place may have its name.
+// pass asks what has changed, waiting for it if all is here, and makes it so here. What is refused at
+// first is tried again when all else is done: what has its name may be gone by then.
 func (l *loop) pass(ctx context.Context) error {
 	l.left = nil
 	asked := l.index

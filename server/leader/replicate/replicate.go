@@ -44,7 +44,7 @@ type Config struct {
 
 	Every time.Duration // between two passes over one kind, at least; default 500ms
 	Wait  time.Duration // for a change, until the authoritative region is asked anew; default 30s
-	Retry time.Duration // after a failure, doubled with each further one up to Wait; default 1s
+	Retry time.Duration // after a failure, doubled with each further one up to a third of Wait; default 1s
 
 	Now    func() time.Time // wall clock; default time.Now
 	Logger *slog.Logger     // default: discard

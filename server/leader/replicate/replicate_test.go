@@ -107,21 +107,17 @@ func TestReplicationResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		us, eu := newRegion(t, "us"), newRegion(t, "eu")
 		fill(us)
-		cut := make(chan error, 1)
-		cut <- nil
+		var cut atomic.Bool
 		r := start(t, eu, func(ctx context.Context, ask nomadish.SharedQuery) (*nomadish.SharedRows, error) {
-			err := <-cut
-			cut <- err
-			if err != nil {
-				return nil, err
+			if cut.Load() {
+				return nil, nomadish.Errorf(nomadish.KindNoLeader, "no path to region us")
 			}
 			return us.rows(ctx, ask)
 		})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		before := eu.shown()
-		_ = <-cut
-		cut <- nomadish.Errorf(nomadish.KindNoLeader, "no path to region us")
+		cut.Store(true)
 		time.Sleep(time.Minute) // questions that were asked before are answered
 		us.propose(&fsm.DeleteNodePools{Names: []string{"gpu"}})
 		us.propose(&fsm.UpsertNamespaces{Namespaces: []*nomadish.Namespace{{Name: "later"}}})
@@ -135,8 +131,7 @@ func TestReplicationResumes(t *testing.T) {
 				t.Errorf("nothing is said of the failure: %+v", k)
 			}
 		}
-		_ = <-cut
-		cut <- nil
+		cut.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		same(t, us, eu)
