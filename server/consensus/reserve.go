@@ -111,7 +111,7 @@ func (c *Consensus) mindSpace(ctx context.Context) {
 // errNoSpace is the answer to writes while the disk is full.
 func (c *Consensus) errNoSpace() error {
 	return nomadish.Errorf(nomadish.KindNoSpace, "writes are refused: the disk of the leader %s is full (%s); they go on when %d MiB are free",
-		c.cfg.ID, c.cfg.Dir, c.cfg.Reserve>>20)
+		c.cfg.ID, c.cfg.Dir, max(1, c.cfg.Reserve>>20))
 }
 
 // Disk says how the disk of the log does.
