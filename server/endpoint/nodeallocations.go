@@ -13,10 +13,18 @@ import (
 // of their newest change: reports of the node's own wake nobody. When an allocation is deleted it
 // does not grow, so that the node learns of it with its next answer.
 //
+// Only of all there are does a node learn what it is to stop: that list is of a state that is up to date, and
+// not of one that this server, just started, is still reading from its log.
+//
 // However many allocations have ended, an answer tells only of what has changed. What was there
 // at the earlier answer can since only have become less, so that its count says whether one of
 // them is gone.
-func (e *Endpoint) NodeAllocations(_ context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error) {
+func (e *Endpoint) NodeAllocations(ctx context.Context, ws memdb.WatchSet, nodeID string, since uint64, count int) (*nomadish.NodeAllocations, uint64, error) {
+	if since == 0 && e.cfg.Sync != nil {
+		if err := e.cfg.Sync(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
 	r := e.store.Reader()
 	restored := r.Restored()
 	if since < restored { // what the node knows was said of another state

@@ -410,3 +410,20 @@ func TestReportOfUnknownAllocationNeedsTheNewestState(t *testing.T) {
 		t.Errorf("%v, want %v", err, deposed)
 	}
 }
+
+// A node that has just started learns what it is to run of a state that is up to date alone: it ends what that
+// does not hold.
+func TestAllAllocationsOfANodeAreOfTheNewestState(t *testing.T) {
+	var synced error
+	w := newWorld(t, endpoint.Config{Sync: func(context.Context) error { return synced }})
+	if _, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0), 0, 0); err != nil {
+		t.Errorf("with a leader: %v", err)
+	}
+	synced = nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
+	if _, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0), 0, 0); nomadish.KindOf(err) != nomadish.KindNoLeader {
+		t.Errorf("of a server that does not know the newest state: %v, want %v", err, synced)
+	}
+	if _, _, err := w.NodeAllocations(t.Context(), nil, nodeID(0), 1, 0); err != nil {
+		t.Errorf("what has changed since: %v, want an answer of what the server knows", err)
+	}
+}
