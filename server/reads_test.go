@@ -23,9 +23,8 @@ func TestReadersShareQuestions(t *testing.T) {
 			time.Sleep(10 * time.Millisecond) // on the way back
 			return now, nil
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go q.run(ctx)
+		stop := answering(t, q)
+		defer stop()
 		var readers sync.WaitGroup
 		for i := range 1000 {
 			readers.Go(func() {
@@ -43,6 +42,19 @@ func TestReadersShareQuestions(t *testing.T) {
 	})
 }
 
+// answering runs the questions until the function that it returns is called.
+func answering(t *testing.T, q *questions) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- q.run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A leader that does not answer holds up nobody for ever.
 func TestSilentLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -50,15 +62,14 @@ func TestSilentLeader(t *testing.T) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go q.run(ctx)
+		stop := answering(t, q)
+		defer stop()
 		began := time.Now()
 		if _, err := q.ask(t.Context()); nomadish.KindOf(err) != nomadish.KindNoLeader || time.Since(began) > askWithin {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
-		short, stop := context.WithTimeout(t.Context(), time.Second)
-		defer stop()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		if _, err := q.ask(short); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want the caller's own deadline", err)
 		}

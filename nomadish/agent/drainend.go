@@ -57,8 +57,12 @@ func (a *Agent) farewells(cause error) []func(context.Context) error {
 	if d := a.cfg.DrainAtEnd; d != nil && a.client != nil && d.When(cause) {
 		all = append(all, a.drain)
 	}
-	if a.pool != nil && a.cfg.Pool.Leave != nil && a.cfg.Pool.Leave(cause) {
+	switch {
+	case a.pool == nil:
+	case a.cfg.Pool.Leave != nil && a.cfg.Pool.Leave(cause):
 		all = append(all, a.leave)
+	default:
+		all = append(all, a.handOver)
 	}
 	return all
 }

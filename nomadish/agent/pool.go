@@ -181,7 +181,7 @@ func (a *Agent) lonely() bool {
 
 // untilLeft runs the agent's parts until ctx has ended, and what is to be done before has been.
 func (a *Agent) untilLeft(ctx context.Context, parts []lifecycle.Part) error {
-	if a.cfg.DrainAtEnd == nil && (a.pool == nil || a.cfg.Pool.Leave == nil) {
+	if a.cfg.DrainAtEnd == nil && a.pool == nil {
 		return lifecycle.Run(ctx, parts...)
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -203,6 +203,23 @@ func (a *Agent) untilLeft(ctx context.Context, parts []lifecycle.Part) error {
 	err := lifecycle.Run(inner, parts...)
 	cancel()
 	return errors.Join(err, <-left)
+}
+
+// handOverWithin is how long a server that ends looks for another one to lead.
+const handOverWithin = time.Second
+
+// handOver has another server lead, if this one does: who is told takes over faster than who has to notice.
+func (a *Agent) handOver(ctx context.Context) error {
+	c := a.server.Consensus()
+	if !c.IsLeader() || len(c.Peers()) < 2 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, handOverWithin)
+	defer cancel()
+	if err := c.TransferLeadership(ctx, ""); err != nil {
+		a.cfg.Logger.Info("no other server has taken the lead before the end", "err", err)
+	}
+	return nil
 }
 
 // leaveWithin is how long a good-bye may take.
