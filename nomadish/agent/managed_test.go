@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -253,6 +254,33 @@ func sameWrappingKey(a, b string) error {
 		err = errors.New("the servers have different wrapping keys")
 	}
 	return err
+}
+
+// Who tries tokens is slowed down, and what is no request to join is refused as a whole.
+func TestJoiningIsBounded(t *testing.T) {
+	s := found(t)
+	h := s.first.newJoins()
+	answers := map[int]int{}
+	for range 3 * joinsAtOnce {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPut, transport.JoinPath, strings.NewReader(`{"Token": "x"}`)))
+		answers[w.Code]++
+	}
+	if answers[http.StatusBadRequest] == 0 || answers[http.StatusTooManyRequests] == 0 || len(answers) != 2 {
+		t.Errorf("answers by status: %v, want some 400 and then 429", answers)
+	}
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodGet, transport.JoinPath, nil), httptest.NewRequest(http.MethodPut, "/v1/jobs", strings.NewReader("{}")),
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s %s: %d", r.Method, r.URL.Path, w.Code)
+		}
+	}
+	if s.joinNode("node", t.TempDir()).newJoins() != nil {
+		t.Error("a client node lets others join")
+	}
 }
 
 // An agent whose certificate has ended is cut off, and comes back by joining again: as the node that it was.

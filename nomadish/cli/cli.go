@@ -327,7 +327,8 @@ func describe(err error) string {
 	case errors.As(err, &request):
 		next := "Start an agent with \"nomadish agent -dev\", or say with NOMAD_ADDR or -address where one runs."
 		if errors.As(err, &untrusted) {
-			next = "Say with NOMAD_CACERT or -ca-cert which authority's certificates to trust."
+			next = "Say with NOMAD_CACERT or -ca-cert which authority's certificates to trust. If the cluster's own authority was replaced,\n" +
+				"\"nomadish operator ca show\" on a machine of the cluster prints the new one."
 		}
 		text = fmt.Sprintf("Error: no answer from %s: %s\n\n%s", origin(request.URL), strings.TrimRight(request.Err.Error(), "\n"), next)
 	case errors.As(err, &denied) && strings.TrimSpace(denied.Message) == nomadish.ErrDenied.Message:
