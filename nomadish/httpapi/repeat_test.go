@@ -23,7 +23,7 @@ func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
 	case 1:
 		return nil, errors.New("connection reset")
 	case 2:
-		return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	}
 	return f.next.RoundTrip(r)
 }
