@@ -16,7 +16,7 @@ import (
 const debugReadme = `What "nomadish operator debug" collected.
 
 version.json    of the program that asked and of the agent, and how it was asked
-cluster/        the agent that was asked, servers, leader, regions, scheduler, namespaces, node pools
+cluster/        the agent that was asked, servers, leader, regions, replication, scheduler, namespaces, node pools
 state/NNN/      nodes, jobs, allocations, evaluations, deployments and metrics, once per interval
 jobs/           each job
 monitor.log     the log of the agent that was asked

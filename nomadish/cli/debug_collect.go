@@ -57,7 +57,7 @@ func (d *debugCollector) collect(ctx context.Context) {
 func (d *debugCollector) cluster(ctx context.Context) {
 	for name, path := range map[string]string{
 		"cluster/agent-self.json": "/v1/agent/self", "cluster/members.json": "/v1/agent/members", "cluster/leader.json": "/v1/status/leader",
-		"cluster/peers.json": "/v1/status/peers", "cluster/regions.json": "/v1/regions", "cluster/health.json": "/v1/agent/health",
+		"cluster/peers.json": "/v1/status/peers", "cluster/regions.json": "/v1/regions", "cluster/replication.json": "/v1/operator/replication", "cluster/health.json": "/v1/agent/health",
 		"cluster/scheduler-config.json": "/v1/operator/scheduler/configuration", "cluster/schedulers.json": "/v1/agent/schedulers",
 		"cluster/namespaces.json": "/v1/namespaces", "cluster/node-pools.json": "/v1/node/pools", "cluster/host.json": "/v1/agent/host",
 	} {
