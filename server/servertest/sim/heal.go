@@ -23,7 +23,8 @@ const (
 	placedWithin = time.Minute      // until every job has what it asks for, a lost node's lease included
 )
 
-// heal mends all that is broken. One node in some runs stays without power.
+// heal mends all that is broken; whoever watches the servers starts those that are down. One node in some
+// runs stays without power.
 func (w *world) heal() {
 	w.calm.Store(true)
 	w.log.Info("HEAL")
@@ -31,12 +32,14 @@ func (w *world) heal() {
 	for _, m := range w.all() {
 		m.offset.Store(0)
 	}
-	for _, m := range w.voters() {
-		w.boot(m)
-		if m.up() == nil {
-			w.violate("I1", "%s does not start when all is well", m.id)
+	w.await("I1", "all servers to run", writeWithin, func() error {
+		for _, m := range w.voters() {
+			if m.up() == nil {
+				return fmt.Errorf("%s is down", m.id)
+			}
 		}
-	}
+		return nil
+	})
 	if rng := w.rng(streamShape); rng.IntN(2) == 0 {
 		w.nodes[0].power(false)
 	}

@@ -239,10 +239,14 @@ func (w *world) checkVariable(index uint64, before, after *nomadish.SealedVariab
 // sampleEvery is how often it is looked at who leads.
 const sampleEvery = 25 * time.Millisecond
 
-// sample watches who leads: at most one server in each term (I3).
+// sample watches who leads: at most one server in each term (I3). Once nothing breaks any more it starts the
+// servers that are down, as what runs them would.
 func (w *world) sample(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, m := range w.all() {
+			if w.calm.Load() && m.isMember.Load() {
+				w.boot(m)
+			}
 			w.noteTerm(m)
 			s := m.up()
 			if s == nil {

@@ -124,7 +124,7 @@ func (w *world) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ctx, w.began = ctx, time.Now()
 	w.shape()
-	var nodes, clients sync.WaitGroup
+	var nodes, clients, sampler sync.WaitGroup
 	for _, m := range w.all() {
 		w.boot(m)
 	}
@@ -146,7 +146,7 @@ func (w *world) run() {
 	for i := range lockClients {
 		clients.Go(func() { w.lock(working, i) })
 	}
-	w.watchers.Go(func() { w.sample(ctx) })
+	sampler.Go(func() { w.sample(ctx) })
 	w.breakThings()
 	w.heal()
 	w.live()
@@ -155,6 +155,7 @@ func (w *world) run() {
 	w.settle()
 	cancel()
 	nodes.Wait()
+	sampler.Wait()
 	for _, m := range w.all() {
 		w.stop(m)
 	}
