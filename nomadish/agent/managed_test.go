@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -301,6 +302,54 @@ func TestExpiredNodeJoinsAgain(t *testing.T) {
 	node.stop()
 	if again := s.joinNode("node", dir); again.client.NodeID() != id {
 		t.Errorf("it comes back as %s, was %s", again.client.NodeID(), id)
+	}
+}
+
+// When half of its time is over an agent gets another certificate and shows it from then on, to users of its API
+// too, without a session being dropped.
+func TestCertificatesAreRenewed(t *testing.T) {
+	s := found(t)
+	all := []*machine{s.first, s.joinServer("second")}
+	s.until("sessions", func() error {
+		if len(sessions(all)) == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	before, former := sessions(all), map[*machine]string{}
+	for _, m := range all {
+		own, _, err := Certified(m.cfg.DataDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		former[m] = own.SerialNumber.String()
+	}
+	s.pass(19 * 24 * time.Hour) // of 30, of which agents wait up to a tenth beyond the half
+	for _, m := range all {
+		s.until("another certificate on the API of "+m.cfg.Name, func() error {
+			c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", m.Addr().String())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if c.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String() == former[m] {
+				return errors.New("it is the same")
+			}
+			return nil
+		})
+	}
+	s.until("both having seen the other's", func() error {
+		for _, m := range all {
+			for _, session := range m.hub.Secured() {
+				if s.now().Add(20 * 24 * time.Hour).After(session.Certificate.NotAfter) {
+					return errors.New("an old one counts")
+				}
+			}
+		}
+		return nil
+	})
+	if after := sessions(all); !slices.Equal(before, after) {
+		t.Errorf("sessions were %q, are %q", before, after)
 	}
 }
 
