@@ -95,10 +95,3 @@ func (c *Client) keepContact(servers []string, changed, old bool, at time.Time) 
 	}
 	return nil
 }
-
-// lastContact is when the servers last knew that the node lives.
-func (c *Client) lastContact() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.contact.last
-}

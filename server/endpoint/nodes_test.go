@@ -103,6 +103,42 @@ func TestDownAndBack(t *testing.T) {
 	}
 }
 
+// A node is disconnected, and not down, as long as something that runs there may do without the
+// servers. It is so once, and a heartbeat brings it back.
+func TestDisconnectedNode(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	j := newJob("web")
+	j.TaskGroups[0].Disconnect = &nomadish.DisconnectStrategy{LostAfter: nomadish.Ptr(time.Hour)}
+	w.register(j)
+	alloc := w.place("web", 0, nomadish.AllocClientRunning)
+	gone := &nomadish.NodeVerdict{NodeID: nodeID(0), Cause: nomadish.NodeGoneSilent, Witnesses: []string{"s1"}}
+	since := w.read().Index()
+	for range 2 {
+		left, err := w.Down(t.Context(), gone)
+		if err != nil || left <= 59*time.Minute || left > time.Hour+time.Second || w.nodeStatus(0) != nomadish.NodeStatusDisconnected {
+			t.Fatalf("the node is %s for %s, %v; want it disconnected for an hour", w.nodeStatus(0), left, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"web node-update"}, w.newEvals(since)); diff != "" {
+		t.Errorf("evaluations (-want +got):\n%s", diff)
+	}
+	w.apply(&fsm.UpdateAllocsFromNode{Reports: []*fsm.NodeReport{fsm.NewNodeReport(nodeID(0), []*nomadish.Allocation{
+		{ID: alloc, ClientStatus: nomadish.AllocClientUnknown},
+	})}})
+	if _, err := w.Heartbeat(t.Context(), nodeID(0), "ready"); err != nil || w.nodeStatus(0) != nomadish.NodeStatusReady {
+		t.Fatalf("after a heartbeat the node is %s, %v", w.nodeStatus(0), err)
+	}
+	since = w.read().Index()
+	_, err := w.UpdateAllocations(t.Context(), nodeID(0), []*nomadish.Allocation{{ID: alloc, ClientStatus: nomadish.AllocClientRunning}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web reconnect"}, w.newEvals(since)); diff != "" {
+		t.Errorf("evaluations of what is back (-want +got):\n%s", diff)
+	}
+}
+
 // What can't go down doesn't: a node that is gone or down already. An unknown node's heartbeat
 // is an error by which it knows that it has to register.
 func TestUnknownNode(t *testing.T) {

@@ -103,7 +103,7 @@ func (e *Endpoint) Down(ctx context.Context, v *nomadish.NodeVerdict) (time.Dura
 	if _, _, err = propose[any](ctx, e, command); err != nil {
 		return 0, err
 	}
-	e.cfg.Logger.Info("a node is taken for "+command.Status, "node", node.ID, "name", node.Name,
+	e.cfg.Logger.Info("a node is gone", "node", node.ID, "name", node.Name, "status", command.Status,
 		"cause", v.Cause, "silent", v.Silent, "asked_by", v.Witnesses, "together", v.Together)
 	return max(left, 0), nil
 }

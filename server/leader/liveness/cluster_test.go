@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"syscall"
@@ -187,6 +188,13 @@ func (s *site) beat() {
 	}
 }
 
+// gone returns the nodes that were taken for down, when and why.
+func (s *site) gone() (at map[string]time.Duration, why map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.down), maps.Clone(s.why)
+}
+
 func (s *site) cut(nodes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,13 +211,12 @@ func TestPowerCut(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		s.cut("n4")
 		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if at := s.down["n4"]; len(s.down) != 1 || s.why["n4"] != nomadish.NodeGoneSilent || at > 35*time.Second {
-			t.Errorf("down are %v (%v), want n4 alone for its silence", s.down, s.why)
+		if down, why := s.gone(); len(down) != 1 || why["n4"] != nomadish.NodeGoneSilent || down["n4"] > 35*time.Second {
+			t.Errorf("down are %v (%v), want n4 alone for its silence", down, why)
 		}
 		time.Sleep(2 * time.Minute)
-		if len(s.down) != 1 {
-			t.Errorf("later down are %v, want n4 alone", s.down)
+		if down, _ := s.gone(); len(down) != 1 {
+			t.Errorf("later down are %v, want n4 alone", down)
 		}
 	})
 }
@@ -225,13 +232,12 @@ func TestNeighbourKeepsALease(t *testing.T) {
 		s.mu.Unlock()
 		s.cut("n4")
 		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if len(s.down) != 0 {
-			t.Errorf("down are %v, want none", s.down)
+		if down, _ := s.gone(); len(down) != 0 {
+			t.Errorf("down are %v, want none", down)
 		}
 		time.Sleep(30 * time.Second)
-		if len(s.down) != 1 || s.why["n4"] != nomadish.NodeGoneLease {
-			t.Errorf("later down are %v (%v), want n4 alone for its lease", s.down, s.why)
+		if down, why := s.gone(); len(down) != 1 || why["n4"] != nomadish.NodeGoneLease {
+			t.Errorf("later down are %v (%v), want n4 alone for its lease", down, why)
 		}
 	})
 }
@@ -253,13 +259,12 @@ func TestLeaderAndNodeAreLost(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // the election
 		s.lead(t, "s1")
 		time.Sleep(6 * time.Second)
-		synctest.Wait()
-		if len(s.down) != 1 || s.why["n0"] != nomadish.NodeGoneSilent {
-			t.Errorf("down are %v (%v), want n0 alone for its silence", s.down, s.why)
+		if down, why := s.gone(); len(down) != 1 || why["n0"] != nomadish.NodeGoneSilent {
+			t.Errorf("down are %v (%v), want n0 alone for its silence", down, why)
 		}
 		time.Sleep(time.Minute)
-		if len(s.down) != 1 {
-			t.Errorf("a minute later down are %v, want n0 alone", s.down)
+		if down, _ := s.gone(); len(down) != 1 {
+			t.Errorf("a minute later down are %v, want n0 alone", down)
 		}
 	})
 }
@@ -270,9 +275,8 @@ func TestHeartbeatsOfAllServersCount(t *testing.T) {
 		s := newSite(t, 9)
 		s.lead(t, "s0")
 		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		if len(s.down) != 0 {
-			t.Errorf("down are %v, want none", s.down)
+		if down, _ := s.gone(); len(down) != 0 {
+			t.Errorf("down are %v, want none", down)
 		}
 		if holder, ok := s.leases["s0"].Holder("n4"); holder != "s1" || !ok {
 			t.Errorf("n4 is held by %q, want s1", holder)
