@@ -30,7 +30,7 @@ func mutateShare() int {
 	if os.Getenv("NOMADISH_SOAK") != "" {
 		return 1000
 	}
-	return 5
+	return 2
 }
 
 // mutation is one way to damage one file.
