@@ -53,7 +53,7 @@ func (b *bench) variables(ctx context.Context) (err error) {
 		return err
 	}
 	value := strings.Repeat("v", valueSize)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	put := func(ctx context.Context, writer, i int) error {
 		path := fmt.Sprintf("bench/%d/%d", writer, i%writeKeys)
