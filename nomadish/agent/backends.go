@@ -65,7 +65,14 @@ func (r *router) Server(context.Context) (http.RoundTripper, error) {
 const (
 	electionWait = 3 * time.Second
 	electionLook = 25 * time.Millisecond
+	reachWithin  = time.Second // a leader that takes longer may not be it any more
 )
+
+func (r *router) reach(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	return r.hub.Reach(ctx, id)
+}
 
 func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
 	if r.server == nil {
@@ -76,14 +83,17 @@ func (r *router) Leader(ctx context.Context) (http.RoundTripper, error) {
 		if c.IsLeader() {
 			return nil, nil
 		}
+		var unreached error
 		if id, ok := c.Leader(); ok && id != r.id {
-			way, err := r.hub.Server(id)
-			if err != nil {
-				return nil, nomadish.Errorf(nomadish.KindNoLeader, "the leader can't be reached: %w", err)
+			if unreached = r.reach(ctx, id); unreached == nil {
+				way, err := r.hub.Server(id)
+				return &leaderWay{way: way, id: id, leader: c.Leader}, err
 			}
-			return &leaderWay{way: way, id: id, leader: c.Leader}, nil
 		}
 		if len(c.Peers()) == 0 || time.Since(began) > electionWait || lifecycle.Sleep(ctx, electionLook) != nil {
+			if unreached != nil {
+				return nil, nomadish.Errorf(nomadish.KindNoLeader, "the leader can't be reached: %w", unreached)
+			}
 			return nil, nomadish.Errorf(nomadish.KindNoLeader, "No cluster leader")
 		}
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/nomadish/nomadish/nomadish"
@@ -18,6 +19,15 @@ func (h *Hub) Server(id string) (http.RoundTripper, error) {
 		}
 	}
 	return &resolved{hub: h, id: id}, nil
+}
+
+// Reach returns once there is a session with a server, or says why there can't be one now.
+func (h *Hub) Reach(ctx context.Context, id string) error {
+	if h.session(id) != nil {
+		return nil
+	}
+	_, err := (&resolved{hub: h, id: id}).link(ctx)
+	return err
 }
 
 // session returns the session with a server that works, or nil.
@@ -44,7 +54,7 @@ type resolved struct {
 
 // RoundTrip makes a request to the server.
 func (r *resolved) RoundTrip(req *http.Request) (*http.Response, error) {
-	l, err := r.link(req)
+	l, err := r.link(req.Context())
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close() // as RoundTrippers must
@@ -54,15 +64,18 @@ func (r *resolved) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.client.RoundTrip(req)
 }
 
-func (r *resolved) link(req *http.Request) (*link, error) {
+func (r *resolved) link(ctx context.Context) (*link, error) {
 	if l := r.hub.session(r.id); l != nil {
 		return l, nil
+	}
+	if r.hub.cfg.Resolve == nil {
+		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to server")
 	}
 	addr, err := r.hub.cfg.Resolve(r.id)
 	if err != nil {
 		return nil, nomadish.Errorf(nomadish.KindInternal, "No path to server: %w", err)
 	}
-	l, err := r.hub.Dial(addr).(*dialled).connect(req.Context())
+	l, err := r.hub.Dial(addr).(*dialled).connect(ctx)
 	if err != nil {
 		return nil, err
 	}
