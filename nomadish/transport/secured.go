@@ -69,6 +69,13 @@ func (s *secured) proven() []*x509.Certificate {
 	return s.chain
 }
 
+// known is proven, and whether the connection carries a session.
+func (s *secured) known() (chain []*x509.Certificate, carries bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chain, s.link != nil
+}
+
 // carry remembers the session that the connection carries.
 func (s *secured) carry(l *link) {
 	s.mu.Lock()
@@ -212,18 +219,18 @@ func (s *secured) take(chain []*x509.Certificate, now *credentials) {
 	s.chain, s.trusted, s.doubted = chain, now, time.Time{}
 }
 
-// vouch has the new certificate of an agent, which it has proven on a session, count for its other connections
-// too: on those of raft nobody can say anything else.
+// vouch has the new certificate of a server, which it has proven on a session, count for its connections of
+// raft too, on which nobody can say anything else.
 func (h *Hub) vouch(chain []*x509.Certificate, now *credentials) {
 	names, err := certificate.ParseNames(chain[0])
-	if err != nil || names.Agent.ID == "" {
+	if err != nil || names.Agent.Role != certificate.Server {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.secured {
-		old := s.proven()
-		if len(old) == 0 {
+		old, carries := s.known()
+		if len(old) == 0 || carries {
 			continue
 		}
 		was, err := certificate.ParseNames(old[0])

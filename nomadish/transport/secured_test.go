@@ -167,6 +167,61 @@ func TestStreamsOutliveCertificates(t *testing.T) {
 	}
 }
 
+// What a server has proven on its session counts for its connections of raft: they go on after the end of the certificate
+// with which they began, and those of other servers do not.
+func TestRaftOutlivesCertificates(t *testing.T) {
+	p := newPair(t, whoami)
+	p.node.cfg.Self = Hello{Kind: "server", ID: idB, Region: "global"}
+	names := holder{names: []string{"server.global.nomad"}, uri: "nomadish://global/server/" + idB}
+	if err := p.tls[p.node].Replace(credentialsOf(p.ca.certify(t, names), p.ca)); err != nil {
+		t.Fatal(err)
+	}
+	to := func(string) (string, error) { return p.server.Addr().String(), nil }
+	expect(t, p.node.Dial(p.server.Addr().String()), "server "+idB+" hops=0 deadline=false")
+	lasting, err := NewRaft(p.node, to).Dial(t.Context(), idA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := secureHub(t, HubConfig{
+		Self: Hello{Kind: "server", ID: "x", Region: "global"},
+		TLS:  peerTLS(t, PeerTLSConfig{Now: p.clock.time}, p.ca.certify(t, holder{names: []string{"server.global.nomad"}}), p.ca),
+	}, whoami)
+	ending, err := NewRaft(other, to).Dial(t.Context(), idA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raftEcho(t, p.server)
+	p.clock.pass(40 * time.Minute)
+	names.ends = time.Until(p.clock.time().Add(time.Hour))
+	serverNew := serverNames
+	serverNew.ends = names.ends
+	for hub, h := range map[*Hub]holder{p.node: names, p.server: serverNew} {
+		if err := p.tls[hub].Replace(credentialsOf(p.ca.certify(t, h), p.ca)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "both having seen the other's certificate", func() bool {
+		for hub, peer := range map[*Hub]*Hub{p.node: p.server, p.server: p.node} {
+			for _, s := range hub.Secured() {
+				if !s.Certificate.Equal(p.tls[peer].Credentials().Certificate.Leaf) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	p.clock.pass(40 * time.Minute) // the first certificates have ended
+	if _, err := ending.Read(make([]byte, 1)); err == nil {
+		t.Error("another server's connection goes on")
+	}
+	if _, err := io.WriteString(lasting, "raft"); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(lasting, make([]byte, 4)); err != nil {
+		t.Errorf("the server's connection has ended: %v", err)
+	}
+}
+
 // Who is not trusted any more is cut off within seconds: because its authority is not, or because its
 // certificate has ended and it has shown no other.
 func TestUntrustedPeersAreCut(t *testing.T) {
