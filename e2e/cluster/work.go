@@ -26,11 +26,15 @@ type Work struct {
 }
 
 // StartWork has the cluster run a job of so many processes and returns when they run.
-func (l *Lab) StartWork(ctx context.Context, id string, count int) (*Work, error) {
+// What else its group says is the caller's.
+func (l *Lab) StartWork(ctx context.Context, id string, count int, edits ...func(*nomadish.TaskGroup)) (*Work, error) {
 	job := machine.Job(id, nomadish.JobTypeService, "raw_exec", machine.Command("/bin/sleep", "1000000"))
 	job.TaskGroups[0].Count = nomadish.Ptr(count)
 	job.TaskGroups[0].ReschedulePolicy = nil
 	job.Spreads = []*nomadish.Spread{{Attribute: "${node.unique.id}", Weight: nomadish.Ptr(int8(100))}}
+	for _, edit := range edits {
+		edit(job.TaskGroups[0])
+	}
 	users, err := l.Users(0)
 	if err != nil {
 		return nil, err
