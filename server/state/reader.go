@@ -32,7 +32,6 @@ func first[T any](r Reader, ws memdb.WatchSet, t *table[T], key []byte) (*T, boo
 
 // row returns the row with this primary key, or nil.
 func (r Reader) row(ws memdb.WatchSet, table string, number byte, key []byte) any {
-	txn := r.txn
 	if r.write != nil {
 		var few [128]byte // spares the look-up an allocation
 		name := append(append(few[:0], number), key...)
@@ -41,9 +40,9 @@ func (r Reader) row(ws memdb.WatchSet, table string, number byte, key []byte) an
 		}
 		// What this transaction has not touched is as it was before. Reading there
 		// spares memdb a copy of the index.
-		txn = r.write.base
+		return r.write.untouched(table, name, key)
 	}
-	ch, rw, err := txn.FirstWatch(table, indexID, key)
+	ch, rw, err := r.txn.FirstWatch(table, indexID, key)
 	if err != nil {
 		panic(fmt.Sprintf("state: read %s: %v", table, err)) // the schema is wrong
 	}

@@ -1,8 +1,10 @@
 package state
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +18,8 @@ type Txn struct {
 	txn     *memdb.Txn
 	base    *memdb.Txn     // the state before the transaction
 	touched map[string]any // by rowName: the newest row, nil if deleted
+	looked  []byte         // rowName of the row of base that was looked up last
+	found   any            // that row, nil if there is none
 	meta    meta
 	sum     sum
 	buf     []byte
@@ -35,6 +39,19 @@ func rowName(number byte, key []byte) string {
 	b := make([]byte, 1, 64)
 	b[0] = number
 	return string(append(b, key...))
+}
+
+// untouched returns a row as it was before the transaction. Who changes a row has mostly just read it.
+func (t *Txn) untouched(table string, name, key []byte) any {
+	if bytes.Equal(t.looked, name) {
+		return t.found
+	}
+	_, row, err := t.base.FirstWatch(table, indexID, key)
+	if err != nil {
+		panic(fmt.Sprintf("state: read %s: %v", table, err)) // the schema is wrong
+	}
+	t.looked, t.found = append(t.looked[:0], name...), row
+	return row
 }
 
 // Begin starts a write transaction; there is one at a time.
