@@ -206,8 +206,8 @@ func (l *Load) newest() string {
 	return l.history.Acked[len(l.history.Acked)-1].Path
 }
 
-// Since is when the user of a cluster as a whole last had an answer before a moment, and how long
-// it took from then to the next: the outage that a fault at that moment caused.
+// Outage is the longest time since a moment in which nobody had a write acknowledged: the outage that a fault at
+// that moment caused.
 func (h History) Outage(fault time.Time) time.Duration {
 	after := slices.IndexFunc(h.Acked, func(w Write) bool { return w.At.After(fault) })
 	if after < 0 {

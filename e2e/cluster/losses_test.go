@@ -3,10 +3,14 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // The leader may be lost with the work, where both are on one machine.
@@ -55,6 +59,53 @@ func TestFailingDisk(t *testing.T) {
 			must(t, broken.Start())
 			must(t, lab.Ready(testContext(t)))
 			checkLoad(t, lab, "failing-"+who, end(), 150)
+		})
+	}
+}
+
+// A group that says how long it may be without its node is replaced meanwhile, or not, as it says, and when the
+// node is back exactly as much runs as is wanted.
+func TestDisconnectedNode(t *testing.T) {
+	for _, replace := range []bool{true, false} {
+		t.Run(fmt.Sprintf("replace=%t", replace), func(t *testing.T) {
+			lab := newLab(t, cluster(3)...)
+			work, err := lab.StartWork(testContext(t), "disconnected", 3, func(g *nomadish.TaskGroup) {
+				g.Disconnect = &nomadish.DisconnectStrategy{LostAfter: nomadish.Ptr(10 * time.Minute), Replace: nomadish.Ptr(replace)}
+			})
+			must(t, err)
+			before, err := work.Processes()
+			must(t, err)
+			cut, err := work.Busiest(clients(lab))
+			must(t, err)
+			must(t, cut.Unplug())
+			must(t, until(testContext(t), "the node's allocations are unknown", func(ctx context.Context) error {
+				allocs, err := work.allocations(ctx)
+				if err != nil {
+					return err
+				}
+				for _, a := range allocs {
+					if a.NodeName == cut.Name() && a.ClientStatus != nomadish.AllocClientUnknown {
+						return errors.New(states(allocs))
+					}
+				}
+				return nil
+			}))
+			if replace {
+				must(t, work.Runs(testContext(t), cut))
+			} else {
+				must(t, work.stays(testContext(t), before, full(time.Second, 10*time.Second)))
+			}
+			must(t, cut.Plug())
+			must(t, lab.Ready(testContext(t)))
+			must(t, until(testContext(t), "as much runs as is wanted", func(ctx context.Context) error {
+				now, err := work.Processes()
+				if err != nil || len(now) == len(before) {
+					return err
+				}
+				allocs, err := work.allocations(ctx)
+				return errors.Join(err, fmt.Errorf("processes %v of %s", now, states(allocs)))
+			}))
+			must(t, work.Runs(testContext(t)))
 		})
 	}
 }

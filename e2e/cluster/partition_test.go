@@ -116,6 +116,9 @@ func TestOddLinks(t *testing.T) {
 		must(t, lab.Ready(testContext(t)))
 		checkLoad(t, lab, "flapping", end(), 60)
 	})
+	if !everything {
+		return
+	}
 	t.Run("lossy", func(t *testing.T) {
 		running, end := load(t, lab, "lossy")
 		leader, err := lab.Leader(testContext(t))
