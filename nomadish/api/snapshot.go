@@ -35,7 +35,7 @@ func (o Operator) SavedSnapshots(ctx context.Context, q *Query) (*nomadish.Saved
 
 // ServerState returns a server's state as a file, which the caller closes. Servers alone may ask.
 func (o Operator) ServerState(ctx context.Context) (io.ReadCloser, error) {
-	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/internal/state"}) //nolint:bodyclose // the caller does
+	resp, err := o.c.send(ctx, call{method: http.MethodGet, path: "/v1/internal/state"})
 	if err != nil {
 		return nil, err
 	}

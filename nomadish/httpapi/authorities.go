@@ -48,7 +48,9 @@ func (a *API) trustedAuthorities(r *Request) (any, error) {
 	})
 }
 
-func (a *API) authorities(r *Request) (any, error) { return one(r, a.back.Server.Authorities.Authorities) }
+func (a *API) authorities(r *Request) (any, error) {
+	return one(r, a.back.Server.Authorities.Authorities)
+}
 
 func (a *API) rotateAuthority(r *Request) (any, error) {
 	resp, err := a.back.Server.Authorities.RotateAuthority(r.Context())
@@ -59,7 +61,9 @@ func (a *API) rotateAuthority(r *Request) (any, error) {
 	return resp, nil
 }
 
-func (a *API) joinTokens(r *Request) (any, error) { return one(r, a.back.Server.Authorities.JoinTokens) }
+func (a *API) joinTokens(r *Request) (any, error) {
+	return one(r, a.back.Server.Authorities.JoinTokens)
+}
 
 func (a *API) createJoinToken(r *Request) (any, error) {
 	req := &nomadish.JoinTokenRequest{}
