@@ -10,7 +10,8 @@ import (
 	"github.com/nomadish/nomadish/server"
 )
 
-const lockedVariable = "lock/only"
+// lockedVariables is how many variables there are to lock: one whose holder is gone is not free for a while.
+const lockedVariables = 6
 
 // fences are the locks that were acquired.
 type fences struct {
@@ -46,8 +47,8 @@ func (w *world) lock(ctx context.Context, id int) {
 		all := w.voters()
 		target := all[rng.IntN(len(all))]
 		want := &nomadish.Variable{}
-		want.Namespace, want.Path = namespace, lockedVariable
-		want.Lock = &nomadish.VariableLock{TTL: "10s", LockDelay: "1s"}
+		want.Namespace, want.Path = namespace, fmt.Sprint("lock/", rng.IntN(lockedVariables))
+		want.Lock = &nomadish.VariableLock{TTL: "10s", LockDelay: "10s"}
 		var got *nomadish.Variable
 		call := time.Since(w.began)
 		err := w.locking(ctx, name, target, func(ctx context.Context, s *server.Server) (err error) {
@@ -58,15 +59,26 @@ func (w *world) lock(ctx context.Context, id int) {
 			w.ledger.fences.add(w, grant{fence: got.Lock.Fence, call: call, ack: time.Since(w.began), who: name})
 			w.count("locks acquired", 1)
 			pause(ctx, time.Duration(rng.IntN(1500))*time.Millisecond)
-			if rng.IntN(4) > 0 { // otherwise its time is over some day
+			if rng.IntN(8) > 0 { // otherwise its time is over some day
 				want.Lock = &nomadish.VariableLock{ID: got.Lock.ID}
-				_ = w.locking(ctx, name, target, func(ctx context.Context, s *server.Server) error {
-					_, _, err := s.Variables().Release(ctx, want)
-					return err
-				}) // if that failed, it is as if the holder had died
+				w.release(ctx, name, target, want)
 			}
 		}
 		pause(ctx, time.Duration(300+rng.IntN(1000))*time.Millisecond)
+	}
+}
+
+// release gives a lock back. If that fails again and again, it is as if the holder had died.
+func (w *world) release(ctx context.Context, name string, target *member, want *nomadish.Variable) {
+	for range retries {
+		err := w.locking(ctx, name, target, func(ctx context.Context, s *server.Server) error {
+			_, _, err := s.Variables().Release(ctx, want)
+			return err
+		})
+		if err == nil || nomadish.KindOf(err) == nomadish.KindConflict {
+			return
+		}
+		pause(ctx, 500*time.Millisecond)
 	}
 }
 

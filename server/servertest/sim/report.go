@@ -35,6 +35,7 @@ var least = map[string]int{
 	"stale reads":              40,
 	"forwarded":                150,
 	"allocations placed":       30,
+	"locks acquired":           3,
 	"leases renewed":           100,
 	"terms":                    2,
 	"faults":                   12,
