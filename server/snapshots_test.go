@@ -79,16 +79,16 @@ func TestRestoreIntoAnEmptyCluster(t *testing.T) {
 		s := lead(t, c)
 		registered(t, s, "stray")
 		before := s.Store().Reader()
+		_, stray, err := s.Endpoint().Job(manager(t), nil, "default", "stray")
+		if err != nil {
+			t.Fatal(err)
+		}
 		waiting := make(chan error, 1)
 		go func() {
-			_, stray, err := s.Endpoint().Job(manager(t), nil, "default", "stray")
-			if err == nil {
-				err = s.Store().Await(t.Context(), stray, func(r state.Reader, ws memdb.WatchSet) (uint64, error) {
-					c := r.SchedulerConfig(ws)
-					return max(c.ModifyIndex, r.Restored()), nil
-				})
-			}
-			waiting <- err
+			waiting <- s.Store().Await(t.Context(), stray, func(r state.Reader, ws memdb.WatchSet) (uint64, error) {
+				c := r.SchedulerConfig(ws)
+				return max(c.ModifyIndex, r.Restored()), nil
+			})
 		}()
 		index, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved))
 		if err != nil {
