@@ -345,6 +345,7 @@ func (c *Client) want(a *nomadish.Allocation, jobs map[*nomadish.Job]*nomadish.J
 		if a.ClientStatus == nomadish.AllocClientUnknown { // the servers gave up what they knew of it
 			c.mu.Lock()
 			e.acked = nil
+			e.recalls++
 			c.mu.Unlock()
 			notify(c.report)
 		}

@@ -80,6 +80,7 @@ type entry struct {
 	abandoned bool                 // it was stopped as the servers were not reached for too long
 	unwanted  bool                 // the servers no longer list it
 	acked     *nomadish.Allocation // the newest report that the servers took
+	recalls   int                  // how often the servers forgot what they had taken
 }
 
 // New makes a client. It reads or makes the node's identity and looks at the machine.

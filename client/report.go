@@ -43,6 +43,7 @@ func (c *Client) reportAllocs(ctx context.Context) error {
 		default:
 			batch, _ = c.changes()
 		}
+		recalls := c.recalls(batch)
 		if err := c.server.UpdateAllocations(ctx, c.id, batch); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -54,7 +55,7 @@ func (c *Client) reportAllocs(ctx context.Context) error {
 			continue
 		}
 		pause.reset()
-		c.acknowledge(batch)
+		c.acknowledge(batch, recalls)
 	}
 }
 
@@ -112,11 +113,26 @@ func sameReport(a, b *nomadish.Allocation) bool {
 		a.DeploymentStatus == b.DeploymentStatus && maps.Equal(a.TaskStates, b.TaskStates)
 }
 
-func (c *Client) acknowledge(batch []*nomadish.Allocation) {
+// recalls says how often the servers have forgotten what they knew of each allocation.
+func (c *Client) recalls(batch []*nomadish.Allocation) []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]int, len(batch))
+	for i, report := range batch {
+		if e := c.allocs[report.ID]; e != nil {
+			out[i] = e.recalls
+		}
+	}
+	return out
+}
+
+// acknowledge notes that the servers took reports, but for those that they have forgotten since they
+// were sent.
+func (c *Client) acknowledge(batch []*nomadish.Allocation, recalls []int) {
 	ended := false
 	c.mu.Lock()
-	for _, report := range batch {
-		if e := c.allocs[report.ID]; e != nil {
+	for i, report := range batch {
+		if e := c.allocs[report.ID]; e != nil && e.recalls == recalls[i] {
 			e.acked = report
 			ended = ended || report.ClientTerminal()
 		}

@@ -44,6 +44,14 @@ func (e *Endpoint) RegisterNode(ctx context.Context, node *nomadish.Node) (*noma
 // evaluated that have failed or ended.
 func (e *Endpoint) UpdateAllocations(ctx context.Context, nodeID string, allocs []*nomadish.Allocation) (uint64, error) {
 	r := e.store.Reader()
+	if node, err := r.Node(nil, nodeID); err == nil && gone(node.Status) {
+		// Who reports is there. Otherwise what it says would be given up again until its next heartbeat.
+		if err := e.Up(ctx, nodeID); err != nil {
+			return 0, err
+		}
+		e.leases.Renew(nodeID)
+		r = e.store.Reader()
+	}
 	known := reported(r, nodeID, allocs)
 	if len(known) < len(allocs) && e.cfg.Sync != nil {
 		// What this server does not know may be news to it: a leader that is none any more must not

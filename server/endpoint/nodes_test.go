@@ -104,7 +104,7 @@ func TestDownAndBack(t *testing.T) {
 }
 
 // A node is disconnected, and not down, as long as something that runs there may do without the
-// servers. It is so once, and a heartbeat brings it back.
+// servers. It is so once, and its next report brings it back.
 func TestDisconnectedNode(t *testing.T) {
 	w := newWorld(t, endpoint.Config{})
 	w.node(0)
@@ -126,15 +126,12 @@ func TestDisconnectedNode(t *testing.T) {
 	w.apply(&fsm.UpdateAllocsFromNode{Reports: []*fsm.NodeReport{fsm.NewNodeReport(nodeID(0), []*nomadish.Allocation{
 		{ID: alloc, ClientStatus: nomadish.AllocClientUnknown},
 	})}})
-	if _, err := w.Heartbeat(t.Context(), nodeID(0), "ready"); err != nil || w.nodeStatus(0) != nomadish.NodeStatusReady {
-		t.Fatalf("after a heartbeat the node is %s, %v", w.nodeStatus(0), err)
-	}
 	since = w.read().Index()
 	_, err := w.UpdateAllocations(t.Context(), nodeID(0), []*nomadish.Allocation{{ID: alloc, ClientStatus: nomadish.AllocClientRunning}})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || w.nodeStatus(0) != nomadish.NodeStatusReady {
+		t.Fatalf("a node that reports is %s, %v; want it ready", w.nodeStatus(0), err)
 	}
-	if diff := cmp.Diff([]string{"web reconnect"}, w.newEvals(since)); diff != "" {
+	if diff := cmp.Diff([]string{"web node-update", "web reconnect"}, w.newEvals(since)); diff != "" {
 		t.Errorf("evaluations of what is back (-want +got):\n%s", diff)
 	}
 }
