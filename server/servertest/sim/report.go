@@ -36,7 +36,7 @@ var least = map[string]int{
 	"forwarded":                150,
 	"allocations placed":       30,
 	"locks acquired":           3,
-	"leases renewed":           100,
+	"leases renewed":           50,
 	"terms":                    2,
 	"faults":                   12,
 }
