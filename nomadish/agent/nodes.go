@@ -44,22 +44,11 @@ func (a *Agent) newChoice() error {
 	return nil
 }
 
-// Bounds of a node's pings to its server.
-const (
-	pingLeast = time.Second
-	pingMost  = 10 * time.Second
-)
-
-// leased is told of the leases that the client is given: with them come the servers, and how busy these
-// are says how often they may be pinged.
+// leased is told of the leases that the client is given.
 func (a *Agent) leased(lease *nomadish.NodeLease) {
-	if a.servers == nil {
-		return
+	if a.servers != nil {
+		a.servers.Leased(lease, a.cfg.Servers)
 	}
-	if len(lease.Servers) > 0 {
-		a.servers.Set(append(slices.Clone(lease.Servers), a.cfg.Servers...))
-	}
-	a.servers.Pace(min(max(lease.HeartbeatTTL/20, pingLeast), pingMost))
 }
 
 // sessionEnded is told of other agents that have no session with this one any more.
@@ -112,8 +101,11 @@ func (w *witnesses) Probe(ctx context.Context, server string, ids []string) ([]n
 	return askWay(w, way, func(n api.NodeAgent) ([]nomadish.ProbeResult, error) { return n.Probe(ctx, ids) })
 }
 
-// maxAsked is how many nodes are asked whether they hear of another one.
-const maxAsked = 2
+// Whom to ask whether they hear of another node.
+const (
+	maxAsked = 2           // so many nodes
+	heardOf  = time.Second // from which something came that lately
+)
 
 // Neighbours has nodes that have sessions with this server see whether machines at addresses answer
 // them. One such answer will do.
@@ -121,7 +113,7 @@ func (w *witnesses) Neighbours(ctx context.Context, ids, addrs []string) []bool 
 	vouched := make([]bool, len(addrs))
 	var others []string
 	for _, p := range w.hub.Pulses() {
-		if p.Silent < pingLeast && !slices.Contains(ids, p.NodeID) {
+		if p.Silent < heardOf && !slices.Contains(ids, p.NodeID) {
 			others = append(others, p.NodeID)
 		}
 	}

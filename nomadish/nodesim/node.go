@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +20,7 @@ type node struct {
 	fleet   *Fleet
 	self    *nomadish.Node
 	servers api.NodeAgent
+	way     *transport.Choice
 	known   atomic.Bool // the servers have taken it once
 
 	lost chan struct{} // poked when a request found the connection gone
@@ -55,17 +55,16 @@ func (n *node) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := rand.IntN(len(cfg.Servers)) // nodes spread over the servers
-	addrs := slices.Concat(cfg.Servers[at:], cfg.Servers[:at])
+	n.way = hub.Choose(transport.ChoiceConfig{Servers: cfg.Servers, Logger: cfg.Logger})
 	client, err := api.New(api.Config{
-		Transport: hub.Any(func() []string { return slices.Clone(addrs) }), Region: cfg.Region,
+		Transport: n.way, Region: cfg.Region,
 		NodeID: n.self.ID, NodeSecret: n.self.SecretID, Token: cfg.IntroToken,
 	})
 	if err != nil {
 		return err
 	}
 	n.servers = client.NodeAgent()
-	return lifecycle.Run(ctx, hub.Run, n.keepLease, n.watch)
+	return lifecycle.Run(ctx, hub.Run, n.way.Run, n.keepLease, n.watch)
 }
 
 // refuse answers what servers ask of the node: it has nothing to show.
@@ -103,6 +102,7 @@ func (n *node) keepLease(ctx context.Context) error {
 			}
 			continue
 		}
+		n.way.Leased(lease, n.fleet.cfg.Servers)
 		pause, renew = 0, n.beat
 		n.setOnline()
 		n.wait(ctx, lease.HeartbeatTTL)

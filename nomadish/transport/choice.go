@@ -43,7 +43,9 @@ const (
 	connectWithin = 1500 * time.Millisecond // to connect to one of several
 	avoidFor      = 10 * time.Second        // one that did not answer is tried last
 	uselessFor    = 3 * time.Second         // a server without a leader is given that long
-	pingLeast     = time.Second             // for the answer to a ping
+	everyLeast    = time.Second             // between two pings
+	everyMost     = 10 * time.Second
+	pingLeast     = time.Second // for the answer to a ping
 	pingMost      = 5 * time.Second
 )
 
@@ -78,11 +80,15 @@ func (c *Choice) Set(addrs []string) {
 	}
 }
 
-// Pace changes the time between two pings.
-func (c *Choice) Pace(every time.Duration) {
+// Leased is told of a lease that a server gave this node: the servers come with it, to which also are
+// added, and how busy they are says how often they may be pinged.
+func (c *Choice) Leased(lease *nomadish.NodeLease, also []string) {
+	if len(lease.Servers) > 0 {
+		c.Set(slices.Concat(lease.Servers, also))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.every = every
+	c.every = min(max(lease.HeartbeatTTL/20, everyLeast), everyMost)
 }
 
 // Servers returns the addresses, that of the current server first.

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/nomadish/nomadish/nomadish"
 )
 
 // dialTimeout is how long it may take to connect to another agent and to set up a session.
@@ -131,49 +129,4 @@ func (d *dialled) answer(l *link) {
 	if err := d.hub.answer(l); err != nil {
 		d.hub.cfg.Logger.Debug("session with an agent ended", "addr", d.addr, "err", err)
 	}
-}
-
-// Any returns the way to one of several agents: the last that worked, or the first that
-// can be reached now. A request is sent to one of them only.
-func (h *Hub) Any(addrs func() []string) http.RoundTripper { return &anyOf{hub: h, addrs: addrs} }
-
-type anyOf struct {
-	hub   *Hub
-	addrs func() []string
-
-	mu   sync.Mutex
-	last string
-}
-
-// RoundTrip makes a request to one of the agents.
-func (a *anyOf) RoundTrip(r *http.Request) (*http.Response, error) {
-	var err error = nomadish.Errorf(nomadish.KindNoLeader, "no server is known")
-	for _, addr := range a.candidates() {
-		d := a.hub.Dial(addr).(*dialled)
-		var l *link
-		if l, err = d.connect(r.Context()); err != nil {
-			continue
-		}
-		a.mu.Lock()
-		a.last = addr
-		a.mu.Unlock()
-		return l.client.RoundTrip(r)
-	}
-	if r.Body != nil {
-		_ = r.Body.Close() // as RoundTrippers must
-	}
-	return nil, err
-}
-
-// candidates lists the addresses with the last that worked in front.
-func (a *anyOf) candidates() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	addrs := a.addrs()
-	for i, addr := range addrs {
-		if addr == a.last {
-			return append([]string{addr}, append(addrs[:i:i], addrs[i+1:]...)...)
-		}
-	}
-	return addrs
 }

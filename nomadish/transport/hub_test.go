@@ -113,27 +113,6 @@ func TestRedial(t *testing.T) {
 	expect(t, to, "node n1 hops=0 deadline=false")
 }
 
-// Any takes the first agent that can be reached, and stays with it.
-func TestAny(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
-	server := newHub(t, "server", "s1", "127.0.0.1:0", whoami)
-	node := newHub(t, "node", "n1", "", whoami)
-	addrs := []string{dead.Addr().String(), server.Addr().String()}
-	to := node.Any(func() []string { return addrs })
-	expect(t, to, "node n1 hops=0 deadline=false")
-	if got := to.(*anyOf).candidates()[0]; got != server.Addr().String() {
-		t.Errorf("next asks %s first, want the one that worked", got)
-	}
-	addrs = nil
-	if _, err := ask(t, to); nomadish.KindOf(err) != nomadish.KindNoLeader {
-		t.Errorf("without servers: got %v", err)
-	}
-}
-
 // Who is refused learns why, and gets no session.
 func TestAdmit(t *testing.T) {
 	server, err := NewHub(HubConfig{
