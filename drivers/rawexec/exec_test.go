@@ -121,7 +121,7 @@ func TestExecOnATerminal(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		code, err := d.Exec(t.Context(), h, &drivers.ExecRequest{
-			Command: []string{"sh", "-c", `stty size; echo "$TERM"; tty; trap 'echo interrupted' INT; while read line; do stty size; done; trap 'stty size; exit 3' WINCH; echo last; while :; do sleep 0.01; done`},
+			Command: []string{"sh", "-c", `stty size; echo "$TERM"; tty; trap 'echo interrupted' INT; echo ready; while read line; do stty size; done; trap 'stty size; exit 3' WINCH; echo last; while :; do sleep 0.01; done`},
 			TTY:     true, Stdin: stdin, Stdout: &out, Resize: sizes,
 		})
 		if err == nil && code != 3 {
@@ -135,6 +135,7 @@ func TestExecOnATerminal(t *testing.T) {
 	}
 	says("45 123\r\n")
 	says("/dev/pts/")
+	says("ready") // to be interrupted
 	write := func(text string) {
 		t.Helper()
 		if _, err := io.WriteString(typed, text); err != nil {

@@ -100,7 +100,7 @@ func (b *bench) startServers(ctx context.Context, count int) (all []*machine.Nod
 		}
 		cfg := machine.Config{
 			Binary: b.binary, LogLevel: "info", Client: map[string]any{"enabled": false},
-			Agent: map[string]any{"name": fmt.Sprintf("s%d", i+1), "server": server, "limits": map[string]any{"http_max_conns_per_client": 0}},
+			Agent: map[string]any{"name": fmt.Sprintf("s%d", i+1), "server": server, "limits": map[string]any{"http_max_conns_per_client": 0, "http_requests_per_address": 0}},
 		}
 		if cfg.Dir, err = os.MkdirTemp(b.dir, "server"); err != nil {
 			return all, err
