@@ -86,8 +86,8 @@ func TestEmbeddingLinksNoRuntime(t *testing.T) {
 // The server half builds for other systems without a C compiler.
 func TestServerBuildsElsewhere(t *testing.T) {
 	for _, system := range []string{"darwin", "windows"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "github.com/nomadish/nomadish/server/...", "github.com/nomadish/nomadish/nomadish/api")
-		cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "./server/...", "./nomadish/api")
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", system, err, out)
 		}
