@@ -156,7 +156,7 @@ func (c *call) context() (*contextEntry, error) {
 	}
 	p := all.Contexts[cmp.Or(name, all.Current)]
 	if p == nil && asked {
-		return nil, fmt.Errorf("there is no context %q: \"nomadish context list\" shows those that there are", name)
+		return nil, errNoContext(name)
 	}
 	return p, nil
 }
@@ -216,7 +216,7 @@ func runContextList(_ context.Context, c *call) error {
 		}
 		table := make([][]string, len(rows))
 		for i, r := range rows {
-			table[i] = []string{mark(r.Current), r.Name, r.Address, r.Region, yes(r.HasToken)}
+			table[i] = []string{mark(r.Current), r.Name, r.Address, r.Region, yesNo(r.HasToken)}
 		}
 		p.table([]string{"", "Name", "Address", "Region", "Token"}, table)
 	})
@@ -227,13 +227,6 @@ func mark(on bool) string {
 		return "*"
 	}
 	return ""
-}
-
-func yes(on bool) string {
-	if on {
-		return "yes"
-	}
-	return "no"
 }
 
 func contextShowCommand() command {
@@ -261,10 +254,26 @@ func runContextShow(_ context.Context, c *call) error {
 		if r.Name == name {
 			return c.show(r, func(p *page) {
 				p.fields([2]string{"Name", r.Name}, [2]string{"Address", r.Address}, [2]string{"Region", r.Region},
-					[2]string{"Namespace", r.Namespace}, [2]string{"CA", r.CACert}, [2]string{"Token", yes(r.HasToken)}, [2]string{"Current", yes(r.Current)})
+					[2]string{"Namespace", r.Namespace}, [2]string{"CA", r.CACert}, [2]string{"Token", yesNo(r.HasToken)}, [2]string{"Current", yesNo(r.Current)})
 			})
 		}
 	}
+	return errNoContext(name)
+}
+
+// contextsWithNamed returns the contexts, among which is the one that the argument names.
+func (c *call) contextsWithNamed() (*contexts, error) {
+	if err := c.parse(1, 1); err != nil {
+		return nil, err
+	}
+	all, err := c.contexts()
+	if err == nil && all.Contexts[c.args[0]] == nil {
+		err = errNoContext(c.args[0])
+	}
+	return all, err
+}
+
+func errNoContext(name string) error {
 	return fmt.Errorf("there is no context %q: \"nomadish context list\" shows those that there are", name)
 }
 
@@ -273,15 +282,9 @@ func contextUseCommand() command {
 }
 
 func runContextUse(_ context.Context, c *call) error {
-	if err := c.parse(1, 1); err != nil {
-		return err
-	}
-	all, err := c.contexts()
+	all, err := c.contextsWithNamed()
 	if err != nil {
 		return err
-	}
-	if all.Contexts[c.args[0]] == nil {
-		return fmt.Errorf("there is no context %q: \"nomadish context list\" shows those that there are", c.args[0])
 	}
 	all.Current = c.args[0]
 	return all.write()
@@ -335,15 +338,9 @@ func contextDeleteCommand() command {
 }
 
 func runContextDelete(_ context.Context, c *call) error {
-	if err := c.parse(1, 1); err != nil {
-		return err
-	}
-	all, err := c.contexts()
+	all, err := c.contextsWithNamed()
 	if err != nil {
 		return err
-	}
-	if all.Contexts[c.args[0]] == nil {
-		return fmt.Errorf("there is no context %q: \"nomadish context list\" shows those that there are", c.args[0])
 	}
 	delete(all.Contexts, c.args[0])
 	if all.Current == c.args[0] {
