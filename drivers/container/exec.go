@@ -70,7 +70,7 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 	if err != nil {
 		return 0, err
 	}
-	if err := command.Start(ctx); err != nil {
+	if err := startExec(ctx, command); err != nil {
 		return 0, err
 	}
 	var status client.ExitStatus
@@ -92,6 +92,14 @@ func (r *Runtime) exec(ctx context.Context, c *client.Client, st state, req *dri
 		return 0, err
 	}
 	return int(status.ExitCode()), passed.rest(ctx, command.IO())
+}
+
+// startExec starts a command. A caller that goes away meanwhile does not interrupt that: the process
+// could run then, and nobody would know it to end it and what it has started.
+func startExec(ctx context.Context, command client.Process) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	return command.Start(ctx)
 }
 
 // After a command's end its output has ended too when none came for so many ticks: what the

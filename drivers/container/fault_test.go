@@ -138,6 +138,32 @@ func TestShimKilledUnderACommand(t *testing.T) {
 	containertest.Eventually(t, "containerd has no shim to look after", func() bool { return len(world.Processes()) == 1 })
 }
 
+// Whoever gives up a command, at whatever moment of its start, leaves nothing of it running.
+func TestCommandGivenUpWhileItStarts(t *testing.T) {
+	d := newDriver(t)
+	spec := world.Spec(t, run("print", "ready", "sleep"))
+	h := containertest.Start(t, d, spec)
+	containertest.Ready(t, spec)
+	tasks := func() (n int) {
+		for _, exe := range world.Processes() {
+			if exe == "/task" {
+				n++
+			}
+		}
+		return n
+	}
+	before := tasks()
+	for i := range 30 {
+		ctx, cancel := context.WithTimeout(containertest.Context(t), time.Duration(i)*4*time.Millisecond)
+		_, err := d.Exec(ctx, h, &drivers.ExecRequest{Command: []string{"/task", "children", "2", "sleep"}})
+		cancel()
+		if err == nil {
+			t.Fatal("a command that sleeps has ended well")
+		}
+	}
+	containertest.Eventually(t, "nothing of the commands runs", func() bool { return tasks() == before })
+}
+
 // Streams of commands that an earlier agent was asked for are removed, and only those.
 func TestStreamsOfAnEarlierAgent(t *testing.T) {
 	before := time.Now()
