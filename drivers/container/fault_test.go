@@ -138,6 +138,34 @@ func TestShimKilledUnderACommand(t *testing.T) {
 	containertest.Eventually(t, "containerd has no shim to look after", func() bool { return len(world.Processes()) == 1 })
 }
 
+// A task during whose start containerd is killed, at whatever moment, is started once.
+func TestContainerdKilledDuringAStart(t *testing.T) {
+	d := newDriver(t)
+	containertest.Start(t, d, world.Spec(t, run("sleep"))) // containerd runs
+	for i := range 16 {
+		spec := world.Spec(t, run("print", "once", "sleep"))
+		started := make(chan error, 1)
+		var h *drivers.Handle
+		go func() {
+			var err error
+			h, err = d.Start(containertest.Context(t), spec)
+			started <- err
+		}()
+		time.Sleep(time.Duration(i) * 8 * time.Millisecond) // any moment will do
+		world.KillContainerd(t)
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+		containertest.Eventually(t, "it runs", func() bool { return drivertest.Said(t, spec.Stdout) != "" })
+		if got := drivertest.Said(t, spec.Stdout); got != "once" {
+			t.Errorf("containerd killed after %d ms: the task says %q", i*8, got)
+		}
+		if err := d.Remove(containertest.Context(t), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Whoever gives up a command, at whatever moment of its start, leaves nothing of it running.
 func TestCommandGivenUpWhileItStarts(t *testing.T) {
 	d := newDriver(t)

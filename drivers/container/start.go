@@ -51,6 +51,9 @@ func (r *Runtime) Start(ctx context.Context, driver string, spec *drivers.TaskSp
 		if passing && time.Now().Before(until) && pause(ctx, wait) == nil {
 			continue
 		}
+		if Down(err) { // or it is cleared up already
+			(&start{Runtime: r, task: spec}).clearUp(ctx)
+		}
 		if passing {
 			err = drivers.Recoverable(err)
 		}
@@ -84,10 +87,11 @@ type start struct {
 	plan   Planner
 }
 
-// clean starts a task of which nothing is there, or leaves nothing.
+// clean starts a task of which nothing is there, or leaves nothing. Where containerd ended meanwhile, the
+// task may run: the next try finds it, and so it is not started twice.
 func (s *start) clean(ctx context.Context) (*drivers.Handle, error) {
 	h, err := s.anew(ctx)
-	if err != nil {
+	if err != nil && !Down(err) {
 		s.clearUp(ctx)
 	}
 	return h, err
