@@ -22,12 +22,7 @@ func TestLeaderAndWorkOnOneMachineWithoutPower(t *testing.T) {
 		work := start(t, lab, fmt.Sprintf("with-leader-%d", round), 3)
 		lost, err := lab.Leader(testContext(t))
 		must(t, err)
-		begin := time.Now()
-		must(t, lost.CutPower())
-		must(t, work.Runs(testContext(t), lost))
-		took.add(time.Since(begin))
-		must(t, lost.PowerOn())
-		must(t, lab.Ready(testContext(t)))
+		took.add(moves(t, lab, work, lost))
 		must(t, work.Stop(testContext(t)))
 		settle(t)
 	}

@@ -26,6 +26,18 @@ func clients(l *Lab) (all []*Machine) {
 	return all
 }
 
+// moves has a machine lose its power and get it back, and says how long it took until all work ran elsewhere.
+func moves(t *testing.T, lab *Lab, work *Work, lost *Machine) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	must(t, lost.CutPower())
+	must(t, work.Runs(testContext(t), lost))
+	took := time.Since(begin)
+	must(t, lost.PowerOn())
+	must(t, lab.Ready(testContext(t)))
+	return took
+}
+
 // What ran on a machine that has lost its power runs elsewhere.
 func TestWorkOfAMachineWithoutPowerMoves(t *testing.T) {
 	lab := newLab(t, cluster(full(2, 5))...)
@@ -35,12 +47,7 @@ func TestWorkOfAMachineWithoutPowerMoves(t *testing.T) {
 	for range full(1, 5) {
 		lost, err := work.Busiest(clients(lab))
 		must(t, err)
-		begin := time.Now()
-		must(t, lost.CutPower())
-		must(t, work.Runs(testContext(t), lost))
-		took.add(time.Since(begin))
-		must(t, lost.PowerOn())
-		must(t, lab.Ready(testContext(t)))
+		took.add(moves(t, lab, work, lost))
 		must(t, work.Runs(testContext(t)))
 		settle(t)
 	}
