@@ -124,6 +124,7 @@ type Consensus struct {
 	reads     chan *read
 	restoring chan struct{}  // holds a token while a snapshot is restored
 	waiters   sync.WaitGroup // goroutines of proposals whose callers went away
+	answers   answers
 
 	mu      sync.Mutex // guards what follows
 	raft    *raft.Raft // nil before Run
@@ -249,17 +250,17 @@ func (c *Consensus) Close() error { return c.log.Close() }
 // state machine refused to. It closes the data, and may be called once.
 func (c *Consensus) Run(ctx context.Context) error {
 	streams := newStreams(c.network, c.cfg.ID, c.Cluster, c.isPeer)
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, MaxPool: 3, Timeout: c.cfg.RequestTimeout, Logger: newHCLog(c.cfg.Logger, "transport"),
 		// No pipelining: in raft 1.8 the sender can wait for ever for a reader that has left after a refusal,
 		// and then that follower gets nothing more and Shutdown never returns.
 		MaxRPCsInFlight: 1,
 	})
 	notify := make(chan bool, 16)
-	r, err := c.start(transport, notify)
+	r, err := c.start(transport{network, &c.answers}, notify)
 	if err != nil {
 		c.stop(nil)
-		err = errors.Join(c.fatal, fmt.Errorf("consensus: %w", err), transport.Close())
+		err = errors.Join(c.fatal, fmt.Errorf("consensus: %w", err), network.Close())
 		streams.drain()
 		return errors.Join(err, c.log.Close())
 	}
@@ -293,7 +294,7 @@ func (c *Consensus) endRestore() {
 }
 
 // start creates the cluster if it is new, and the raft node.
-func (c *Consensus) start(transport *raft.NetworkTransport, notify chan<- bool) (r *raft.Raft, err error) {
+func (c *Consensus) start(transport transport, notify chan<- bool) (r *raft.Raft, err error) {
 	defer func() {
 		if v := recover(); v != nil { // raft panics on a log that it can't read at its start
 			err = fmt.Errorf("raft: %v", v)

@@ -102,18 +102,17 @@ func (c *Consensus) confirm(ctx context.Context, r *raft.Raft) (uint64, error) {
 		return 0, c.errNotLeader()
 	}
 	index := max(l.start, c.log.LastOfType(raft.LogCommand, r.CommitIndex()))
-	if err := c.verify(r); err != nil {
+	if err := c.verify(r, l); err != nil {
 		return 0, err
-	}
-	// Terms only go up: if it is still the one that began with l.start, it was when the index was taken.
-	if r.CurrentTerm() != l.term {
-		return 0, c.errNotLeader()
 	}
 	return index, nil
 }
 
-// verify asks a majority whether this server still leads.
-func (c *Consensus) verify(r *raft.Raft) error {
+// verify asks a majority whether this server still leads in the term of l. Raft's own check is not enough: it
+// takes the answer to a question that was on its way before, which is as old as a pause of this machine was
+// long, and counts servers that have no vote. It is made nevertheless, since it has raft ask at once.
+func (c *Consensus) verify(r *raft.Raft, l leadership) error {
+	round := c.answers.begin()
 	done := make(chan error, 1)
 	go func() { done <- r.VerifyLeader().Error() }()
 	select {
@@ -121,8 +120,26 @@ func (c *Consensus) verify(r *raft.Raft) error {
 		if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) {
 			return c.errNotLeader()
 		}
-		return err
+		if err != nil {
+			return err
+		}
 	case <-c.dead: // raft's main goroutine may be gone with its disk, and never answer
 		return errStopped
+	}
+	for {
+		now, changed := c.leadership()
+		if now.round != l.round {
+			return c.errNotLeader()
+		}
+		enough, more := c.answers.enough(l.term, round, c.Peers(), c.cfg.ID)
+		if enough {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-changed:
+		case <-c.dead:
+			return errStopped
+		}
 	}
 }
