@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -66,12 +67,25 @@ func raftServer(p consensus.Peer, report *nomadish.ServerReport, leader string) 
 	return out
 }
 
-// RemoveRaftPeer removes a server from the cluster.
+// RemoveRaftPeer removes a server from the cluster. The leader does not remove itself where another server can
+// lead, which is then the one to be asked again: of two servers the other one could lead only after it has
+// heard of the removal, and would never hear of it if this one went away with that.
 func (s *Server) RemoveRaftPeer(ctx context.Context, id string) error {
 	if _, ok := s.peer(id); !ok {
 		return nomadish.Errorf(nomadish.KindInvalid, "id %q was not found in the Raft configuration", id)
 	}
-	return s.consensus.RemoveServer(ctx, id)
+	if id != s.cfg.ID || !s.successors() {
+		return s.consensus.RemoveServer(ctx, id)
+	}
+	if err := s.consensus.TransferLeadership(ctx, ""); err != nil {
+		return fmt.Errorf("a leader is removed after it has handed over: %w", err)
+	}
+	return nomadish.Errorf(nomadish.KindNoLeader, "the leader has handed over, in order to be removed: ask again")
+}
+
+// successors says whether a server other than this one has a vote.
+func (s *Server) successors() bool {
+	return slices.ContainsFunc(s.consensus.Peers(), func(p consensus.Peer) bool { return p.Voter && p.ID != s.cfg.ID })
 }
 
 func (s *Server) peer(id string) (consensus.Peer, bool) {
@@ -103,7 +117,7 @@ func (s *Server) TransferLeadership(ctx context.Context, id, address string) (*n
 	switch {
 	case to == nil && id+address != "":
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "server %q was not found in the Raft configuration", id+address)
-	case to == nil && !slices.ContainsFunc(conf.Servers, func(p *nomadish.RaftServer) bool { return p.Voter && p.ID != s.cfg.ID }):
+	case to == nil && !s.successors():
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "there is no other server that could lead")
 	case to == nil:
 		return out, s.consensus.TransferLeadership(ctx, "")
