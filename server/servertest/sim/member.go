@@ -104,10 +104,15 @@ func (w *world) gaveUp(m *member, l *life) {
 	m.current.CompareAndSwap(l, nil)
 	w.net.Unplug(m.id)
 	w.log.Info("GAVE UP", "member", m.id, "life", l.number, "err", l.err)
-	if !m.disk.harmed() && !errors.Is(l.err, logstore.ErrFull) {
+	if !m.mayFail(l.err) {
 		w.violate("I1", "%s ended by itself: %v", m.id, l.err)
 	}
 	w.count("servers that gave up", 1)
+}
+
+// mayFail says whether the member's disk is a reason to end with err.
+func (m *member) mayFail(err error) bool {
+	return m.disk.harmed() || errors.Is(err, logstore.ErrFull)
 }
 
 func (w *world) config(m *member, l *life) server.Config {
@@ -156,7 +161,7 @@ func (w *world) stop(m *member) {
 	<-l.ended
 	w.log.Info("STOPPED", "member", m.id, "life", l.number, "err", l.err)
 	w.net.Unplug(m.id)
-	if l.err != nil && !errors.Is(l.err, vfs.ErrCrashed) && !m.disk.harmed() {
+	if l.err != nil && !errors.Is(l.err, vfs.ErrCrashed) && !m.mayFail(l.err) {
 		w.violate("I1", "%s stopped with %v", m.id, l.err)
 	}
 }
