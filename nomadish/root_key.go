@@ -44,6 +44,34 @@ type WrappedKey struct {
 	Data    []byte
 }
 
+// RecoveryKey is the public half of a key that somebody keeps on paper: every root key is wrapped for it
+// too. Servers never have the other half, unless it is needed. Of an old one nothing is left.
+type RecoveryKey struct {
+	ID          string // made of Public
+	Public      []byte
+	CreateTime  int64 // nanoseconds since 1970
+	CreateIndex uint64
+	ModifyIndex uint64
+}
+
+// RecoveryPrefix begins the names of recovery keys as wrappers.
+const RecoveryPrefix = "recovery:"
+
+// Wrapper is the name under which the key wraps.
+func (k *RecoveryKey) Wrapper() string { return RecoveryPrefix + k.ID }
+
+// RecoveryKeyRequest has root keys be wrapped for another recovery key.
+type RecoveryKeyRequest struct {
+	Public []byte // its public half
+	Former string // ID of the recovery key that there is now; empty: there is none
+}
+
+// RecoveryKeyResponse tells of the recovery key.
+type RecoveryKeyResponse struct {
+	Key   *RecoveryKey // nil: there is none
+	Index uint64
+}
+
 // SigningKey signs workload identities. Its ID is the root key's.
 type SigningKey struct {
 	Algorithm string // EdDSA or RS256

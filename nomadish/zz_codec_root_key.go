@@ -7,6 +7,57 @@ import (
 )
 
 // AppendCodec appends the encoding of x to b.
+func (x *RecoveryKey) AppendCodec(b []byte) []byte {
+	if x.ID != "" {
+		b = append(b, 0x0a)
+		b = codec.AppendString(b, x.ID)
+	}
+	if x.Public != nil {
+		b = append(b, 0x12, 0)
+		m := len(b) - 1
+		b = codec.AppendBytes(b, x.Public)
+		b = codec.Close(b, m, 0)
+	}
+	if x.CreateTime != 0 {
+		b = append(b, 0x18)
+		b = codec.AppendInt(b, x.CreateTime)
+	}
+	if x.CreateIndex != 0 {
+		b = append(b, 0x20)
+		b = codec.AppendUint(b, x.CreateIndex)
+	}
+	if x.ModifyIndex != 0 {
+		b = append(b, 0x28)
+		b = codec.AppendUint(b, x.ModifyIndex)
+	}
+	return b
+}
+
+// DecodeCodec reads x, which is zero before, from r.
+func (x *RecoveryKey) DecodeCodec(r *codec.Reader) error {
+	for r.More() {
+		switch key := r.Uint(); key {
+		case 10: // ID
+			x.ID = r.Str()
+		case 18: // Public
+			if outer := r.Enter(); outer >= 0 {
+				x.Public = r.Bytes()
+				r.Leave(outer)
+			}
+		case 24: // CreateTime
+			x.CreateTime = r.Int()
+		case 32: // CreateIndex
+			x.CreateIndex = r.Uint()
+		case 40: // ModifyIndex
+			x.ModifyIndex = r.Uint()
+		default:
+			r.Skip(key)
+		}
+	}
+	return r.Err()
+}
+
+// AppendCodec appends the encoding of x to b.
 func (x *RootKey) AppendCodec(b []byte) []byte {
 	if x.KeyID != "" {
 		b = append(b, 0x0a)

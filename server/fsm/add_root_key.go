@@ -18,8 +18,8 @@ func (*AddRootKey) Kind() Kind { return KindAddRootKey }
 
 // Apply implements Command.
 func (c *AddRootKey) Apply(w *state.Writer) (any, error) {
-	if c.Key == nil || len(c.Key.Wrapped) == 0 {
-		return nil, nomadish.Errorf(nomadish.KindInvalid, "there is no root key to add")
+	if err := checkWrapped(c.Key, w.RecoveryKey(nil)); err != nil {
+		return nil, err
 	}
 	if _, err := w.RootKey(nil, c.Key.KeyID); err == nil {
 		return nil, nomadish.Errorf(nomadish.KindConflict, "root key %s is there already", c.Key.KeyID)

@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains PutAuthority AdvanceAuthority CertifyAgents PutJoinToken DeleteJoinTokens UseJoinToken
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey RewrapRootKeys SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains PutAuthority AdvanceAuthority CertifyAgents PutJoinToken DeleteJoinTokens UseJoinToken
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -77,6 +77,8 @@ const (
 	KindPutJoinToken     Kind = 73
 	KindDeleteJoinTokens Kind = 74
 	KindUseJoinToken     Kind = 75
+
+	KindRewrapRootKeys Kind = 76
 )
 
 // Command is one change of the state.
@@ -172,6 +174,7 @@ var kinds = map[Kind]kindInfo{
 	KindCertifyAgents:    {"CertifyAgents", 1, func() command { return new(CertifyAgents) }, nil},
 	KindPutJoinToken:     {"PutJoinToken", 1, func() command { return new(PutJoinToken) }, nil},
 	KindDeleteJoinTokens: {"DeleteJoinTokens", 1, func() command { return new(DeleteJoinTokens) }, nil},
+	KindRewrapRootKeys:   {"RewrapRootKeys", 1, func() command { return new(RewrapRootKeys) }, nil},
 	KindUseJoinToken:     {"UseJoinToken", 1, func() command { return new(UseJoinToken) }, nil},
 }
 
