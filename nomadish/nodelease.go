@@ -8,6 +8,7 @@ type NodeLease struct {
 	HeartbeatTTL time.Duration
 	Index        uint64
 	Servers      []string // addresses (host:port) of the region's servers for other agents
+	Move         string   // that of a server with fewer sessions, to which the node is to go over; empty: it stays
 }
 
 // NodePulse says for how long the machine of a node that has a session with a server has
@@ -33,6 +34,7 @@ type WitnessReport struct {
 	Ended  []SessionEnd  // nodes without a session any more
 	Beats  []NodeBeat    // heartbeats taken since
 	Heard  []string      // nodes of which others say that they answer
+	Began  []string      // nodes whose agents have begun a session since
 	After  time.Duration // since the report before, by the server's clock
 }
 
@@ -50,7 +52,8 @@ type NodeBeat struct {
 
 // WitnessAnswer is what the leader says to a WitnessReport.
 type WitnessAnswer struct {
-	Whole bool // it wants to know all sessions
+	Whole    bool           // it wants to know all sessions
+	Sessions map[string]int // by server: nodes with a session; empty: none is to be moved now
 }
 
 // ProbeRequest asks a server to see whether machines of nodes answer it.

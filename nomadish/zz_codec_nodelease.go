@@ -27,6 +27,10 @@ func (x *NodeLease) AppendCodec(b []byte) []byte {
 		}
 		b = codec.Close(b, m, 0)
 	}
+	if x.Move != "" {
+		b = append(b, 0x22)
+		b = codec.AppendString(b, x.Move)
+	}
 	return b
 }
 
@@ -49,6 +53,8 @@ func (x *NodeLease) DecodeCodec(r *codec.Reader) error {
 				}
 				r.Leave(outer)
 			}
+		case 34: // Move
+			x.Move = r.Str()
 		default:
 			r.Skip(key)
 		}

@@ -20,15 +20,19 @@ type ChoiceConfig struct {
 	Servers []string             // addresses that are known from the start
 	Every   time.Duration        // time between two pings; default 1s
 	Shuffle func(addrs []string) // puts addresses in the order in which they are tried; default: at random
-	Logger  *slog.Logger         // default: discard
+	// MoveWithin is the time over which agents spread that are told to go to another server; default 5s.
+	MoveWithin time.Duration
+	Logger     *slog.Logger // default: discard
 }
 
 // Choice is the way to one of several servers: a session with one of them, as long as that answers
 // pings, and then with another. A request is sent to one of them only. Methods may be called
 // concurrently.
 type Choice struct {
-	hub *Hub
-	cfg ChoiceConfig
+	hub    *Hub
+	cfg    ChoiceConfig
+	linger time.Duration
+	moves  chan string // where to go over to; nobody takes it while this agent does so
 
 	mu      sync.Mutex
 	every   time.Duration
@@ -52,13 +56,14 @@ const (
 // Choose returns the way to one of several servers. Run keeps watch over it.
 func (h *Hub) Choose(cfg ChoiceConfig) *Choice {
 	cfg.Every = cmp.Or(cfg.Every, time.Second)
+	cfg.MoveWithin = cmp.Or(cfg.MoveWithin, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	if cfg.Shuffle == nil {
 		cfg.Shuffle = func(addrs []string) {
 			rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 		}
 	}
-	c := &Choice{hub: h, cfg: cfg, every: cfg.Every, failed: map[string]time.Time{}}
+	c := &Choice{hub: h, cfg: cfg, every: cfg.Every, failed: map[string]time.Time{}, moves: make(chan string), linger: linger}
 	c.Set(cfg.Servers)
 	return c
 }
@@ -81,14 +86,21 @@ func (c *Choice) Set(addrs []string) {
 }
 
 // Leased is told of a lease that a server gave this node: the servers come with it, to which also are
-// added, and how busy they are says how often they may be pinged.
+// added, and how busy they are says how often they may be pinged. If it names a server with fewer
+// sessions, this agent goes over to that one.
 func (c *Choice) Leased(lease *nomadish.NodeLease, also []string) {
 	if len(lease.Servers) > 0 {
 		c.Set(slices.Concat(lease.Servers, also))
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.every = min(max(lease.HeartbeatTTL/20, everyLeast), everyMost)
+	c.mu.Unlock()
+	if lease.Move != "" {
+		select {
+		case c.moves <- lease.Move:
+		default: // it is about to go over already, or streams still keep it where it was before
+		}
+	}
 }
 
 // Servers returns the addresses, that of the current server first.
@@ -140,13 +152,13 @@ func (c *Choice) judge(addr string, useless bool) {
 
 // connect returns a session with the current server or the first that can be reached.
 func (c *Choice) connect(ctx context.Context) (*link, error) {
-	candidates := c.candidates()
+	candidates, current := c.candidates()
 	if len(candidates) == 0 {
 		return nil, nomadish.Errorf(nomadish.KindNoLeader, "no server is known")
 	}
 	var errs []error
 	for _, addr := range candidates {
-		l, err := c.try(ctx, addr, len(candidates) > 1)
+		l, err := c.try(ctx, addr, current, len(candidates) > 1)
 		if err == nil {
 			return l, nil
 		}
@@ -158,7 +170,8 @@ func (c *Choice) connect(ctx context.Context) (*link, error) {
 	return nil, fmt.Errorf("no server can be reached: %w", errors.Join(errs...))
 }
 
-func (c *Choice) try(ctx context.Context, addr string, hurry bool) (*link, error) {
+// try returns a session with a server, which is the current one from then on, unless that has changed.
+func (c *Choice) try(ctx context.Context, addr, current string, hurry bool) (*link, error) {
 	within := ctx
 	if hurry {
 		var cancel context.CancelFunc
@@ -171,7 +184,9 @@ func (c *Choice) try(ctx context.Context, addr string, hurry bool) (*link, error
 	switch {
 	case err == nil:
 		delete(c.failed, addr)
-		c.current = addr
+		if c.current == current || c.current == "" {
+			c.current = addr
+		}
 	case ctx.Err() == nil:
 		c.failed[addr] = time.Now()
 	}
@@ -180,7 +195,7 @@ func (c *Choice) try(ctx context.Context, addr string, hurry bool) (*link, error
 
 // candidates lists the addresses in the order in which to try them: the current one, then the others,
 // and those last that have not answered a moment ago.
-func (c *Choice) candidates() []string {
+func (c *Choice) candidates() (addrs []string, current string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rank := func(addr string) int {
@@ -198,11 +213,15 @@ func (c *Choice) candidates() []string {
 		out = append(out, c.current)
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
-	return out
+	return out, c.current
 }
 
-// Run pings the current server until ctx ends, and goes over to another when it does not answer.
+// Run pings the current server until ctx ends, and goes over to another when it does not answer, or
+// when another one has fewer sessions.
 func (c *Choice) Run(ctx context.Context) error {
+	var even sync.WaitGroup
+	defer even.Wait()
+	even.Go(func() { c.keepEven(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -85,13 +85,13 @@ func NewHub(cfg HubConfig, h http.Handler) (*Hub, error) {
 	cfg = cfg.withDefaults()
 	hub := &Hub{
 		cfg:     cfg,
-		http:    newHTTPServer(cfg.Limits, proofs(h), cfg.Logger),
 		raft:    newHandover(),
 		started: make(chan struct{}),
 		dialled: map[string]*dialled{},
 		joined:  map[string]*link{},
 		secured: map[*secured]struct{}{},
 	}
+	hub.http = newHTTPServer(cfg.Limits, proofs(hub.farewells(h)), cfg.Logger)
 	if cfg.TLS != nil && cfg.Joins != nil {
 		hub.joins = newJoins(cfg)
 	}
@@ -306,16 +306,9 @@ func (h *Hub) add(l *link) bool {
 // answer runs the HTTP server on a session, and then forgets it.
 func (h *Hub) answer(l *link) error {
 	defer l.client.CloseIdleConnections()
-	err := h.http.Serve(&sessionListener{session: l.session, peer: l.peer, secured: l.secured})
+	err := h.http.Serve(&sessionListener{l})
 	_ = l.session.Close() // Serve returns for that reason or another; either way it is over
-	h.mu.Lock()
-	key := peerKey(l.peer.Kind, l.peer.ID)
-	newest := h.joined[key] == l
-	if newest {
-		delete(h.joined, key)
-	}
-	h.mu.Unlock()
-	if newest {
+	if h.remove(l) {
 		h.cfg.Ended(l.peer, err)
 	}
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {

@@ -113,10 +113,11 @@ func newHTTPServer(l Limits, h http.Handler, logger *slog.Logger) *http.Server {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			switch c := c.(type) {
 			case *peerConn:
-				if c.secured != nil {
-					ctx = context.WithValue(ctx, securedKey{}, c.secured)
+				if c.link.secured != nil {
+					ctx = context.WithValue(ctx, securedKey{}, c.link.secured)
 				}
-				return WithOrigin(ctx, Origin{Peer: c.peer})
+				ctx = context.WithValue(ctx, linkKey{}, c.link)
+				return WithOrigin(ctx, Origin{Peer: c.link.peer})
 			case *tls.Conn:
 				return context.WithValue(ctx, seenKey{}, new(atomic.Pointer[trust]))
 			}
@@ -151,31 +152,26 @@ func (l logWriter) Write(p []byte) (int, error) {
 // peerConn is a stream of a session.
 type peerConn struct {
 	net.Conn
-	peer    Peer
-	secured *secured
+	link *link
 }
 
 // sessionListener accepts the streams of one session.
-type sessionListener struct {
-	session Session
-	peer    Peer
-	secured *secured // the connection that carries the session; nil: it is not encrypted
-}
+type sessionListener struct{ link *link }
 
 // Accept returns the peer's next stream.
 func (l *sessionListener) Accept() (net.Conn, error) {
-	c, err := l.session.Accept()
+	c, err := l.link.session.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &peerConn{Conn: c, peer: l.peer, secured: l.secured}, nil
+	return &peerConn{Conn: c, link: l.link}, nil
 }
 
 // Close ends the session.
-func (l *sessionListener) Close() error { return l.session.Close() }
+func (l *sessionListener) Close() error { return l.link.session.Close() }
 
 // Addr returns where the peer is.
-func (l *sessionListener) Addr() net.Addr { return sessionAddr(l.peer.Addr) }
+func (l *sessionListener) Addr() net.Addr { return sessionAddr(l.link.peer.Addr) }
 
 // sessionAddr is the address of a peer.
 type sessionAddr string

@@ -111,6 +111,9 @@ func (m *muxed) Ping(ctx context.Context) error {
 	}
 }
 
+// Streams returns how many streams there are, of both sides.
+func (m *muxed) Streams() int { return m.y.NumStreams() }
+
 // Close ends the session.
 func (m *muxed) Close() error { return m.y.Close() }
 
