@@ -33,6 +33,14 @@ func (s *Server) nodesToProbe(since uint64) (nodes []liveness.Node, index uint64
 	return nodes, index
 }
 
+// SessionBegins is told of nodes whose agents begin a session with this server. One that is not
+// registered has shown nothing.
+func (s *Server) SessionBegins(nodeID string) {
+	if _, err := s.store.Reader().Node(nil, nodeID); err == nil {
+		s.leases.Began(nodeID)
+	}
+}
+
 // SessionEnded is told of nodes that have no session with this server any more, and how the last
 // one ended.
 func (s *Server) SessionEnded(nodeID, how string) { s.leases.Ended(nodeID, how) }

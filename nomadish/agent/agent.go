@@ -173,7 +173,11 @@ func (a *Agent) admit(ctx context.Context, h transport.Hello, _ string) error {
 	if err := a.server.CaughtUp(ctx); err != nil {
 		return nomadish.Errorf(nomadish.KindNoLeader, "this server does not know its nodes yet: %w", err)
 	}
-	return a.server.Endpoint().CheckNode(h.ID, h.Secret)
+	if err := a.server.Endpoint().CheckNode(h.ID, h.Secret); err != nil {
+		return err
+	}
+	a.server.SessionBegins(h.ID)
+	return nil
 }
 
 // admitWithin is how long a node waits for a server that has just started, less than the

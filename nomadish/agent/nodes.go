@@ -80,6 +80,9 @@ func (w *witnesses) Pulses() []nomadish.NodePulse {
 	return pulses
 }
 
+// Address returns where nodes reach a server.
+func (w *witnesses) Address(server string) (string, error) { return (*Agent)(w).resolve(server) }
+
 // Tell gives the leader, which is another server, a report.
 func (w *witnesses) Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
 	way, err := (*router)(w).Leader(ctx)

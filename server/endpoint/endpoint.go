@@ -31,6 +31,8 @@ type Proposer interface {
 type Leases interface {
 	// Renew gives a node another lease and returns its length.
 	Renew(nodeID string) time.Duration
+	// Elsewhere returns the address of another server to which a node is to move its session, or "".
+	Elsewhere(nodeID string) (addr string)
 	// InTouch says whether the leader learns of it: leases that it does not know of are none.
 	InTouch() bool
 }
@@ -51,6 +53,7 @@ type Secrets interface {
 	Sign(claims *nomadish.IdentityClaims) (jwt string, err error)
 	Rotate(ctx context.Context, req *nomadish.KeyringRotateRequest) (*nomadish.RootKey, error)
 	Remove(ctx context.Context, keyID string, force bool) (index uint64, err error)
+	SetRecovery(ctx context.Context, req *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKey, uint64, error)
 }
 
 // Config of an Endpoint.

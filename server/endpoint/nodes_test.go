@@ -70,6 +70,7 @@ func TestDownAndBack(t *testing.T) {
 	for name, back := range map[string]func(w *world) error{
 		"heartbeat":           func(w *world) error { _, err := w.Heartbeat(w.t.Context(), nodeID(0), "ready"); return err },
 		"heartbeat of no say": func(w *world) error { _, err := w.Heartbeat(w.t.Context(), nodeID(0), ""); return err },
+		"session":             func(w *world) error { return w.Up(w.t.Context(), nodeID(0)) },
 		"registration":        func(w *world) error { _, err := w.RegisterNode(w.t.Context(), newNode(0)); return err },
 	} {
 		t.Run(name, func(t *testing.T) {

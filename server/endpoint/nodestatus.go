@@ -47,10 +47,12 @@ func (e *Endpoint) Heartbeat(ctx context.Context, nodeID, status string) (*nomad
 		}
 		index = max(index, changed)
 	}
-	return e.lease(nodeID, index), nil
+	lease := e.lease(nodeID, index)
+	lease.Move = e.leases.Elsewhere(nodeID)
+	return lease, nil
 }
 
-// Up brings a node back that another server had a heartbeat of.
+// Up brings a node back that another server had a heartbeat of, or that has a session again.
 func (e *Endpoint) Up(ctx context.Context, nodeID string) error {
 	r := e.store.Reader()
 	node, err := r.Node(nil, nodeID)

@@ -81,6 +81,9 @@ func (w *world) Renew(nodeID string) time.Duration {
 	return 10 * time.Second
 }
 
+// Elsewhere implements endpoint.Leases.
+func (w *world) Elsewhere(string) string { return "" }
+
 // InTouch implements endpoint.Leases.
 func (w *world) InTouch() bool { return true }
 

@@ -23,12 +23,15 @@ type site struct {
 	leases  map[string]*liveness.Leases
 	leader  string
 	holders map[string]string        // by node: the server that has a session with it
+	leaving map[string]string        // and the server whose session it is about to end
 	silent  map[string]time.Time     // machines that are cut off, since when
 	refuse  map[string]bool          // machines without an agent
 	off     map[string]bool          // servers
 	near    map[string]bool          // machines that their neighbours reach
 	down    map[string]time.Duration // nodes that were taken for down, since the test began
 	why     map[string]string
+	park    time.Duration        // for which nodes are disconnected first
+	up      map[string]time.Time // nodes that are back, since when
 	began   time.Time
 }
 
@@ -42,7 +45,7 @@ func (p peer) Pulses() (pulses []nomadish.NodePulse) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	for node, server := range p.s.holders {
-		if server != p.id {
+		if server != p.id && p.s.leaving[node] != p.id {
 			continue
 		}
 		pulse := nomadish.NodePulse{NodeID: node}
@@ -63,6 +66,8 @@ func (p peer) Neighbours(_ context.Context, _, addrs []string) []bool {
 	}
 	return vouched
 }
+
+func (peer) Address(server string) (string, error) { return server, nil }
 
 func (p peer) Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
 	p.s.mu.Lock()
@@ -108,16 +113,36 @@ func (s *site) Down(_ context.Context, v *nomadish.NodeVerdict) (time.Duration, 
 		return 0, errors.New("it is down already")
 	}
 	s.down[v.NodeID], s.why[v.NodeID] = time.Since(s.began), v.Cause
-	return 0, nil
+	return s.park, nil
 }
 
-func (s *site) Up(context.Context, string) error { return nil }
+func (s *site) Up(_ context.Context, node string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, down := s.down[node]; down {
+		delete(s.down, node)
+		s.up[node] = time.Now()
+	}
+	return nil
+}
 
 // newSite runs three servers, of which s0 leads, and as many nodes, which renew their leases.
 func newSite(t *testing.T, nodes int) *site {
+	s := newStillSite(t, nodes)
+	s.run(t, func(ctx context.Context) error {
+		for lifecycle.Sleep(ctx, 3*time.Second) == nil {
+			s.beat()
+		}
+		return nil
+	})
+	return s
+}
+
+// newStillSite is newSite with nodes that do nothing.
+func newStillSite(t *testing.T, nodes int) *site {
 	s := &site{
-		leases: map[string]*liveness.Leases{}, leader: "s0", holders: map[string]string{}, silent: map[string]time.Time{},
-		refuse: map[string]bool{}, off: map[string]bool{}, near: map[string]bool{}, down: map[string]time.Duration{}, why: map[string]string{}, began: time.Now(),
+		leases: map[string]*liveness.Leases{}, leader: "s0", holders: map[string]string{}, leaving: map[string]string{}, silent: map[string]time.Time{},
+		refuse: map[string]bool{}, off: map[string]bool{}, near: map[string]bool{}, down: map[string]time.Duration{}, why: map[string]string{}, up: map[string]time.Time{}, began: time.Now(),
 	}
 	var all []liveness.Node
 	for i := range nodes {
@@ -133,12 +158,6 @@ func newSite(t *testing.T, nodes int) *site {
 		})
 		parts = append(parts, s.leases[id].Witness)
 	}
-	parts = append(parts, func(ctx context.Context) error {
-		for lifecycle.Sleep(ctx, 3*time.Second) == nil {
-			s.beat()
-		}
-		return nil
-	})
 	s.run(t, lifecycle.Part(func(ctx context.Context) error { return lifecycle.Run(ctx, parts...) }))
 	return s
 }
@@ -301,4 +320,42 @@ func TestLeasesNeedTheLeader(t *testing.T) {
 			t.Error("a server that was cut off is in touch")
 		}
 	})
+}
+
+// A node that was taken for down, or is disconnected, is back as soon as its agent begins a session, and
+// not only with its next heartbeat. A session that has been there all the time says nothing: the agent may
+// have stopped.
+func TestSessionBringsANodeBack(t *testing.T) {
+	for name, park := range map[string]time.Duration{"down": 0, "disconnected": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, 5)
+				s.park = park
+				stop := s.lead(t, "s0")
+				time.Sleep(30 * time.Second)
+				s.cut("n4")
+				time.Sleep(10 * time.Second)
+				stop()
+				s.lead(t, "s1") // which is told of all sessions
+				time.Sleep(10 * time.Second)
+				if len(s.up) != 0 {
+					t.Fatalf("back are %v, want none: n4 is silent", s.up)
+				}
+				s.mu.Lock()
+				delete(s.silent, "n4")
+				s.refuse["n4"] = true // it sends no heartbeat yet
+				s.holders["n4"] = "s2"
+				s.mu.Unlock()
+				at := time.Now()
+				s.leases["s2"].Began("n4")
+				time.Sleep(20 * time.Second)
+				if back, ok := s.up["n4"]; !ok || back.Sub(at) > 100*time.Millisecond || len(s.up) != 1 {
+					t.Errorf("back are %v, want n4 at %v", s.up, at)
+				}
+				if down, _ := s.gone(); len(down) != 0 {
+					t.Errorf("later down are %v, want none: it has a lease", down)
+				}
+			})
+		})
+	}
 }

@@ -20,13 +20,14 @@ import (
 type judge struct {
 	cfg     Config
 	nodes   map[string]*node
-	held    map[string]string // by node: the server that has a session with it
+	held    holders
 	servers map[string]*witness
 	parked  map[string]time.Duration // disconnected nodes, by when they are down
 	self    string                   // the server that judges
 	last    time.Duration            // of the newest step
 	massed  time.Duration            // when many were last silent together; meaningless unless mass
 	mass    bool
+	open    int     // nodes that had not answered for a while at the newest step
 	tokens  float64 // nodes that may be taken for down now
 }
 
@@ -46,6 +47,7 @@ type node struct {
 
 // witness is a server that tells of nodes.
 type witness struct {
+	since  time.Duration   // its first report, since it was last not heard
 	told   time.Duration   // its newest report
 	silent map[string]bool // nodes with a session that does not answer
 	live   int
@@ -57,7 +59,7 @@ type witness struct {
 // newJudge begins a term with the nodes that are not down.
 func newJudge(cfg Config, self string, nodes []string) *judge {
 	j := &judge{
-		cfg: cfg, self: self, nodes: map[string]*node{}, held: map[string]string{}, servers: map[string]*witness{},
+		cfg: cfg, self: self, nodes: map[string]*node{}, held: holders{}, servers: map[string]*witness{},
 		parked: map[string]time.Duration{}, tokens: 1,
 	}
 	for _, id := range nodes {
@@ -95,11 +97,12 @@ func (n *node) ask(at time.Duration) {
 	}
 }
 
-// tell takes a server's report, and says whether it has to tell of all its sessions.
-func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool) {
+// tell takes a server's report, and says whether it has to tell of all its sessions, and which nodes
+// are back of which it was thought that they are gone.
+func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool, back []string) {
 	w, known := j.servers[r.Server], true
 	if w == nil || now-w.told > staleAfter {
-		w, known = &witness{}, false
+		w, known = &witness{since: now}, false
 		j.servers[r.Server] = w
 	}
 	if r.After > sleptAfter {
@@ -107,7 +110,7 @@ func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool) 
 	}
 	w.told, w.live = now, r.Live
 	if r.Whole {
-		maps.DeleteFunc(j.held, func(_, server string) bool { return server == r.Server })
+		j.held.clear(r.Server)
 		known = true
 	}
 	w.silent = make(map[string]bool, len(r.Silent))
@@ -115,15 +118,13 @@ func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool) 
 		w.silent[p.NodeID] = true
 	}
 	for _, id := range r.Held {
-		if other := j.held[id]; !w.silent[id] || other == "" || !j.fresh(now, other) {
-			j.held[id] = r.Server
-		}
+		j.held.add(id, r.Server, w.silent[id] && j.fresh(now, j.held.newest(id)))
 	}
 	for _, end := range r.Ended {
 		j.ended(now, r.Server, w, end)
 	}
 	for _, p := range r.Silent {
-		if n := j.nodes[p.NodeID]; n != nil && j.held[p.NodeID] == r.Server {
+		if n := j.nodes[p.NodeID]; n != nil && j.held.newest(p.NodeID) == r.Server {
 			n.direct = max(n.direct, now-p.Silent)
 			n.hear(now - p.Silent)
 			n.ask(min(now, now-p.Silent+askEvery))
@@ -137,13 +138,16 @@ func (j *judge) tell(now time.Duration, r *nomadish.WitnessReport) (again bool) 
 			n.hear(now)
 		}
 	}
-	return !known
+	for _, id := range r.Began {
+		if j.returned(now, id) {
+			back = append(back, id)
+		}
+	}
+	return !known, back
 }
 
 func (j *judge) ended(now time.Duration, server string, w *witness, end nomadish.SessionEnd) {
-	if j.held[end.NodeID] == server {
-		delete(j.held, end.NodeID)
-	}
+	j.held.remove(end.NodeID, server)
 	n := j.nodes[end.NodeID]
 	switch {
 	case end.How == nomadish.SessionTimedOut:
@@ -152,6 +156,19 @@ func (j *judge) ended(now time.Duration, server string, w *witness, end nomadish
 		n.direct = max(n.direct, now)
 		n.hear(now) // its machine says so: the machine is there
 	}
+}
+
+// returned takes note that a node's agent has begun a session, and says whether it was gone. Only agents
+// begin sessions: one that goes on may be of an agent that has stopped.
+func (j *judge) returned(now time.Duration, id string) (gone bool) {
+	n := j.nodes[id]
+	if n != nil && !n.judged {
+		n.direct = max(n.direct, now)
+		n.hear(now)
+		return false
+	}
+	j.beat(now, id, 2*j.cfg.ttl(len(j.nodes))) // it knows of a lease that it had, and renews that some time
+	return true
 }
 
 // probedBy takes what came of a server's probes that began at a time.
@@ -196,12 +213,12 @@ func (j *judge) trusts(now time.Duration, server string) bool {
 // sessionAnswers says that a server has a session with the node whose machine answers, and since when
 // that is known.
 func (j *judge) sessionAnswers(now time.Duration, id string) (at time.Duration, ok bool) {
-	server := j.held[id]
-	if server == "" || !j.fresh(now, server) {
-		return 0, false
+	for _, server := range j.held[id] {
+		if w := j.servers[server]; j.fresh(now, server) && !w.silent[id] {
+			at, ok = max(at, w.told), true
+		}
 	}
-	w := j.servers[server]
-	return w.told, !w.silent[id]
+	return at, ok
 }
 
 // slept says that the judge itself did not run for a while: nothing that it was not told meanwhile
@@ -249,6 +266,7 @@ func (j *judge) step(now time.Duration) (probe []string, down []nomadish.NodeVer
 			}
 		}
 	}
+	j.open = open
 	j.crowd(now, open)
 	down = j.sentence(now, open, silent, over)
 	for id, at := range j.parked {
@@ -381,16 +399,18 @@ func (j *judge) sentence(now time.Duration, open int, silent, over []string) []n
 	return down
 }
 
-// marked takes out a node that was marked as down; with park it may come back until then.
-func (j *judge) marked(now time.Duration, id string, park time.Duration) {
+// marked takes out a node that was marked as down; with park it may come back until then. It says
+// whether the node has spoken meanwhile.
+func (j *judge) marked(now time.Duration, id string, park time.Duration) (back bool) {
 	delete(j.parked, id)
 	if n := j.nodes[id]; n != nil && !n.judged {
-		return // it has spoken meanwhile
+		return true
 	}
 	delete(j.nodes, id)
 	if park > 0 {
 		j.parked[id] = now + park
 	}
+	return false
 }
 
 // unmarked has a node judged again that could not be marked.

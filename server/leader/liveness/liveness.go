@@ -54,6 +54,8 @@ type Node struct {
 type Peers interface {
 	// Pulses tells of the sessions that nodes have with this server.
 	Pulses() []nomadish.NodePulse
+	// Address returns where nodes reach another server.
+	Address(server string) (addr string, err error)
 	// Tell gives the leader, which is another server, a report.
 	Tell(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error)
 	// Neighbours has nodes that have sessions with this server, others than those of the IDs, see
@@ -67,7 +69,8 @@ type Peers interface {
 type Watcher interface {
 	// Down marks a node as down. If it may come back first, it returns for how long.
 	Down(ctx context.Context, v *nomadish.NodeVerdict) (park time.Duration, err error)
-	// Up is told that a node lives whose heartbeat another server took.
+	// Up is told that a node lives: another server took its heartbeat, or it was taken for down and has
+	// a session again.
 	Up(ctx context.Context, nodeID string) error
 }
 
@@ -90,6 +93,11 @@ func (c Config) withDefaults() Config {
 		c.Dial = dialTCP
 	}
 	return c
+}
+
+// ttl is the shortest lease where there are so many nodes.
+func (c Config) ttl(nodes int) time.Duration {
+	return max(c.MinTTL, time.Duration(float64(nodes)/c.PerSec*float64(time.Second)))
 }
 
 // Times and bounds of judging.
@@ -131,6 +139,7 @@ type Leases struct {
 	judge     *judge // nil: this server does not lead
 	watcher   Watcher
 	pending   pending
+	shares    shares
 	known     int           // nodes that are not down
 	delivered time.Time     // when the leader last took a report
 	notable   chan struct{} // poked when there is something to report
@@ -152,7 +161,7 @@ func (l *Leases) Renew(nodeID string) time.Duration {
 	if l.judge != nil {
 		n = max(n, len(l.judge.nodes))
 	}
-	ttl := max(l.cfg.MinTTL, time.Duration(float64(n)/l.cfg.PerSec*float64(time.Second)))
+	ttl := l.cfg.ttl(n)
 	ttl += time.Duration(l.cfg.Jitter() * float64(ttl))
 	if l.judge != nil {
 		l.judge.beat(l.now(), nodeID, ttl)
@@ -185,7 +194,7 @@ func (l *Leases) Holder(nodeID string) (server string, ok bool) {
 	if l.judge == nil {
 		return "", false
 	}
-	server = l.judge.held[nodeID]
+	server = l.judge.held.newest(nodeID)
 	return server, server != "" && l.judge.fresh(l.now(), server)
 }
 
@@ -302,15 +311,19 @@ func (r *round) mark(down []nomadish.NodeVerdict) {
 	l := r.l
 	for _, v := range down {
 		park, err := r.w.Down(r.ctx, &v)
+		back := false
 		l.mu.Lock()
 		switch {
 		case l.judge == nil:
 		case err == nil:
-			l.judge.marked(l.now(), v.NodeID, park)
+			back = l.judge.marked(l.now(), v.NodeID, park)
 		default:
 			l.judge.unmarked(l.now(), v.NodeID)
 		}
 		l.mu.Unlock()
+		if back {
+			l.up(r.ctx, r.w, v.NodeID)
+		}
 		if err != nil && r.ctx.Err() == nil {
 			l.cfg.Logger.Warn("mark node as down", "node", v.NodeID, "err", err)
 		}
@@ -325,12 +338,20 @@ func (l *Leases) Told(ctx context.Context, report *nomadish.WitnessReport) (*nom
 		return nil, nomadish.Errorf(nomadish.KindNoLeader, "this server does not judge nodes")
 	}
 	w := l.watcher
-	answer := &nomadish.WitnessAnswer{Whole: l.judge.tell(l.now(), report)}
+	again, back := l.judge.tell(l.now(), report)
+	answer := &nomadish.WitnessAnswer{Whole: again, Sessions: l.judge.sessions(l.now())}
 	l.mu.Unlock()
 	for _, b := range report.Beats {
-		if err := w.Up(ctx, b.NodeID); err != nil {
-			l.cfg.Logger.Warn("take a node's heartbeat", "node", b.NodeID, "err", err)
-		}
+		l.up(ctx, w, b.NodeID)
+	}
+	for _, id := range back {
+		l.up(ctx, w, id)
 	}
 	return answer, nil
+}
+
+func (l *Leases) up(ctx context.Context, w Watcher, nodeID string) {
+	if err := w.Up(ctx, nodeID); err != nil {
+		l.cfg.Logger.Warn("take a node for back", "node", nodeID, "err", err) // its next heartbeat says so again
+	}
 }

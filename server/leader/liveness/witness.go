@@ -16,13 +16,14 @@ type pending struct {
 	beats map[string]time.Duration
 	heard map[string]bool
 	ended map[string]string // nodes without a session any more: how it ended
+	began map[string]bool   // nodes whose agents have begun a session
 	held  map[string]bool   // nodes whose sessions the leader knows of
 	whole bool              // the leader is to know all sessions
 }
 
 func newPending() pending {
 	return pending{
-		beats: map[string]time.Duration{}, heard: map[string]bool{}, ended: map[string]string{}, held: map[string]bool{}, whole: true,
+		beats: map[string]time.Duration{}, heard: map[string]bool{}, ended: map[string]string{}, held: map[string]bool{}, began: map[string]bool{}, whole: true,
 	}
 }
 
@@ -31,6 +32,14 @@ func (l *Leases) Ended(nodeID, how string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending.ended[nodeID] = how
+	l.poke()
+}
+
+// Began notes that a node's agent begins a session with this server: it is not gone.
+func (l *Leases) Began(nodeID string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending.began[nodeID] = true
 	l.poke()
 }
 
@@ -112,11 +121,14 @@ func (l *Leases) report() (report *nomadish.WitnessReport, notable bool, session
 		report.Beats = append(report.Beats, nomadish.NodeBeat{NodeID: id, TTL: p.beats[id]})
 	}
 	report.Heard = slices.Sorted(maps.Keys(p.heard))
+	report.Began = slices.Sorted(maps.Keys(p.began))
 	p.held, p.whole = here, false
 	clear(p.ended)
 	clear(p.beats)
 	clear(p.heard)
-	return report, report.Whole || len(report.Held)+len(report.Silent)+len(report.Ended)+len(report.Beats)+len(report.Heard) > 0, len(pulses)
+	clear(p.began)
+	told := len(report.Held) + len(report.Silent) + len(report.Ended) + len(report.Beats) + len(report.Heard) + len(report.Began)
+	return report, report.Whole || told > 0, len(pulses)
 }
 
 // restore puts back what could not be told.
@@ -135,6 +147,9 @@ func (l *Leases) restore(report *nomadish.WitnessReport) {
 			p.beats[b.NodeID] = b.TTL
 		}
 	}
+	for _, id := range report.Began {
+		p.began[id] = true
+	}
 }
 
 func (l *Leases) deliver(ctx context.Context, report *nomadish.WitnessReport) error {
@@ -150,6 +165,7 @@ func (l *Leases) deliver(ctx context.Context, report *nomadish.WitnessReport) er
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivered = time.Now()
+	l.shares.learn(answer.Sessions, l.delivered)
 	if answer.Whole {
 		l.pending.whole = true
 		l.poke()

@@ -189,7 +189,7 @@ func (w *world) tell(i int, s *machine) {
 	}
 	r.Live = len(here) - len(r.Silent)
 	s.told, s.ended, s.beats = here, nil, nil
-	s.whole = w.judge.tell(w.now-w.term, r)
+	s.whole, _ = w.judge.tell(w.now-w.term, r)
 	for _, b := range r.Beats {
 		if v, wasDown := w.down[b.NodeID]; wasDown && v.Cause != "" {
 			delete(w.down, b.NodeID)
