@@ -338,10 +338,10 @@ func TestSessionBringsANodeBack(t *testing.T) {
 				stop()
 				s.lead(t, "s1") // which is told of all sessions
 				time.Sleep(10 * time.Second)
-				if len(s.up) != 0 {
-					t.Fatalf("back are %v, want none: n4 is silent", s.up)
-				}
 				s.mu.Lock()
+				if len(s.up) != 0 {
+					t.Errorf("back are %v, want none: n4 is silent", s.up)
+				}
 				delete(s.silent, "n4")
 				s.refuse["n4"] = true // it sends no heartbeat yet
 				s.holders["n4"] = "s2"
@@ -349,9 +349,11 @@ func TestSessionBringsANodeBack(t *testing.T) {
 				at := time.Now()
 				s.leases["s2"].Began("n4")
 				time.Sleep(20 * time.Second)
+				s.mu.Lock()
 				if back, ok := s.up["n4"]; !ok || back.Sub(at) > 100*time.Millisecond || len(s.up) != 1 {
 					t.Errorf("back are %v, want n4 at %v", s.up, at)
 				}
+				s.mu.Unlock()
 				if down, _ := s.gone(); len(down) != 0 {
 					t.Errorf("later down are %v, want none: it has a lease", down)
 				}
