@@ -65,6 +65,11 @@ func runInit(ctx context.Context, c *call) error {
 			return err
 		}
 	}
+	if there == packageThere {
+		if err := s.stopPackaged(ctx); err != nil {
+			return err
+		}
+	}
 	if s.answers(ctx) != nil { // one that runs has all of this, and its data directory for itself
 		made, err := agent.Found(agent.Place{DataDir: s.dataDir, Region: *region, Name: s.name, Addrs: s.addrs()})
 		if err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -112,10 +113,17 @@ func (s *setup) member(ticket certificate.Ticket, out *newMember) (bool, error) 
 
 // enter joins the cluster and writes the configuration.
 func (s *setup) enter(ctx context.Context, out *newMember, there setupState, pool string) error {
+	back := func(context.Context) error { return nil }
+	if there == packageThere {
+		var err error
+		if back, err = s.leavePackaged(ctx); err != nil {
+			return err
+		}
+	}
 	s.tell("asking %s", strings.Join(s.c.args[1:], ", "))
 	resp, who, err := agent.Enter(ctx, agent.Place{DataDir: s.dataDir, Name: s.name, Addrs: s.addrs()}, nomadish.SecretText(s.c.args[0]), s.c.args[1:])
 	if err != nil {
-		return s.occupied(explainJoin(err))
+		return errors.Join(s.occupied(explainJoin(err)), back(context.WithoutCancel(ctx)))
 	}
 	out.ID, out.Region = who.ID, who.Region
 	s.tell("joined the region %s as a %s with the ID %s", who.Region, who.Role, who.ID)

@@ -132,6 +132,9 @@ const (
 
 // look finds out what is there. A configuration that somebody else has written is left alone.
 func (s *setup) look() (setupState, error) {
+	if text, err := os.ReadFile(s.config()); err == nil && strings.HasPrefix(string(text), written) {
+		return oursThere, nil // what users have added beside it is theirs
+	}
 	entries, err := os.ReadDir(s.configDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nothingThere, nil
@@ -148,10 +151,7 @@ func (s *setup) look() (setupState, error) {
 		if err != nil {
 			return 0, err
 		}
-		switch {
-		case path == s.config() && strings.HasPrefix(string(text), written):
-			return oursThere, nil
-		case path == s.config() && string(text) == packaged:
+		if path == s.config() && string(text) == packaged {
 			return packageThere, nil
 		}
 		return 0, fmt.Errorf("%s is there, and was not written by this command: this machine has an agent already.\n"+
@@ -296,9 +296,9 @@ func (s *setup) run(ctx context.Context, finish func(ctx context.Context) error)
 		return finish(ctx)
 	case s.service(ctx):
 		s.tell("starting the service %s", unit)
-		for _, args := range [][]string{{"enable", unit}, {"restart", unit}} {
-			if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
-				return fmt.Errorf("systemctl %s: %w: %s\n\n\"journalctl -u nomadish\" says more", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+		for _, verb := range []string{"enable", "restart"} {
+			if err := systemctl(ctx, verb, unit); err != nil {
+				return err
 			}
 		}
 		if err := s.await(ctx); err != nil {
