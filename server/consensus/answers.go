@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -17,7 +18,7 @@ func (t transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, re
 	round := t.answers.current()
 	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
 	if err == nil && resp.Success && resp.Term == req.Term {
-		t.answers.add(id, req.Term, round)
+		t.answers.add(id, answered{term: req.Term, round: round, match: req.PrevLogEntry + uint64(len(req.Entries)), at: time.Now()})
 	}
 	return err
 }
@@ -31,7 +32,11 @@ type answers struct {
 	more  chan struct{} // closed at the next answer; nil: nobody waits
 }
 
-type answered struct{ term, round uint64 }
+type answered struct {
+	term, round uint64
+	match       uint64    // up to which entry its log is this server's, as far as is known
+	at          time.Time // of the answer
+}
 
 // begin begins a round.
 func (a *answers) begin() uint64 {
@@ -47,20 +52,45 @@ func (a *answers) current() uint64 {
 	return a.round
 }
 
-// add notes that a server follows in term, or did when it was asked in round or later.
-func (a *answers) add(id raft.ServerID, term, round uint64) {
+// add notes an answer. Those that cross each other add up.
+func (a *answers) add(id raft.ServerID, now answered) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {
 		a.last = map[raft.ServerID]answered{}
 	}
-	if old := a.last[id]; old.term < term || old.term == term && old.round < round {
-		a.last[id] = answered{term, round}
+	switch old := a.last[id]; {
+	case old.term < now.term:
+		a.last[id] = now
+	case old.term == now.term:
+		now.round, now.match = max(old.round, now.round), max(old.match, now.match)
+		a.last[id] = now
 	}
 	if a.more != nil {
 		close(a.more)
 		a.more = nil
 	}
+}
+
+// furthest returns which of the servers that have answered in term, and after a time, has the most entries and
+// how many, and a channel that is closed at the next answer. It is none where none has.
+func (a *answers) furthest(term uint64, ids []string, after time.Time) (id string, match uint64, more <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, other := range ids {
+		last := a.last[raft.ServerID(other)]
+		if last.term == term && last.at.After(after) && (id == "" || last.match > match) {
+			id, match = other, last.match
+		}
+	}
+	return id, match, a.moreLocked()
+}
+
+func (a *answers) moreLocked() <-chan struct{} {
+	if a.more == nil {
+		a.more = make(chan struct{})
+	}
+	return a.more
 }
 
 // enough says whether a majority of the voters, self among them if it is one, followed in term when they were
@@ -81,8 +111,5 @@ func (a *answers) enough(term, round uint64, peers []Peer, self string) (enough 
 	if follow > voters/2 {
 		return true, nil
 	}
-	if a.more == nil {
-		a.more = make(chan struct{})
-	}
-	return false, a.more
+	return false, a.moreLocked()
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -125,14 +126,16 @@ type Consensus struct {
 	restoring chan struct{}  // holds a token while a snapshot is restored
 	waiters   sync.WaitGroup // goroutines of proposals whose callers went away
 	answers   answers
+	handing   atomic.Bool // another server is being made the leader
 
-	mu      sync.Mutex // guards what follows
-	raft    *raft.Raft // nil before Run
-	lead    leadership
-	terms   int           // calls of what Lead was given
-	changed chan struct{} // closed when lead or terms changes
-	fatal   error
-	dead    chan struct{} // closed with fatal's being set, or when Run returns
+	mu        sync.Mutex // guards what follows
+	raft      *raft.Raft // nil before Run
+	transport transport  // raft's, with it
+	lead      leadership
+	terms     int           // calls of what Lead was given
+	changed   chan struct{} // closed when lead or terms changes
+	fatal     error
+	dead      chan struct{} // closed with fatal's being set, or when Run returns
 }
 
 // New opens a server's data, and verifies all of it. It starts nothing; without Run, Close frees the data.
@@ -327,7 +330,7 @@ func (c *Consensus) start(transport transport, notify chan<- bool) (r *raft.Raft
 		}
 	}
 	c.mu.Lock()
-	c.raft = r
+	c.raft, c.transport = r, transport
 	c.mu.Unlock()
 	return r, nil
 }

@@ -58,16 +58,6 @@ func (c *Consensus) RemoveServer(ctx context.Context, id string) error {
 	})
 }
 
-// TransferLeadership hands leadership over to a voter, or to the best one if id is empty.
-func (c *Consensus) TransferLeadership(ctx context.Context, id string) error {
-	return c.change(ctx, "transfer leadership", func(r *raft.Raft) raft.Future {
-		if id == "" {
-			return r.LeadershipTransfer()
-		}
-		return r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))
-	})
-}
-
 // Snapshot writes a snapshot now.
 func (c *Consensus) Snapshot(ctx context.Context) error {
 	err := c.change(ctx, "snapshot", func(r *raft.Raft) raft.Future { return r.Snapshot() })
@@ -91,6 +81,9 @@ func (c *Consensus) change(ctx context.Context, what string, ask func(*raft.Raft
 	r := c.running()
 	if r == nil {
 		return errStopped
+	}
+	if c.handing.Load() {
+		return errHandingOver
 	}
 	done := make(chan error, 1)
 	c.waiters.Go(func() { done <- ask(r).Error() })

@@ -57,6 +57,9 @@ func (c *Consensus) propose(ctx context.Context, requestID string, command fsm.C
 	if r == nil || r.State() != raft.Leader {
 		return Result{}, c.errNotLeader()
 	}
+	if c.handing.Load() {
+		return Result{}, errHandingOver
+	}
 	select {
 	case c.proposals <- struct{}{}:
 	case <-c.dead:
@@ -106,8 +109,6 @@ func (c *Consensus) proposalError(err error) error {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader):
 		return c.errNotLeader()
-	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return nomadish.Errorf(nomadish.KindNoLeader, "leadership is being handed over")
 	case errors.Is(err, raft.ErrEnqueueTimeout):
 		return nomadish.Errorf(nomadish.KindLimited, "too busy to take the command in time")
 	case errors.Is(err, raft.ErrAbortedByRestore):

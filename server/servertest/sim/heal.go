@@ -21,6 +21,7 @@ const (
 	equalWithin  = 20 * time.Second // until all servers have the same state
 	wakeWithin   = 2 * time.Second  // until who waits for a change is told
 	placedWithin = time.Minute      // until every job has what it asks for, a lost node's lease included
+	freeWithin   = time.Minute      // until nothing is locked whose holders are gone
 )
 
 // heal mends all that is broken; whoever watches the servers starts those that are down. One node in some
@@ -172,6 +173,7 @@ func (w *world) settle() {
 	if !w.await("I5", "every job to have what it asks for", placedWithin, w.placed) {
 		return
 	}
+	w.await("I11", "locks to be free whose holders are gone", freeWithin, w.unlocked)
 	w.await("I4", "the same state on all servers", equalWithin, w.equal)
 	for _, m := range w.voters() {
 		s := m.up()

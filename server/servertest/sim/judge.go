@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"maps"
 	"path"
 	"strings"
 
@@ -31,6 +32,7 @@ func (w *world) checkKept(m *member, s *server.Server) {
 			w.violate("I1", "%s: %s is there, though its write was refused: %s", m.id, op.Key, op.Error)
 		}
 	}
+	w.checkReports(m, r)
 	var saved bytes.Buffer
 	if err := r.WriteSnapshot(&saved); err != nil {
 		w.violate("I4", "%s: save: %v", m.id, err)
@@ -43,6 +45,19 @@ func (w *world) checkKept(m *member, s *server.Server) {
 	}
 	if got := restored.Reader(); got.Hash() != r.Hash() || got.Index() != r.Index() {
 		w.violate("I4", "%s: saved at index %d with hash %s, restored at %d with %s", m.id, r.Index(), r.Hash(), got.Index(), got.Hash())
+	}
+}
+
+// checkReports looks for what nodes have told and servers have acknowledged (I1), of all allocations that are
+// still known.
+func (w *world) checkReports(m *member, r state.Reader) {
+	w.ledger.mu.Lock()
+	reports := maps.Clone(w.ledger.reports)
+	w.ledger.mu.Unlock()
+	for id, what := range reports {
+		if a, err := r.Allocation(nil, id); err == nil && !what.kept(a) {
+			w.violate("I1", "%s: allocation %s of %s was acknowledged as %s since %s and is %s", m.id, id, a.JobID, what.status, what.since, a.ClientStatus)
+		}
 	}
 }
 

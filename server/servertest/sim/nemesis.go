@@ -304,6 +304,10 @@ func (h *hand) replace(add, remove bool, hold time.Duration) {
 		m := h.world.add(false)
 		h.boot(m)
 		m.isMember.Store(true)
+		if h.rng.IntN(2) == 0 { // it follows for a while, and then votes
+			_ = h.atLeader(func(ctx context.Context, s *server.Server) error { return s.Consensus().AddNonvoter(ctx, m.id) })
+			pause(h.ctx, hold)
+		}
 		err := h.atLeader(func(ctx context.Context, s *server.Server) error { return s.Consensus().AddVoter(ctx, m.id) })
 		m.confirmed.Store(err == nil)
 		pause(h.ctx, hold)

@@ -25,7 +25,8 @@ const (
 	portsTo     = 20400
 	watchWait   = 2 * time.Second // that a node waits for news at most
 	reportEvery = 150 * time.Millisecond
-	failRate    = 60 // one in so many allocations fails by itself
+	failRate    = 60   // one in so many allocations fails by itself
+	restartsIn  = 9000 // milliseconds at most until a task is started again, where it is
 )
 
 // node is a client node: it registers, renews its lease, starts and stops what it is told to, and reports.
@@ -50,8 +51,25 @@ type work struct {
 	since   time.Time
 	due     time.Time // when the next thing happens by itself
 	stop    bool
-	told    string // the status that servers have acknowledged
+	told    said // what servers have acknowledged
 	failing bool
+}
+
+// said is what a node tells of an allocation: its status, and since when its task has been running.
+type said struct {
+	status string
+	since  time.Time
+}
+
+func (w *work) says() said { return said{w.status, w.since} }
+
+// kept says that an allocation shows what was told of it, or what came after that.
+func (s said) kept(a *nomadish.Allocation) bool {
+	if a.ClientTerminal() || s.status != nomadish.AllocClientRunning {
+		return a.ClientTerminal()
+	}
+	t := a.TaskStates["t"]
+	return t != nil && !t.StartedAt.Before(s.since)
 }
 
 func newNode(w *world, i int) *node {
@@ -250,7 +268,7 @@ func (n *node) turn() []*nomadish.Allocation {
 		if !w.due.IsZero() && !now.Before(w.due) {
 			n.step(w, now)
 		}
-		if w.status != w.told && w.status != nomadish.AllocClientPending {
+		if w.says() != w.told && w.status != nomadish.AllocClientPending {
 			news = append(news, &nomadish.Allocation{ID: id, ClientStatus: w.status, TaskStates: w.tasks()})
 		}
 	}
@@ -265,13 +283,16 @@ func (n *node) step(w *work, now time.Time) {
 	case w.stop:
 		w.status = nomadish.AllocClientComplete
 	case w.status == nomadish.AllocClientPending:
-		w.status, w.since = nomadish.AllocClientRunning, now
+		w.status, w.since, w.due = nomadish.AllocClientRunning, now, now.Add(n.some(restartsIn))
 		if w.failing {
 			w.due = now.Add(n.some(3000))
 		}
 	case w.failing:
 		w.status = nomadish.AllocClientFailed
 		n.w.count("allocations that failed", 1)
+	case !n.w.calm.Load():
+		w.since, w.due = now, now.Add(n.some(restartsIn))
+		n.w.count("tasks started again", 1)
 	}
 }
 
@@ -288,8 +309,10 @@ func (n *node) told(news []*nomadish.Allocation) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, a := range news {
+		what := said{a.ClientStatus, a.TaskStates["t"].StartedAt}
+		n.w.ledger.reported(a.ID, what)
 		if w := n.running[a.ID]; w != nil {
-			w.told = a.ClientStatus
+			w.told = what
 		}
 	}
 }
@@ -322,7 +345,7 @@ func (n *node) says(id string) string {
 	defer n.mu.Unlock()
 	what := "it does not know it"
 	if w := n.running[id]; w != nil {
-		what = fmt.Sprintf("it is %s there, told %q, to stop: %t", w.status, w.told, w.stop)
+		what = fmt.Sprintf("it is %s there, told %q, to stop: %t", w.status, w.told.status, w.stop)
 	}
 	return fmt.Sprintf("%s; it has power: %t, asks %s, knows %d allocations of index %d", what, n.alive, n.target.id, n.count, n.index)
 }

@@ -20,6 +20,7 @@ type ledger struct {
 	hashes    map[uint64]shownHash
 	leaders   map[uint64]string // by term
 	committed map[string]uint64 // by job and value: the index at which it was written
+	reports   map[string]said   // by allocation: what was acknowledged last of what its node told
 	index     uint64            // of the newest change that was checked
 	time      int64             // of the log at that index
 }
@@ -31,7 +32,16 @@ type shownHash struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{hashes: map[uint64]shownHash{}, leaders: map[uint64]string{}, committed: map[string]uint64{}}
+	return &ledger{
+		hashes: map[uint64]shownHash{}, leaders: map[uint64]string{}, committed: map[string]uint64{}, reports: map[string]said{},
+	}
+}
+
+// reported notes a report of a node that was acknowledged.
+func (l *ledger) reported(id string, what said) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reports[id] = what
 }
 
 // observe follows every change of a server's state for as long as it lives.
