@@ -60,6 +60,12 @@ const RecoveryPrefix = "recovery:"
 // Wrapper is the name under which the key wraps.
 func (k *RecoveryKey) Wrapper() string { return RecoveryPrefix + k.ID }
 
+// NeedsRecoveryKey is in the error of who could go on with the recovery key, before its ID.
+const NeedsRecoveryKey = "give the recovery key"
+
+// HeaderRecoveryKey is the header of a request to restore a state whose wrapping key is lost.
+const HeaderRecoveryKey = "X-Nomadish-Recovery-Key"
+
 // RecoveryKeyRequest has root keys be wrapped for another recovery key.
 type RecoveryKeyRequest struct {
 	Public []byte // its public half

@@ -69,7 +69,7 @@ type Config struct {
 	ACL endpoint.ACLConfig // access control; default: everybody may do everything
 
 	// Keyring says how root keys are kept. A wrapper that is nil is the key in the file
-	// keyring/wrap.key in Dir; default: that one alone.
+	// keyring/wrap.key in Dir; default: that one alone. The file of a recovery key is keyring/recovery.key there.
 	Keyring secrets.Config
 	Issuer  string // of workload identities: a URL below which others find how to verify them; default none
 
@@ -168,6 +168,7 @@ func New(cfg Config, network consensus.Network) (*Server, error) {
 	s.evals = evals.New(cfg.Evals, s.store, raft)
 	s.events = events.New(cfg.Events, s.store)
 	cfg.Keyring.Now, cfg.Keyring.Logger = cfg.Now, cfg.Logger
+	cfg.Keyring.RecoveryFile = cmp.Or(cfg.Keyring.RecoveryFile, filepath.Join(cfg.Dir, "keyring", "recovery.key"))
 	s.wrappers = wrappers(cfg)
 	cfg.Keyring.Wrappers = s.wrappers
 	if s.keyring, err = secrets.New(cfg.Keyring, s.store, raft); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/recovery"
 	"github.com/nomadish/nomadish/nomadish/snapshot"
 	"github.com/nomadish/nomadish/server/fsm"
 	"github.com/nomadish/nomadish/server/state"
@@ -40,9 +41,16 @@ func writeSnapshot(w io.Writer, r state.Reader, meta snapshot.Meta) error {
 }
 
 // RestoreSnapshot replaces the state of all servers by one that was saved. All of it is checked before
-// anything changes: when it returns an error, nothing has, unless that is consensus.ErrUnknownOutcome.
-func (s *Server) RestoreSnapshot(ctx context.Context, in io.Reader) (index uint64, err error) {
-	meta, next, err := s.checkSnapshot(ctx, in)
+// anything changes: when it returns an error, nothing has, unless that is consensus.ErrUnknownOutcome. Where
+// the servers lack the wrapping key of the saved cluster its recovery key is needed; else that may be empty.
+func (s *Server) RestoreSnapshot(ctx context.Context, in io.Reader, recoveryKey nomadish.SecretText) (index uint64, err error) {
+	var key *recovery.Key
+	if recoveryKey != "" {
+		if key, err = recovery.Parse(recoveryKey); err != nil {
+			return 0, err
+		}
+	}
+	meta, next, err := s.checkSnapshot(ctx, in, key)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +58,7 @@ func (s *Server) RestoreSnapshot(ctx context.Context, in io.Reader) (index uint6
 	return s.consensus.Restore(ctx, next)
 }
 
-func (s *Server) checkSnapshot(ctx context.Context, in io.Reader) (snapshot.Meta, *state.Store, error) {
+func (s *Server) checkSnapshot(ctx context.Context, in io.Reader, key *recovery.Key) (snapshot.Meta, *state.Store, error) {
 	file, err := snapshot.NewReader(in)
 	if err != nil {
 		return snapshot.Meta{}, nil, unusable(err)
@@ -70,11 +78,26 @@ func (s *Server) checkSnapshot(ctx context.Context, in io.Reader) (snapshot.Meta
 	if r.Hash().String() != meta.StateHash || r.Index() != meta.Index || r.Level() != meta.Level {
 		return meta, nil, nomadish.Errorf(nomadish.KindInvalid, "%w: its description is of another state", snapshot.ErrDamaged)
 	}
-	if err := s.keyring.CanUse(ctx, r.RootKeys(nil)); err != nil {
-		return meta, nil, nomadish.Errorf(nomadish.KindConflict, "the snapshot's keyring can't be used here, so its secrets would be lost: %w; "+
-			"start this cluster with the wrapping key of the one that was saved: its file server/keyring/wrap.key in the data directory, or its keyring block", err)
+	rewrap, err := s.keyring.Restorable(ctx, r, key)
+	if err != nil {
+		return meta, nil, nomadish.Errorf(nomadish.KindConflict, "the snapshot's keyring can't be used here, so its secrets would be lost: %w; %s", err, needed(r))
+	}
+	if rewrap != nil {
+		if err := fsm.Amend(next, rewrap); err != nil {
+			return meta, nil, err
+		}
+		s.cfg.Logger.Warn("the snapshot's root keys were opened with the recovery key", "keys", len(rewrap.Keys))
 	}
 	return meta, next, nil
+}
+
+// needed says what opens the keyring of a snapshot.
+func needed(r state.Reader) string {
+	needs := "start this cluster with the wrapping key of the one that was saved: its file server/keyring/wrap.key in the data directory, or its keyring block"
+	if key := r.RecoveryKey(nil); key != nil {
+		needs = fmt.Sprintf("%s %s, or %s", nomadish.NeedsRecoveryKey, key.ID, needs)
+	}
+	return needs
 }
 
 // unusable is the answer to a snapshot that can't be read. Errors of the connection stay what they are.

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/recovery"
 	"github.com/nomadish/nomadish/nomadish/snapshot"
 	"github.com/nomadish/nomadish/server"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
@@ -90,7 +91,7 @@ func TestRestoreIntoAnEmptyCluster(t *testing.T) {
 				return max(c.ModifyIndex, r.Restored()), nil
 			})
 		}()
-		index, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved))
+		index, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func TestRestoreNeedsTheWrappingKey(t *testing.T) {
 		saved := file(t, lead(t, start(t, 1)))
 		s := lead(t, start(t, 2))
 		before := s.Store().Reader()
-		_, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved))
+		_, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved), "")
 		var locked *secrets.LockedError
 		if !errors.As(err, &locked) || nomadish.KindOf(err) != nomadish.KindConflict {
 			t.Fatalf("%v, want a LockedError that is a conflict", err)
@@ -170,7 +171,7 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 			case 3:
 				what, b = "hole", append(b[:at:at], b[min(len(b), at+1+rng.IntN(600)):]...)
 			}
-			if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(b)); nomadish.KindOf(err) != nomadish.KindInvalid || err == nil {
+			if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(b), ""); nomadish.KindOf(err) != nomadish.KindInvalid || err == nil {
 				t.Errorf("%s at %d: %v, want KindInvalid", what, at, err)
 			}
 		}
@@ -191,11 +192,11 @@ func TestSnapshotsThatDoNotFit(t *testing.T) {
 			"hash":   func(m *snapshot.Meta) { m.StateHash = strings.Repeat("0", 32) },
 			"index":  func(m *snapshot.Meta) { m.Index++ },
 		} {
-			if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(forge(t, file(t, s), change))); err == nil || nomadish.KindOf(err) != nomadish.KindInvalid {
+			if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(forge(t, file(t, s), change)), ""); err == nil || nomadish.KindOf(err) != nomadish.KindInvalid {
 				t.Errorf("other %s: %v, want KindInvalid", name, err)
 			}
 		}
-		if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(forge(t, file(t, s), func(*snapshot.Meta) {}))); err != nil {
+		if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(forge(t, file(t, s), func(*snapshot.Meta) {})), ""); err != nil {
 			t.Errorf("one that fits: %v", err)
 		}
 	})
@@ -225,4 +226,59 @@ func forge(t testing.TB, b []byte, change func(*snapshot.Meta)) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// A cluster without the wrapping key takes a snapshot with the recovery key: secrets open on all its servers,
+// root keys are wrapped with its own key, and the recovery key stays good. Another recovery key is refused.
+func TestRestoreWithTheRecoveryKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := lead(t, start(t, 1))
+		key, err := recovery.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := first.Keyring().SetRecovery(t.Context(), &nomadish.RecoveryKeyRequest{Public: key.Public()}); err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := first.Keyring().Seal([]byte("hunter2"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		saved := file(t, first)
+
+		c := start(t, 2)
+		s := lead(t, c)
+		before := s.Store().Reader()
+		_, err = s.RestoreSnapshot(t.Context(), bytes.NewReader(saved), "")
+		if err == nil || nomadish.KindOf(err) != nomadish.KindConflict || !strings.Contains(err.Error(), nomadish.NeedsRecoveryKey+" "+key.ID()) {
+			t.Errorf("%v, want an error that asks for the recovery key %s", err, key.ID())
+		}
+		other, err := recovery.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range []nomadish.SecretText{other.Text(), "wrong"} {
+			if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved), wrong); err == nil {
+				t.Errorf("restored with %s", wrong.Reveal())
+			}
+		}
+		if s.Store().Reader().Restored() != before.Restored() {
+			t.Fatal("what was refused has changed the state")
+		}
+		if _, err := s.RestoreSnapshot(t.Context(), bytes.NewReader(saved), key.Text()); err != nil {
+			t.Fatal(err)
+		}
+		s = lead(t, c)
+		for row := range s.Store().Reader().RootKeys(nil) {
+			if len(row.Wrapped) != 2 || row.Wrapped[0].Wrapper != c.wrapper.Name() || row.Wrapped[1].Wrapper != nomadish.RecoveryPrefix+key.ID() {
+				t.Errorf("a root key is wrapped with %v", row.Wrapped)
+			}
+		}
+		for _, m := range c.members {
+			servertest.Eventually(t, m.id+" opens what the old cluster sealed", func() error {
+				_, err := m.now.Load().Keyring().Open(sealed, nil)
+				return err
+			})
+		}
+	})
 }

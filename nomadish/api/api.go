@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -138,6 +139,7 @@ type call struct {
 	in     any  // body; nil: none; an io.Reader is sent as it is
 	out    any  // pointer to the answer's body; nil: ignored
 	binary bool // bodies are in the binary encoding
+	header http.Header
 	// conflict makes an error of the body that comes with a conflict, which is no message; nil:
 	// it is one.
 	conflict func(body []byte) error
@@ -209,6 +211,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, k.header)
 	if k.binary {
 		req.Header.Set("Accept", nomadish.BinaryMediaType)
 	}

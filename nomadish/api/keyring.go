@@ -46,6 +46,18 @@ func (k Keyring) Delete(ctx context.Context, keyID string, force bool) error {
 	return err
 }
 
+// Recovery tells of the recovery key: nil if there is none.
+func (k Keyring) Recovery(ctx context.Context, q *Query) (*nomadish.RecoveryKey, error) {
+	out, _, err := get[nomadish.RecoveryKeyResponse](ctx, k.c, "/v1/operator/keyring/recovery", q)
+	return out.Key, err
+}
+
+// SetRecovery has root keys be wrapped for another recovery key, and for no former one.
+func (k Keyring) SetRecovery(ctx context.Context, req *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKey, error) {
+	out, err := put[nomadish.RecoveryKeyResponse](ctx, k.c, "/v1/operator/keyring/recovery", nil, req)
+	return out.Key, err
+}
+
 // SignIdentities signs identities of the node's tasks.
 func (n NodeAgent) SignIdentities(ctx context.Context, nodeID string, req *nomadish.IdentitiesRequest) (*nomadish.IdentitiesResponse, error) {
 	out := &nomadish.IdentitiesResponse{}

@@ -42,9 +42,14 @@ func (o Operator) ServerState(ctx context.Context) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// RestoreSnapshot replaces the whole state by one that Snapshot gave.
-func (o Operator) RestoreSnapshot(ctx context.Context, in io.Reader) error {
-	_, err := o.c.do(ctx, call{method: http.MethodPut, path: "/v1/operator/snapshot", in: in})
+// RestoreSnapshot replaces the whole state by one that Snapshot gave. Servers that lack the wrapping key of
+// the cluster that was saved need its recovery key; else that may be empty.
+func (o Operator) RestoreSnapshot(ctx context.Context, in io.Reader, recoveryKey nomadish.SecretText) error {
+	header := http.Header{}
+	if recoveryKey != "" {
+		header.Set(nomadish.HeaderRecoveryKey, recoveryKey.Reveal())
+	}
+	_, err := o.c.do(ctx, call{method: http.MethodPut, path: "/v1/operator/snapshot", in: in, header: header})
 	return err
 }
 

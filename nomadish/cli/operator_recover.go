@@ -34,8 +34,8 @@ func operatorRecoverCommand() command {
 	}
 }
 
-// recovery are the flags of operator recover.
-type recovery struct {
+// survival are the flags of operator recover.
+type survival struct {
 	dataDir     string
 	index, term uint64
 	with        many
@@ -44,7 +44,7 @@ type recovery struct {
 
 func runOperatorRecover(ctx context.Context, c *call) error {
 	c.remoteFlags()
-	r := &recovery{}
+	r := &survival{}
 	c.flags.StringVar(&r.dataDir, "data-dir", "", "the data `directory` of a stopped agent")
 	c.flags.Uint64Var(&r.index, "index", 0, "`index` of the newest entry there; required to change anything")
 	c.flags.Uint64Var(&r.term, "term", 0, "`term` of the newest entry there; required to change anything")

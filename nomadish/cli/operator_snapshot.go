@@ -97,7 +97,7 @@ func runSnapshotRestore(ctx context.Context, c *call) error {
 		return err
 	}
 	defer f.Close()
-	if err := client.Operator().RestoreSnapshot(ctx, f); err != nil {
+	if err := client.Operator().RestoreSnapshot(ctx, f, ""); err != nil {
 		return err
 	}
 	return c.print("The state is that of %s, at index %d.\n", meta.Created.Format(time.RFC3339), meta.Index)

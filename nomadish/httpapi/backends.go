@@ -244,6 +244,8 @@ type Keyring interface {
 	RootKeys(ctx context.Context, ws memdb.WatchSet) (iter.Seq[*nomadish.RootKey], uint64, error)
 	RotateRootKey(ctx context.Context, req *nomadish.KeyringRotateRequest) (*nomadish.KeyringRotateResponse, uint64, error)
 	DeleteRootKey(ctx context.Context, id string, force bool) (uint64, error)
+	RecoveryKey(ctx context.Context, ws memdb.WatchSet) (*nomadish.RecoveryKeyResponse, uint64, error)
+	SetRecoveryKey(ctx context.Context, req *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKeyResponse, error)
 	Keys(ctx context.Context, ws memdb.WatchSet) (*nomadish.KeySet, uint64, error)
 	OIDCDiscovery(ctx context.Context) (*nomadish.OIDCDiscovery, error)
 }

@@ -28,6 +28,14 @@ func (c *cluster) DeleteRootKey(_ context.Context, id string, _ bool) (uint64, e
 	return 2, nil
 }
 
+func (c *cluster) RecoveryKey(context.Context, memdb.WatchSet) (*nomadish.RecoveryKeyResponse, uint64, error) {
+	return &nomadish.RecoveryKeyResponse{}, 1, nil
+}
+
+func (c *cluster) SetRecoveryKey(_ context.Context, req *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKeyResponse, error) {
+	return &nomadish.RecoveryKeyResponse{Key: &nomadish.RecoveryKey{Public: req.Public}, Index: 2}, nil
+}
+
 func (c *cluster) OIDCDiscovery(context.Context) (*nomadish.OIDCDiscovery, error) {
 	return nil, nomadish.Errorf(nomadish.KindNotFound, "OIDC Discovery endpoint disabled")
 }

@@ -54,6 +54,23 @@ func (a *API) deleteRootKey(r *Request) (any, error) {
 	return nil, err
 }
 
+func (a *API) recoveryKey(r *Request) (any, error) {
+	return one(r, a.back.Server.Keyring.RecoveryKey)
+}
+
+func (a *API) setRecoveryKey(r *Request) (any, error) {
+	req := &nomadish.RecoveryKeyRequest{}
+	if err := r.Decode(req); err != nil {
+		return nil, err
+	}
+	resp, err := a.back.Server.Keyring.SetRecoveryKey(r.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	r.SetIndex(resp.Index)
+	return resp, nil
+}
+
 func (a *API) keys(r *Request) (any, error) {
 	set, err := one(r, a.back.Server.Keyring.Keys)
 	if err == nil {

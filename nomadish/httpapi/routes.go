@@ -102,6 +102,8 @@ func (a *API) routes() []Route {
 		{write, "/v1/acl/identity/client-introduction-token", nomadish.PermNodeWrite, OnLeader, 0, 0, a.introduceClient},
 		{get, "/v1/operator/keyring/keys", nomadish.PermKeyringRead, OnServer, Read, 0, a.rootKeys},
 		{write, "/v1/operator/keyring/rotate", nomadish.PermKeyringRotate, OnLeader, 0, 0, a.rotateRootKey},
+		{get, "/v1/operator/keyring/recovery", nomadish.PermKeyringRead, OnServer, Read, 0, a.recoveryKey},
+		{write, "/v1/operator/keyring/recovery", nomadish.PermManagement, OnLeader, 0, 0, a.setRecoveryKey},
 		{destroy, "/v1/operator/keyring/key/:id", nomadish.PermKeyringDelete, OnLeader, 0, 0, a.deleteRootKey},
 		{write, "/v1/system/reconcile/summaries", nomadish.PermManagement, OnLeader, 0, 0, a.reconcileSummaries},
 		{write, "/v1/system/gc", nomadish.PermManagement, OnLeader, 0, 0, a.collectGarbage},

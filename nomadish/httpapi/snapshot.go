@@ -19,8 +19,9 @@ type Snapshots interface {
 	// SaveSnapshot returns what writes this server's state to a file, the same bytes each
 	// time, and the state's index.
 	SaveSnapshot(ctx context.Context) (write func(io.Writer) error, index uint64, err error)
-	// RestoreSnapshot replaces the state of all servers, after it has checked all of in.
-	RestoreSnapshot(ctx context.Context, in io.Reader) (index uint64, err error)
+	// RestoreSnapshot replaces the state of all servers, after it has checked all of in. The recovery key is
+	// that of the saved cluster; empty: its wrapping key is there.
+	RestoreSnapshot(ctx context.Context, in io.Reader, recoveryKey nomadish.SecretText) (index uint64, err error)
 	// SavedSnapshots lists the files in which this server has saved the state by itself.
 	SavedSnapshots(ctx context.Context) (*nomadish.SavedSnapshots, error)
 	// State writes this server's state, for another server.
@@ -76,7 +77,7 @@ func (a *API) serverState(r *Request) (any, error) {
 
 func (a *API) restoreSnapshot(r *Request) (any, error) {
 	defer r.control.SetReadDeadline(time.Time{}) //nolint:errcheck // the connection is gone, then
-	index, err := a.back.Server.Snapshots.RestoreSnapshot(r.Context(), pieces{r})
+	index, err := a.back.Server.Snapshots.RestoreSnapshot(r.Context(), pieces{r}, nomadish.SecretText(r.HTTP.Header.Get(nomadish.HeaderRecoveryKey)))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

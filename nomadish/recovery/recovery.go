@@ -81,8 +81,9 @@ func checksum(secret [secretSize]byte) []byte {
 // Parse reads what Text has written, also in small letters, without dashes, or with O for 0 and I or L
 // for 1. What it can't read it does not show.
 func Parse(text nomadish.SecretText) (*Key, error) {
-	b, err := alphabet.DecodeString(misread.Replace(strings.ToUpper(text.Reveal())))
-	if err != nil || len(b) != secretSize+sumSize {
+	typed := misread.Replace(strings.ToUpper(text.Reveal()))
+	b, err := alphabet.DecodeString(typed)
+	if err != nil || len(typed) != alphabet.EncodedLen(secretSize+sumSize) {
 		return nil, nomadish.Errorf(nomadish.KindInvalid, "this is no recovery key: one has eight groups of five letters and digits")
 	}
 	secret := [secretSize]byte(b)

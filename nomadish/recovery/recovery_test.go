@@ -85,7 +85,7 @@ func TestMistyped(t *testing.T) {
 		if text[i] == next {
 			next = '8'
 		}
-		for _, typed := range []string{text[:i] + string(next) + text[i+1:], text[:i] + text[i+1:], text[:i] + "7" + text[i:], ""} {
+		for _, typed := range []string{text[:i] + string(next) + text[i+1:], text[:i] + text[i+1:], text[:i] + "7" + text[i:], text + "0", ""} {
 			_, err := recovery.Parse(nomadish.SecretText(typed))
 			if nomadish.KindOf(err) != nomadish.KindInvalid {
 				t.Errorf("%q: %v", typed, err)

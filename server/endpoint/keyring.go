@@ -36,6 +36,22 @@ func (e *Endpoint) DeleteRootKey(ctx context.Context, id string, force bool) (ui
 	return e.keyring.Remove(ctx, id, force)
 }
 
+// RecoveryKey tells of the key on paper that root keys are wrapped for, too.
+func (e *Endpoint) RecoveryKey(_ context.Context, ws memdb.WatchSet) (*nomadish.RecoveryKeyResponse, uint64, error) {
+	r := e.store.Reader()
+	index := r.TableIndex(state.TableRecoveryKey)
+	return &nomadish.RecoveryKeyResponse{Key: r.RecoveryKey(ws), Index: index}, index, nil
+}
+
+// SetRecoveryKey has root keys be wrapped for another recovery key.
+func (e *Endpoint) SetRecoveryKey(ctx context.Context, req *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKeyResponse, error) {
+	key, index, err := e.keyring.SetRecovery(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &nomadish.RecoveryKeyResponse{Key: key, Index: index}, nil
+}
+
 // Keys returns the public keys of workload identities, also those that do not sign yet.
 func (e *Endpoint) Keys(_ context.Context, ws memdb.WatchSet) (*nomadish.KeySet, uint64, error) {
 	r := e.store.Reader()

@@ -176,25 +176,10 @@ func (f *File) read() (cipher.AEAD, string, error) {
 
 // readKey reads a key from a file that nobody but its owner may open.
 func readKey(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("wrapping key: there is no file %s: copy it from another server or from its backup: %w", path, fs.ErrNotExist)
-		}
-		return nil, fmt.Errorf("wrapping key: %w", err)
+	text, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("wrapping key: there is no file %s: copy it from another server or from its backup: %w", path, fs.ErrNotExist)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("wrapping key: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("wrapping key: %s is no regular file", path)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("wrapping key: %s can be read by others (mode %#o): make it 0600", path, mode)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, 1024))
 	if err != nil {
 		return nil, fmt.Errorf("wrapping key: %w", err)
 	}
@@ -204,4 +189,24 @@ func readKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("wrapping key: %s does not hold %d bytes in base64", path, wrapKeySize)
 	}
 	return key, nil
+}
+
+// readSecret reads a short file that nobody but its owner may open.
+func readSecret(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %#o): make it 0600", path, mode)
+	}
+	return io.ReadAll(io.LimitReader(file, 1024))
 }

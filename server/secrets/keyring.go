@@ -39,6 +39,10 @@ type Config struct {
 	// them unwrap. Required.
 	Wrappers []Wrapper
 
+	// RecoveryFile is where somebody may put the recovery key when the wrapping keys are lost: root keys
+	// are unwrapped with it and wrapped anew, and then the file is removed. Default: nowhere.
+	RecoveryFile string
+
 	Algorithm string        // of new signing keys: EdDSA or RS256; default EdDSA
 	Timeout   time.Duration // that a wrapper has for one answer; default 5s
 	Retry     time.Duration // time after which a failed wrapper is asked again, doubled each time up to 16 times; default 1s
@@ -247,7 +251,7 @@ func (k *Keyring) load(ctx context.Context, again bool) error {
 	for _, row := range rows {
 		if known := old.key(row.KeyID); known != nil {
 			key := *known
-			key.row = row
+			key.row, key.rescued = row, known.rescued && !k.opens(row)
 			next.keys = append(next.keys, &key)
 			continue
 		}
@@ -271,9 +275,17 @@ func (k *Keyring) load(ctx context.Context, again bool) error {
 }
 
 func (k *Keyring) unwrap(ctx context.Context, row *nomadish.RootKey) (*rootKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
-	defer cancel()
-	return unwrap(ctx, row, k.cfg.Wrappers)
+	secret, rescued, err := k.secret(ctx, row, k.given)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	key, err := open(row, secret)
+	if err != nil {
+		return nil, err
+	}
+	key.rescued = rescued
+	return key, nil
 }
 
 // compareRows puts the active key first, then newer before older ones.
@@ -329,9 +341,10 @@ func (k *Keyring) follow(ctx context.Context) error {
 		}
 		if err == nil {
 			wait, told = k.cfg.Retry, ""
+			k.tidy()
 		} else if wait > k.cfg.Retry && err.Error() != told { // at first another server may still give the wrapping key
 			told = err.Error()
-			k.cfg.Logger.Error("root keys can't be unwrapped: what is sealed with them can't be read by this server", "err", err)
+			k.cfg.Logger.Error("root keys can't be unwrapped: what is sealed with them can't be read by this server", "err", err, "remedy", k.remedy())
 		}
 		k.mu.RLock()
 		watch := k.ring.watch
@@ -345,6 +358,14 @@ func (k *Keyring) follow(ctx context.Context) error {
 		cancel()
 		wait = min(2*wait, 16*k.cfg.Retry)
 	}
+}
+
+// remedy says what an operator can do who has lost the wrapping key.
+func (k *Keyring) remedy() string {
+	if key := k.RecoveryKey(); key != nil && k.cfg.RecoveryFile != "" {
+		return "give this server its wrapping key, or recovery key " + key.ID + " with \"nomadish operator root unlock\""
+	}
+	return "give this server its wrapping key"
 }
 
 // wipe forgets all keys.

@@ -30,6 +30,8 @@ type rootKey struct {
 	aead   cipher.AEAD // seals content
 	mac    []byte      // key of keyed hashes
 	signer crypto.Signer
+
+	rescued bool // it took a recovery key to unwrap it
 }
 
 // newRootKey makes a root key whose secret no wrapper has wrapped yet. The caller clears the
@@ -76,26 +78,29 @@ func generateSigner(algorithm string) (private, public []byte, err error) {
 	return private, public, err
 }
 
-// unwrap makes a root key of its row.
-func unwrap(ctx context.Context, row *nomadish.RootKey, wrappers []Wrapper) (*rootKey, error) {
+// unwrap returns the secret of a root key, which the caller clears.
+func unwrap(ctx context.Context, row *nomadish.RootKey, wrappers []Wrapper) ([]byte, error) {
 	var errs []error
 	for _, wrapped := range row.Wrapped {
 		for _, w := range wrappers {
-			name := w.Name()
-			if wrapped.Wrapper != name && !strings.HasPrefix(wrapped.Wrapper, name+":") {
+			if !wraps(w, wrapped) {
 				continue
 			}
 			secret, err := w.Unwrap(ctx, wrapped.Data) // of a file that can't be read, an error says why
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				errs = append(errs, fmt.Errorf("%s: %w", w.Name(), err))
 				continue
 			}
-			key, err := open(row, secret)
-			clear(secret)
-			return key, err
+			return secret, nil
 		}
 	}
 	return nil, &LockedError{KeyID: row.KeyID, Needs: wrapperNames(row.Wrapped), Err: errors.Join(errs...)}
+}
+
+// wraps says whether something was wrapped by a key of that name, or of one that begins with it.
+func wraps(w Wrapper, wrapped nomadish.WrappedKey) bool {
+	name := w.Name()
+	return wrapped.Wrapper == name || strings.HasPrefix(wrapped.Wrapper, name+":")
 }
 
 // open derives the parts of a root key from its secret.

@@ -32,16 +32,22 @@ func (k *Keyring) Ready(ctx context.Context) error {
 
 // first makes the first root key.
 func (k *Keyring) first(ctx context.Context) error {
-	if maker, ok := k.cfg.Wrappers[0].(interface{ Create() error }); ok {
-		if err := maker.Create(); err != nil {
-			return unavailable(err)
-		}
+	if err := k.create(); err != nil {
+		return unavailable(err)
 	}
 	_, err := k.add(ctx, "", nomadish.RootKeyActive, &nomadish.KeyringRotateRequest{})
 	if nomadish.KindOf(err) == nomadish.KindConflict {
 		return nil // somebody else was faster
 	}
 	return err
+}
+
+// create makes this server's wrapping key, if it is in a file and that is not there yet.
+func (k *Keyring) create() error {
+	if maker, ok := k.cfg.Wrappers[0].(interface{ Create() error }); ok {
+		return maker.Create()
+	}
+	return nil
 }
 
 // Rotate makes a new root key, active at once or at the time that the request says.
@@ -73,14 +79,15 @@ func (k *Keyring) add(ctx context.Context, former string, s nomadish.RootKeyStat
 	}
 	defer clear(secret)
 	row.State, row.PublishTime = s, req.PublishTime
-	w := k.cfg.Wrappers[0]
-	wrapCtx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
-	defer cancel()
-	wrapped, err := w.Wrap(wrapCtx, secret)
+	own, err := k.wrap(ctx, secret)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	row.Wrapped = []nomadish.WrappedKey{{Wrapper: w.Name(), Data: wrapped}}
+	recovery, err := wrapFor(k.RecoveryKey(), row.KeyID, secret)
+	if err != nil {
+		return nil, err
+	}
+	row.Wrapped = append([]nomadish.WrappedKey{own}, recovery...)
 	if _, _, err := k.raft.Propose(ctx, &fsm.AddRootKey{Key: row, Former: former, Full: req.Full}); err != nil {
 		return nil, err
 	}
@@ -112,6 +119,10 @@ func (k *Keyring) Lead(ctx context.Context) error {
 // tend does what is due and returns the time until it should look again.
 func (k *Keyring) tend(ctx context.Context) time.Duration {
 	now, next := k.cfg.Now(), k.cfg.Every
+	if err := k.rewrap(ctx); err != nil && ctx.Err() == nil {
+		k.cfg.Logger.Warn("wrap root keys anew", "err", err)
+		next = min(next, k.cfg.Retry)
+	}
 	// Of keys that are to become active the earliest one does, and the others with later looks.
 	rows := slices.SortedFunc(k.store.Reader().RootKeys(nil), func(a, b *nomadish.RootKey) int { return cmp.Compare(a.PublishTime, b.PublishTime) })
 	promoted := false

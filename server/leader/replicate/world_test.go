@@ -74,6 +74,10 @@ func (sealer) Rotate(context.Context, *nomadish.KeyringRotateRequest) (*nomadish
 	return nil, nomadish.ErrDenied
 }
 
+func (sealer) SetRecovery(context.Context, *nomadish.RecoveryKeyRequest) (*nomadish.RecoveryKey, uint64, error) {
+	return nil, 0, nomadish.ErrDenied
+}
+
 // apply writes to the state, all or nothing.
 func (r *region) apply(f func(w *state.Writer) error) error {
 	r.mu.Lock()
