@@ -116,18 +116,23 @@ func (c *Choice) Servers() []string {
 
 // RoundTrip makes a request to one of the servers.
 func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
-	l, err := c.connect(r.Context())
-	if err != nil {
-		if r.Body != nil {
-			_ = r.Body.Close() // as RoundTrippers must
+	for {
+		l, err := c.connect(r.Context())
+		if err != nil {
+			if r.Body != nil {
+				_ = r.Body.Close() // as RoundTrippers must
+			}
+			return nil, err
 		}
-		return nil, err
+		resp, err := l.questions.ask(l.client, r)
+		if errors.Is(err, errRetired) {
+			continue // at the server where this agent is now
+		}
+		if err == nil {
+			c.judge(l.peer.Addr, resp.StatusCode == http.StatusServiceUnavailable)
+		}
+		return resp, err
 	}
-	resp, err := l.client.RoundTrip(r)
-	if err == nil {
-		c.judge(l.peer.Addr, resp.StatusCode == http.StatusServiceUnavailable)
-	}
-	return resp, err
 }
 
 // judge goes over to another server when the current one has had nothing to offer for a while: it may

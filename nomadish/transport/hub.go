@@ -78,6 +78,8 @@ type link struct {
 	peer    Peer
 	client  *http.Transport
 	secured *secured // the connection; nil: it is not encrypted
+
+	questions questions
 }
 
 // NewHub binds the listener, if there is one; Run serves it. Requests of peers go to h.

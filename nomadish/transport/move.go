@@ -91,6 +91,7 @@ func (c *Choice) retire(ctx context.Context, l *link) {
 		return
 	}
 	c.hub.detach(l)
+	l.questions.retire()
 	if err := farewell(ctx, l); err != nil && ctx.Err() == nil {
 		c.cfg.Logger.Debug("say farewell to a server", "addr", l.peer.Addr, "err", err) // it sees the end
 	}

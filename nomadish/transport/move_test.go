@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"testing"
@@ -83,6 +84,35 @@ func TestMove(t *testing.T) {
 	}
 	m.told(t, m.first(), func() bool { return m.choice.Servers()[0] == m.first() })
 	expect(t, m.choice, "one")
+}
+
+// A question that waits for an answer does not keep the old session: it is asked again at the other server.
+func TestMoveTakesQuestionsAlong(t *testing.T) {
+	m := newMover(t)
+	old := m.node.Dial(m.first()).(*dialled).current()
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://peer/wait", nil)
+		if err == nil {
+			var resp *http.Response
+			if resp, err = m.choice.RoundTrip(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		}
+		answered <- err
+	}()
+	m.told(t, m.second(), func() bool { return m.choice.Servers()[0] == m.second() })
+	<-old.session.Done()
+	select {
+	case err := <-answered:
+		t.Errorf("the question ended with %v, want it to wait on", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want what its context says", err)
+	}
 }
 
 // Requests that are made while nodes go to and fro are all answered.
