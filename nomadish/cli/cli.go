@@ -231,6 +231,8 @@ func clusterCommands() []command {
 		keyringListCommand(),
 		keyringRotateCommand(),
 		keyringRemoveCommand(),
+		recoveryKeyCommand(),
+		rootUnlockCommand(),
 		snapshotSaveCommand(),
 		snapshotRestoreCommand(),
 		snapshotInspectCommand(),

@@ -25,7 +25,8 @@ func initCommand() command {
 		help: `  The machine becomes a server and a client node; with -server-only a server alone. It gets a
   certificate authority of its own, encrypted gossip, access control that lets in nobody without
   a token, and a first token, which is kept in this user's context: commands work at once. The commands
-  that add other machines are printed, each with a join token that is good once, for an hour.
+  that add other machines are printed, each with a join token that is good once, for an hour, and so is the recovery
+  key, this once: with it backups can be read when all servers are lost.
 
   Where systemd runs and the package is installed the agent runs as its service, else in this process.
   To run it again does no harm: it goes on where it ended, and prints new join commands.`,
@@ -39,6 +40,7 @@ func initCommand() command {
 type founded struct {
 	Address, Region, Context, Config, DataDir, CA string
 	JoinServer, JoinClient                        string // command lines; they hold secrets
+	RecoveryKey                                   string `json:",omitempty"` // where this run has made it
 	Steps                                         []string
 }
 
@@ -137,7 +139,11 @@ func (s *setup) finishInit(ctx context.Context, region string) error {
 		}
 		*line = "nomadish join " + made.Text.Reveal() + " " + to
 	}
-	out.Steps = s.steps
+	recoveryKey, err := s.firstRecoveryKey(ctx, client)
+	if err != nil {
+		return err
+	}
+	out.RecoveryKey, out.Steps = recoveryKey.Reveal(), s.steps
 	return s.c.show(out, func(p *page) { s.welcome(p, &out) })
 }
 
@@ -148,7 +154,27 @@ func (s *setup) welcome(p *page, out *founded) {
 	p.line("  %s", out.JoinClient)
 	p.title("To add a server, of which there should be three or five:")
 	p.line("  %s", out.JoinServer)
-	p.title("\"nomadish join-token create\" makes more. Keep a copy of %s apart from backups:\nwith it alone they can be read.", s.dataDir+"/server/keyring/wrap.key")
+	p.line("\"nomadish join-token create\" makes more.")
+	if out.RecoveryKey == "" {
+		return
+	}
+	p.title("Recovery key. Write it down and keep it apart from this cluster and its backups; it is not shown again:")
+	p.line("  %s", out.RecoveryKey)
+	p.line("It opens the secrets in backups when all servers are lost.")
+}
+
+// firstRecoveryKey makes the cluster's recovery key, unless it has one: then nobody can show it.
+func (s *setup) firstRecoveryKey(ctx context.Context, client *api.Client) (nomadish.SecretText, error) {
+	now, err := client.Keyring().Recovery(ctx, nil)
+	if err != nil {
+		return "", fmt.Errorf("recovery key: %w", err)
+	}
+	if now != nil {
+		s.tell("the cluster has a recovery key since %s; \"nomadish operator root recovery-key -new\" makes another", utc(now.CreateTime))
+		return "", nil
+	}
+	_, text, err := newRecoveryKey(ctx, client, nil)
+	return text, err
 }
 
 // leader waits until the server leads and can sign certificates.

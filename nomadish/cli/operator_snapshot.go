@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
+	"github.com/nomadish/nomadish/nomadish/recovery"
 	"github.com/nomadish/nomadish/nomadish/snapshot"
 )
 
@@ -75,14 +77,16 @@ func snapshotRestoreCommand() command {
 		help: "  All that has changed since FILE was saved is lost. FILE is checked whole, here and by the leader, before anything\n" +
 			"  changes. Which servers there are is not in it, so it may be restored into a new cluster. That has to have the\n" +
 			"  wrapping key of the old one: the file server/keyring/wrap.key of a server's data directory, or the keyring block\n" +
-			"  of its configuration.",
-		example: "  nomadish operator snapshot restore /backup/state.snap",
+			"  of its configuration. If it has not, the recovery key of the old one is asked for, and its root keys are wrapped\n" +
+			"  with the new one's wrapping key. The recovery key of the old cluster is then that of the new one.",
+		example: "  nomadish operator snapshot restore /backup/state.snap\n  nomadish operator snapshot restore -recovery-key - /backup/state.snap <key",
 		run:     runSnapshotRestore,
 	}
 }
 
 func runSnapshotRestore(ctx context.Context, c *call) error {
 	c.remoteFlags()
+	keyFile := c.recoveryFlag()
 	client, err := c.dial(1, 1)
 	if err != nil {
 		return err
@@ -92,15 +96,34 @@ func runSnapshotRestore(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if *keyFile == "" {
+		err = c.restoreFile(ctx, client, nil)
+	}
+	if *keyFile != "" || wantsRecoveryKey(err) {
+		key, noKey := c.recoveryKey(*keyFile)
+		if noKey != nil {
+			return errors.Join(err, noKey)
+		}
+		err = c.restoreFile(ctx, client, key)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print("The state is that of %s, at index %d.\n", meta.Created.Format(time.RFC3339), meta.Index)
+}
+
+// restoreFile sends the snapshot that the command line names; key is nil unless it is needed.
+func (c *call) restoreFile(ctx context.Context, client *api.Client, key *recovery.Key) error {
 	f, err := os.Open(c.args[0])
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := client.Operator().RestoreSnapshot(ctx, f, ""); err != nil {
-		return err
+	var text nomadish.SecretText
+	if key != nil {
+		text = key.Text()
 	}
-	return c.print("The state is that of %s, at index %d.\n", meta.Created.Format(time.RFC3339), meta.Index)
+	return client.Operator().RestoreSnapshot(ctx, f, text)
 }
 
 func verifyFile(name string) (snapshot.Meta, snapshot.Summary, error) {
