@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"nomadish/codec/codecgen":  {},
 	"nomadish/codec/codectest": {"nomadish/codec"},
 	"nomadish":                 {"nomadish/codec"},
+	"nomadish/discovery":       {},
 	"nomadish/lifecycle":       {},
 	"nomadish/certificate":     {"nomadish"},
 	"nomadish/recovery":        {"nomadish"},
@@ -93,11 +94,11 @@ var layers = map[string][]string{
 	"client":             {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "drivers", "drivers/cgroup", "client/..."},
 
 	"nomadish/httpapi":      {"nomadish", "nomadish/acl", "nomadish/audit", "nomadish/codec", "nomadish/socket", "nomadish/transport", "jobspec"},
-	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/certificate", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/recovery", "nomadish/snapshot", "nomadish/transport", "drivers", "server/...", "client/..."},
-	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/certificate", "nomadish/nodesim", "nomadish/recovery", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
+	"nomadish/agent":        {"nomadish", "nomadish/acl", "nomadish/audit", "jobspec/hcl1", "nomadish/api", "nomadish/certificate", "nomadish/discovery", "nomadish/httpapi", "nomadish/lifecycle", "nomadish/recovery", "nomadish/snapshot", "nomadish/transport", "drivers", "server/...", "client/..."},
+	"nomadish/cli":          {"nomadish", "nomadish/audit", "nomadish/discovery", "nomadish/snapshot", "nomadish/lifecycle", "nomadish/agent", "nomadish/api", "nomadish/certificate", "nomadish/nodesim", "nomadish/recovery", "nomadish/socket", "jobspec", "jobspec/hcl1", "drivers"},
 	"nomadish/nodesim":      {"nomadish", "nomadish/api", "nomadish/lifecycle", "nomadish/transport", "client/fingerprint"},
 	"nomadish/nomadishtest": {"nomadish", "nomadish/agent", "nomadish/api", "drivers"},
-	"nomadish/cmd/nomadish": {"nomadish", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
+	"nomadish/cmd/nomadish": {"nomadish", "nomadish/discovery", "nomadish/lifecycle", "nomadish/agent", "nomadish/cli", "drivers", "drivers/..."},
 
 	"examples/...": {"examples/..."},
 	"e2e/...":      {"nomadish", "nomadish/api", "drivers", "drivers/runtime/process", "e2e/..."},

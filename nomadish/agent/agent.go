@@ -323,6 +323,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	if a.servers != nil {
 		parts = append(parts, a.servers.Run)
+		if len(a.cfg.Seek.Questions) > 0 || a.cfg.Seek.Max > 0 {
+			parts = append(parts, a.seekServers)
+		}
 	}
 	if a.server != nil {
 		parts = append(parts, a.server.Run)

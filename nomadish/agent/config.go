@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/nomadish/nomadish/drivers"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/audit"
+	"github.com/nomadish/nomadish/nomadish/discovery"
 	"github.com/nomadish/nomadish/nomadish/httpapi"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 	"github.com/nomadish/nomadish/nomadish/transport"
@@ -44,6 +46,11 @@ type Config struct {
 	// Servers are the addresses (host:port) of servers that a client node without a server in
 	// its own agent talks to.
 	Servers []string
+	// Seek says how such an agent looks for others.
+	Seek SeekConfig
+	// Discovery finds the addresses of servers where the configuration has questions in their place; default:
+	// it runs programs, and asks no providers.
+	Discovery *discovery.Finder
 	// DrainAtEnd empties the client node before its agent ends; nil: its tasks run on.
 	DrainAtEnd *DrainAtEnd
 	// IntroToken introduces the client node to servers that do not know it.
@@ -107,10 +114,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Server != nil && c.Pool != nil && c.RPC == "" {
 		return c, errors.New("agent: a server that others are to find needs an address for other agents (RPC)")
 	}
-	if c.Server == nil && len(c.Servers) == 0 {
+	if c.Server == nil && len(c.Servers)+len(c.Seek.Questions) == 0 {
 		return c, errors.New("agent: client.servers: must be set on an agent that is no server")
 	}
-	return c, nil
+	c.Discovery = cmp.Or(c.Discovery, &discovery.Finder{})
+	return c, c.checkQuestions()
 }
 
 // Config turns what files say into a Config. What the program decides by itself (drivers,
@@ -158,7 +166,8 @@ func (f *File) Config() (Config, error) {
 	}
 	if f.Client != nil && nomadish.Val(f.Client.Enabled) {
 		c.Client = f.Client.config(&r)
-		c.Servers, c.DrainAtEnd = f.Client.servers(), f.drain(&r)
+		c.Servers, c.Seek = f.Client.servers(&r)
+		c.DrainAtEnd = f.drain(&r)
 		c.IntroToken = nomadish.Val(f.Client.IntroToken)
 	}
 	return c, errors.Join(r.errs...)
@@ -275,17 +284,25 @@ func (s *ServerFile) config(r *reading) *server.Config {
 	return c
 }
 
-// servers lists the servers that a client is told of, the port added where it lacks.
-func (c *ClientFile) servers() []string {
+// servers lists the servers that a client is told of, the port added where it lacks, and says how it looks
+// for others.
+func (c *ClientFile) servers(r *reading) (addrs []string, seek SeekConfig) {
 	names := c.Servers
 	if j := c.ServerJoin; j != nil {
-		names = append(append(names[:len(names):len(names)], j.RetryJoin...), j.StartJoin...)
+		names = slices.Concat(names, j.RetryJoin, j.StartJoin)
+		seek.Max, seek.Interval = nomadish.Val(j.RetryMax), r.duration("client.server_join.retry_interval", j.RetryInterval)
+		if seek.Max < 0 {
+			r.fail("client.server_join.retry_max: must not be negative")
+		}
 	}
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = withPort(name, DefaultRPCPort)
+	for _, name := range names {
+		if discovery.Is(name) {
+			seek.Questions = append(seek.Questions, name)
+			continue
+		}
+		addrs = append(addrs, withPort(name, DefaultRPCPort))
 	}
-	return out
+	return addrs, seek
 }
 
 func (c *ClientFile) config(r *reading) *client.Config {

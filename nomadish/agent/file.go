@@ -210,12 +210,12 @@ type ArtifactFile struct {
 	SetEnvironmentVariables *string  `hcl:"set_environment_variables,optional" effect:"none"`
 }
 
-// ClientJoinFile is the server_join block of a client, which tries for ever.
+// ClientJoinFile is the server_join block of a client.
 type ClientJoinFile struct {
 	RetryJoin     []string `hcl:"retry_join,optional"`
 	StartJoin     []string `hcl:"start_join,optional"`
-	RetryMax      *int     `hcl:"retry_max,optional" effect:"none"`
-	RetryInterval *string  `hcl:"retry_interval,optional" effect:"none"`
+	RetryMax      *int     `hcl:"retry_max,optional"`
+	RetryInterval *string  `hcl:"retry_interval,optional"`
 }
 
 // ServerJoinFile is the server_join block of a server.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +27,8 @@ type PoolConfig struct {
 	Nonvoter bool // it follows, and is never given a vote
 
 	StartJoin     []string      // host or host:port of servers to join at the start; that none answers is an error
-	RetryJoin     []string      // the same, tried again until one answers
-	RetryMax      int           // attempts at RetryJoin after which the agent ends; 0: without end
+	RetryJoin     []string      // the same, or questions as package discovery has them, tried again until one answers
+	RetryMax      int           // attempts at RetryJoin after which the agent ends, if none ever succeeded; 0: without end
 	RetryInterval time.Duration // between attempts, which begin faster; default 30s
 
 	// Leave says whether the server says good-bye when its agent ends, by the cause with which the context
@@ -149,24 +148,39 @@ func (a *Agent) joinServers(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	most := cmp.Or(c.RetryInterval, 30*time.Second)
-	wait := min(time.Second, most)
+	had, pause := false, newPatience(c.RetryInterval)
 	for attempt := 1; ; attempt++ {
 		if !a.lonely() {
-			attempt, wait = 0, min(time.Second, most)
-		} else if n, err := a.pool.Join(ctx, c.RetryJoin); err == nil {
+			had, attempt, pause = true, 0, newPatience(c.RetryInterval)
+		} else if n, err := a.joinFound(ctx); err == nil {
 			a.cfg.Logger.Info("joined servers", "count", n)
 		} else if ctx.Err() == nil {
-			if c.RetryMax > 0 && attempt >= c.RetryMax {
+			if !had && c.RetryMax > 0 && attempt >= c.RetryMax {
 				return fmt.Errorf("server_join.retry_join: %d attempts were in vain: %w", attempt, err)
 			}
-			a.cfg.Logger.Warn("no server could be joined yet", "attempt", attempt, "again", wait, "err", err)
+			a.cfg.Logger.Warn("no server could be joined yet", "attempt", attempt, "again", pause.next, "err", err)
 		}
-		if lifecycle.Sleep(ctx, wait) != nil {
+		if !pause.wait(ctx) {
 			return nil
 		}
-		wait = min(2*wait, most)
 	}
+}
+
+// joinFound joins the servers that retry_join names, or asks for. What could not be found out is no fault
+// where another one answers.
+func (a *Agent) joinFound(ctx context.Context) (int, error) {
+	addrs, unknown := a.cfg.Discovery.Resolve(ctx, a.cfg.Pool.RetryJoin)
+	if len(addrs) == 0 {
+		return 0, unknown
+	}
+	n, err := a.pool.Join(ctx, addrs)
+	if err != nil {
+		return 0, errors.Join(unknown, err)
+	}
+	if unknown != nil {
+		a.cfg.Logger.Warn("servers could not be looked up", "err", unknown)
+	}
+	return n, nil
 }
 
 // lonely says whether no other server is there. A server's own address may be among those that it joins.

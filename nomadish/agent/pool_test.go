@@ -77,9 +77,11 @@ func (f *fleet) start(cfg agent.Config) *oneServer {
 	f.t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("agent", cfg.Name)
 	pool := *cfg.Pool
-	pool.RetryJoin = nil
-	for _, s := range f.servers {
-		pool.RetryJoin = append(pool.RetryJoin, s.SerfAddr().String())
+	if cfg.Discovery == nil {
+		pool.RetryJoin = nil
+		for _, s := range f.servers {
+			pool.RetryJoin = append(pool.RetryJoin, s.SerfAddr().String())
+		}
 	}
 	cfg.Pool = &pool
 	a, err := agent.New(cfg)

@@ -114,6 +114,14 @@ func (c *Choice) Servers() []string {
 	return out
 }
 
+// Connected says whether there is a session with one of the servers.
+func (c *Choice) Connected() bool {
+	c.mu.Lock()
+	current := c.current
+	c.mu.Unlock()
+	return current != "" && c.hub.Dial(current).(*dialled).current() != nil
+}
+
 // RoundTrip makes a request to one of the servers.
 func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {

@@ -268,7 +268,7 @@ func joinError(err error) string {
 // resolve returns the addresses of a host's name, with the port.
 func resolve(ctx context.Context, addr string) ([]string, error) {
 	if strings.Contains(addr, "provider=") {
-		return nil, fmt.Errorf("join %q: servers are not looked up at providers: give their addresses, or a name that all of them have", addr)
+		return nil, errors.New("join: servers are looked up at providers by retry_join alone: give their addresses, or a name that all of them have")
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
