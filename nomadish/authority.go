@@ -44,6 +44,48 @@ type CertifiedAgent struct {
 // Ended says whether the agent's certificate is good no more.
 func (a *CertifiedAgent) Ended(now time.Time) bool { return now.UnixNano() >= a.NotAfter }
 
+// RevokedCertificate says that certificates of the cluster's authority are refused before they end: one of
+// them, by its serial number, or all of an agent that were signed until a time.
+type RevokedCertificate struct {
+	Role        string // server or client; empty: not known
+	AgentID     string // of the server or node; empty: not known
+	Name        string // of its machine
+	Serial      string // in hex; empty: all of that agent's until Time
+	Reason      string
+	Time        int64 // when it was revoked, in nanoseconds since 1970
+	NotAfter    int64 // when the last of them has ended, in nanoseconds since 1970
+	CreateIndex uint64
+	ModifyIndex uint64
+}
+
+// ID tells what is revoked from what else is.
+func (r *RevokedCertificate) ID() string {
+	if r.Serial != "" {
+		return "serial/" + r.Serial
+	}
+	return r.Role + "/" + r.AgentID
+}
+
+// Bounds of what is revoked.
+const (
+	MaxRevokedCertificates = 4096 // that there are at once
+	MaxRevokeReason        = 256  // bytes
+)
+
+// RevokeRequest asks for certificates to be refused: those of an agent, or the one with a serial number.
+type RevokeRequest struct {
+	Role    string // server or client
+	AgentID string
+	Serial  string // in hex
+	Reason  string
+}
+
+// RevokeResponse tells what is revoked.
+type RevokeResponse struct {
+	Revoked *RevokedCertificate
+	Index   uint64
+}
+
 // JoinToken lets agents join the cluster that have no certificate yet. The state knows its secret
 // only as a hash.
 type JoinToken struct {
@@ -106,6 +148,9 @@ type CertificateResponse struct {
 type AuthoritiesResponse struct {
 	Authorities []*Authority
 	Agents      []*CertifiedAgent // only for who may see them
+	// Revoked are the certificates that are refused before they end: for everybody those of servers, and
+	// all of them for who may see agents.
+	Revoked []*RevokedCertificate `json:",omitempty"`
 	// Waiting are the agents that a change of authorities waits for, as ROLE/ID.
 	Waiting []string
 	Index   uint64

@@ -220,3 +220,73 @@ func (x *JoinToken) DecodeCodec(r *codec.Reader) error {
 	}
 	return r.Err()
 }
+
+// AppendCodec appends the encoding of x to b.
+func (x *RevokedCertificate) AppendCodec(b []byte) []byte {
+	if x.Role != "" {
+		b = append(b, 0x0a)
+		b = codec.AppendString(b, x.Role)
+	}
+	if x.AgentID != "" {
+		b = append(b, 0x12)
+		b = codec.AppendString(b, x.AgentID)
+	}
+	if x.Name != "" {
+		b = append(b, 0x1a)
+		b = codec.AppendString(b, x.Name)
+	}
+	if x.Serial != "" {
+		b = append(b, 0x22)
+		b = codec.AppendString(b, x.Serial)
+	}
+	if x.Reason != "" {
+		b = append(b, 0x2a)
+		b = codec.AppendString(b, x.Reason)
+	}
+	if x.Time != 0 {
+		b = append(b, 0x30)
+		b = codec.AppendInt(b, x.Time)
+	}
+	if x.NotAfter != 0 {
+		b = append(b, 0x38)
+		b = codec.AppendInt(b, x.NotAfter)
+	}
+	if x.CreateIndex != 0 {
+		b = append(b, 0x40)
+		b = codec.AppendUint(b, x.CreateIndex)
+	}
+	if x.ModifyIndex != 0 {
+		b = append(b, 0x48)
+		b = codec.AppendUint(b, x.ModifyIndex)
+	}
+	return b
+}
+
+// DecodeCodec reads x, which is zero before, from r.
+func (x *RevokedCertificate) DecodeCodec(r *codec.Reader) error {
+	for r.More() {
+		switch key := r.Uint(); key {
+		case 10: // Role
+			x.Role = r.Str()
+		case 18: // AgentID
+			x.AgentID = r.Str()
+		case 26: // Name
+			x.Name = r.Str()
+		case 34: // Serial
+			x.Serial = r.Str()
+		case 42: // Reason
+			x.Reason = r.Str()
+		case 48: // Time
+			x.Time = r.Int()
+		case 56: // NotAfter
+			x.NotAfter = r.Int()
+		case 64: // CreateIndex
+			x.CreateIndex = r.Uint()
+		case 72: // ModifyIndex
+			x.ModifyIndex = r.Uint()
+		default:
+			r.Skip(key)
+		}
+	}
+	return r.Err()
+}

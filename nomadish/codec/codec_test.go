@@ -27,7 +27,7 @@ func roots() []codectest.Value {
 		new(nomadish.SealedVariable), new(nomadish.VariableContent),
 		new(nomadish.ACLPolicy), new(nomadish.ACLRole), new(nomadish.ACLToken), new(nomadish.OneTimeToken),
 		new(nomadish.ACLAuthMethod), new(nomadish.ACLBindingRule), new(nomadish.QuotaSpec),
-		new(nomadish.Authority), new(nomadish.CertifiedAgent), new(nomadish.RecoveryKey), new(nomadish.JoinToken),
+		new(nomadish.Authority), new(nomadish.CertifiedAgent), new(nomadish.RevokedCertificate), new(nomadish.RecoveryKey), new(nomadish.JoinToken),
 	}
 }
 

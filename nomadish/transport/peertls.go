@@ -54,7 +54,8 @@ type PeerTLS struct {
 
 	mu      sync.Mutex
 	current *credentials
-	changed chan struct{} // closed when current is replaced
+	refuse  func(*x509.Certificate) error
+	changed chan struct{} // closed when current or refuse is replaced
 }
 
 // credentials are one state of the credentials in use.
@@ -106,6 +107,27 @@ func (t *PeerTLS) Replace(c Credentials) error {
 	close(t.changed)
 	t.changed = make(chan struct{})
 	return nil
+}
+
+// Refuse has certificates be refused that are otherwise good: those for which refuse returns why. Sessions
+// and connections whose peers have shown such end at once, and nobody is asked for another certificate.
+func (t *PeerTLS) Refuse(refuse func(*x509.Certificate) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refuse = refuse
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// refused says why the certificate of a chain is refused.
+func (t *PeerTLS) refused(chain []*x509.Certificate) error {
+	t.mu.Lock()
+	refuse := t.refuse
+	t.mu.Unlock()
+	if refuse == nil || len(chain) == 0 {
+		return nil
+	}
+	return refuse(chain[0])
 }
 
 // Credentials returns what is in use.
@@ -160,6 +182,7 @@ func (t *PeerTLS) server(joins bool) *tls.Config {
 			}
 			c.NextProtos = []string{alpnAPI, alpnRaft}
 			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, now.roots
+			c.VerifyConnection = func(s tls.ConnectionState) error { return t.refused(s.PeerCertificates) }
 			return c, nil
 		},
 	}
@@ -194,6 +217,9 @@ func (t *PeerTLS) client(protocol string) *tls.Config {
 func (t *PeerTLS) verify(roots *x509.CertPool, chain []*x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate was shown")
+	}
+	if err := t.refused(chain); err != nil {
+		return err
 	}
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {

@@ -259,6 +259,16 @@ type prober struct {
 	cert tls.Certificate
 	addr string
 	any  bool
+
+	id     string                        // of the holder; default idA
+	refuse func(*x509.Certificate) error // of who dials it; nil: nobody is refused
+}
+
+func (p prober) self() string {
+	if p.id == "" {
+		return idA
+	}
+	return p.id
 }
 
 // hub is one whose holder has the certificate.
@@ -272,7 +282,7 @@ func (p prober) hub(self Hello, listen string) (*Hub, error) {
 
 func (p prober) session(kind, region string) func() error {
 	return func() error {
-		hub, err := p.hub(Hello{Kind: kind, ID: idA, Region: region}, "")
+		hub, err := p.hub(Hello{Kind: kind, ID: p.self(), Region: region}, "")
 		if err != nil {
 			return err
 		}
@@ -282,7 +292,7 @@ func (p prober) session(kind, region string) func() error {
 }
 
 func (p prober) raft() error {
-	hub, err := p.hub(Hello{Kind: "server", ID: idA}, "")
+	hub, err := p.hub(Hello{Kind: "server", ID: p.self()}, "")
 	if err != nil {
 		return err
 	}
@@ -318,12 +328,14 @@ func (p prober) https(addr string) func() error {
 
 // dialled says whether somebody who dials takes the holder for the server that it says it is.
 func (p prober) dialled() error {
-	hub, err := p.hub(Hello{Kind: "server", ID: idA, Region: "global"}, "127.0.0.1:0")
+	hub, err := p.hub(Hello{Kind: "server", ID: p.self(), Region: "global"}, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	good := p.ca.certify(p.t, holder{names: []string{"client.global.nomad"}})
-	node := secureHub(p.t, HubConfig{Self: Hello{Kind: "node", ID: idB, Region: "global"}, TLS: peerTLS(p.t, PeerTLSConfig{}, good, p.ca)}, whoami)
+	own := peerTLS(p.t, PeerTLSConfig{}, good, p.ca)
+	own.Refuse(p.refuse)
+	node := secureHub(p.t, HubConfig{Self: Hello{Kind: "node", ID: idB, Region: "global"}, TLS: own}, whoami)
 	_, err = ask(p.t, node.Dial(hub.Addr().String()))
 	return err
 }

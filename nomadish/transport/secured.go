@@ -91,6 +91,9 @@ func (s *secured) untrusted(now *credentials) error {
 	if len(s.chain) == 0 {
 		return nil // who joins, and proves itself otherwise
 	}
+	if err := t.refused(s.chain); err != nil {
+		return err
+	}
 	if s.trusted == now {
 		if t.cfg.Now().After(s.chain[0].NotAfter) {
 			return errors.New("its certificate has expired")

@@ -25,6 +25,7 @@ type TLSConfig struct {
 type TLS struct {
 	cfg     TLSConfig
 	current atomic.Pointer[trust]
+	refuse  atomic.Pointer[func(*x509.Certificate) error]
 }
 
 // trust is one reading of the files.
@@ -94,6 +95,11 @@ func (t *TLS) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen, _ := r.Context().Value(seenKey{}).(*atomic.Pointer[trust])
 		now := t.current.Load()
+		if err := t.refused(r.TLS); err != nil && now.roots != nil {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "certificate: "+err.Error(), http.StatusForbidden)
+			return
+		}
 		if now.roots != nil && (seen == nil || seen.Load() != now) {
 			if err := now.verify(r.TLS); err != nil {
 				w.Header().Set("Connection", "close")
@@ -106,6 +112,19 @@ func (t *TLS) guard(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// Refuse has requests be refused whose callers have certificates that are otherwise good: those for which
+// refuse returns why.
+func (t *TLS) Refuse(refuse func(*x509.Certificate) error) { t.refuse.Store(&refuse) }
+
+// refused says why a caller's certificate is refused.
+func (t *TLS) refused(state *tls.ConnectionState) error {
+	refuse := t.refuse.Load()
+	if refuse == nil || state == nil || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	return (*refuse)(state.PeerCertificates[0])
 }
 
 // seenKey is the key of what a connection's caller was last checked against.

@@ -132,7 +132,12 @@ func (c *CertifyAgents) Apply(w *state.Writer) (any, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return nil, each(c.Agents, func(a *nomadish.CertifiedAgent) error { return certify(w, a) })
+	return nil, each(c.Agents, func(a *nomadish.CertifiedAgent) error {
+		if _, err := w.CertifiedAgent(nil, a.Role, a.ID); err != nil && w.AgentRevoked(a.Role, a.ID) {
+			return nomadish.Errorf(nomadish.KindDenied, "the certificate of %s %s is revoked: it has to join again", a.Role, a.ID)
+		}
+		return certify(w, a)
+	})
 }
 
 // certify stores that an agent has a certificate, if its authority is still there.

@@ -7,7 +7,7 @@ import (
 	"github.com/nomadish/nomadish/server/state"
 )
 
-//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey RewrapRootKeys SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains PutAuthority AdvanceAuthority CertifyAgents PutJoinToken DeleteJoinTokens UseJoinToken
+//go:generate go run ../../nomadish/codec/codecgen Entry outcome Barrier TermStart RaiseClusterLevel RegisterJob RegisterJobResult StoreSubmission DeregisterJob DeregisterJobResult PurgeJobs StabilizeJob RegisterNode UpdateNodeStatus UpdateNodeEligibility DeregisterNode UpdateAllocsFromNode TransitionAllocs ApplyPlan ApplyPlanResult UpdateEvaluations DeleteEvaluations SetSchedulerConfig SetAutopilot PutIdentityKey TagJobVersion ScaleJob AddRootKey ChangeRootKey DeleteRootKey RewrapRootKeys SetVariable VariableResult DeleteVariable AcquireLock ReleaseLock ExpireLocks ResealVariables UpsertACLPolicies DeleteACLPolicies UpsertACLRoles DeleteACLRoles UpsertACLTokens DeleteACLTokens BootstrapACL PutOneTimeToken ExchangeOneTimeToken ExpireACL UpsertACLAuthMethods DeleteACLAuthMethods UpsertACLBindingRules DeleteACLBindingRules ResealACL UpsertNamespaces DeleteNamespaces UpsertQuotas DeleteQuotas UpsertNodePools DeleteNodePools UpdateNodeDrain FinishDrains PutAuthority AdvanceAuthority CertifyAgents RevokeCertificates PutJoinToken DeleteJoinTokens UseJoinToken
 
 // Kind says which command a log entry holds. Numbers are given once, for ever.
 type Kind uint16
@@ -78,7 +78,8 @@ const (
 	KindDeleteJoinTokens Kind = 74
 	KindUseJoinToken     Kind = 75
 
-	KindRewrapRootKeys Kind = 76
+	KindRewrapRootKeys     Kind = 76
+	KindRevokeCertificates Kind = 77
 )
 
 // Command is one change of the state.
@@ -165,17 +166,18 @@ var kinds = map[Kind]kindInfo{
 	KindSetAutopilot:    {"SetAutopilot", 1, func() command { return new(SetAutopilot) }, nil},
 	KindResealVariables: {"ResealVariables", 1, func() command { return new(ResealVariables) }, nil},
 
-	KindUpsertNodePools:  {"UpsertNodePools", 1, func() command { return new(UpsertNodePools) }, nil},
-	KindDeleteNodePools:  {"DeleteNodePools", 1, func() command { return new(DeleteNodePools) }, nil},
-	KindUpdateNodeDrain:  {"UpdateNodeDrain", 1, func() command { return new(UpdateNodeDrain) }, nil},
-	KindFinishDrains:     {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
-	KindPutAuthority:     {"PutAuthority", 1, func() command { return new(PutAuthority) }, nil},
-	KindAdvanceAuthority: {"AdvanceAuthority", 1, func() command { return new(AdvanceAuthority) }, nil},
-	KindCertifyAgents:    {"CertifyAgents", 1, func() command { return new(CertifyAgents) }, nil},
-	KindPutJoinToken:     {"PutJoinToken", 1, func() command { return new(PutJoinToken) }, nil},
-	KindDeleteJoinTokens: {"DeleteJoinTokens", 1, func() command { return new(DeleteJoinTokens) }, nil},
-	KindRewrapRootKeys:   {"RewrapRootKeys", 1, func() command { return new(RewrapRootKeys) }, nil},
-	KindUseJoinToken:     {"UseJoinToken", 1, func() command { return new(UseJoinToken) }, nil},
+	KindUpsertNodePools:    {"UpsertNodePools", 1, func() command { return new(UpsertNodePools) }, nil},
+	KindDeleteNodePools:    {"DeleteNodePools", 1, func() command { return new(DeleteNodePools) }, nil},
+	KindUpdateNodeDrain:    {"UpdateNodeDrain", 1, func() command { return new(UpdateNodeDrain) }, nil},
+	KindFinishDrains:       {"FinishDrains", 1, func() command { return new(FinishDrains) }, nil},
+	KindPutAuthority:       {"PutAuthority", 1, func() command { return new(PutAuthority) }, nil},
+	KindAdvanceAuthority:   {"AdvanceAuthority", 1, func() command { return new(AdvanceAuthority) }, nil},
+	KindCertifyAgents:      {"CertifyAgents", 1, func() command { return new(CertifyAgents) }, nil},
+	KindPutJoinToken:       {"PutJoinToken", 1, func() command { return new(PutJoinToken) }, nil},
+	KindDeleteJoinTokens:   {"DeleteJoinTokens", 1, func() command { return new(DeleteJoinTokens) }, nil},
+	KindRevokeCertificates: {"RevokeCertificates", 1, func() command { return new(RevokeCertificates) }, nil},
+	KindRewrapRootKeys:     {"RewrapRootKeys", 1, func() command { return new(RewrapRootKeys) }, nil},
+	KindUseJoinToken:       {"UseJoinToken", 1, func() command { return new(UseJoinToken) }, nil},
 }
 
 // info looks a kind up.

@@ -59,7 +59,7 @@ func TestKinds(t *testing.T) {
 		36: "ResealACL",
 		40: "UpsertNamespaces", 41: "DeleteNamespaces", 42: "UpsertQuotas", 43: "DeleteQuotas", 60: "SetAutopilot",
 		65: "UpsertNodePools", 66: "DeleteNodePools", 67: "UpdateNodeDrain", 68: "FinishDrains",
-		70: "PutAuthority", 71: "AdvanceAuthority", 72: "CertifyAgents", 73: "PutJoinToken", 74: "DeleteJoinTokens", 75: "UseJoinToken", 76: "RewrapRootKeys",
+		70: "PutAuthority", 71: "AdvanceAuthority", 72: "CertifyAgents", 73: "PutJoinToken", 74: "DeleteJoinTokens", 75: "UseJoinToken", 76: "RewrapRootKeys", 77: "RevokeCertificates",
 	}
 	for kind, name := range later {
 		if got := kind.String(); got != name {

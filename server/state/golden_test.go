@@ -20,7 +20,7 @@ func TestTableNumbers(t *testing.T) {
 		TableScalingEvents: 16, TableRootKeys: 30, TableVariables: 32,
 		TableACLPolicies: 20, TableACLRoles: 21, TableACLTokens: 22, TableOneTimeTokens: 23, TableACLAuthMethods: 24,
 		TableACLBindingRules: 25, TableACLBootstrap: 26, TableQuotas: 27, TableAutopilot: 40,
-		TableAuthorities: 50, TableJoinTokens: 51, TableCertifiedAgents: 52, TableRecoveryKey: 53,
+		TableAuthorities: 50, TableJoinTokens: 51, TableCertifiedAgents: 52, TableRecoveryKey: 53, TableRevokedCertificates: 54,
 	}
 	if len(tableList) != len(want) {
 		t.Errorf("%d tables, want %d", len(tableList), len(want))

@@ -203,7 +203,7 @@ func tables() []anyTable {
 		deployments, nodePools, namespaces, schedulerConfigs, requests, metas, jobCountsTable, nodeWorks,
 		identityKeys, scalingEvents, rootKeys, variables, autopilots,
 		aclPolicies, aclRoles, aclTokens, oneTimeTokens, aclAuthMethods, aclBindingRules, aclBootstraps, quotas,
-		authorities, joinTokens, certifiedAgents, recoveryKeys,
+		authorities, joinTokens, certifiedAgents, recoveryKeys, revokedCertificates,
 	}
 }
 
