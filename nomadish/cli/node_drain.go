@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +29,7 @@ func nodeDrainCommand() command {
 // drainFlags are the flags of node drain.
 type drainFlags struct {
 	enable, disable, monitor, self, force, noDeadline bool
-	ignoreSystem, keepIneligible, detach              bool
+	ignoreSystem, keepIneligible, detach, yes         bool
 	deadline                                          time.Duration
 	message                                           string
 	meta                                              []string
@@ -43,6 +46,7 @@ func (f *drainFlags) declare(c *call) {
 	c.flags.BoolVar(&f.ignoreSystem, "ignore-system", false, "leave allocations of system jobs where they are")
 	c.flags.BoolVar(&f.keepIneligible, "keep-ineligible", false, "with -disable: nothing new is placed on the node")
 	c.flags.BoolVar(&f.detach, "detach", false, "do not wait")
+	c.flags.BoolVar(&f.yes, "yes", false, "nothing is asked in any case: for scripts that say it")
 	c.flags.StringVar(&f.message, "m", "", "`text` to keep with the drain, as its metadata's message")
 	c.flags.Func("meta", "`KEY=VALUE` to keep with the drain; may be repeated", func(pair string) error {
 		if !strings.Contains(pair, "=") {
@@ -155,6 +159,7 @@ func (c *call) nodeOrSelf(ctx context.Context, client *api.Client, self bool) (*
 // watchDrain tells what a drain does until it is over.
 func (c *call) watchDrain(ctx context.Context, client *api.Client, node *nomadish.Node) error {
 	said := map[string]string{}
+	told := node.ModifyIndex // of the newest event that is known
 	q := &api.Query{}
 	for {
 		allocs, meta, err := client.Nodes().Allocations(ctx, node.ID, q)
@@ -175,11 +180,33 @@ func (c *call) watchDrain(ctx context.Context, client *api.Client, node *nomadis
 		if err != nil {
 			return err
 		}
+		if told, err = c.drainEvents(n, told); err != nil {
+			return err
+		}
 		if n.DrainStrategy == nil {
 			return c.drainOver(n)
 		}
 		q = &api.Query{MinIndex: meta.Index, Wait: 2 * time.Second} // the drain may end without a change of its allocations
 	}
+}
+
+// drainEvents tells what has happened to a node's drain since an index.
+func (c *call) drainEvents(n *nomadish.Node, since uint64) (newest uint64, err error) {
+	newest = since
+	for _, e := range n.Events {
+		if e.Subsystem != "Drain" || e.CreateIndex <= since {
+			continue
+		}
+		newest = max(newest, e.CreateIndex)
+		details := ""
+		for _, key := range slices.Sorted(maps.Keys(e.Details)) {
+			details += fmt.Sprintf(" %s=%q", key, e.Details[key])
+		}
+		if err := c.print("%s.%s\n", e.Message, details); err != nil {
+			return newest, err
+		}
+	}
+	return newest, nil
 }
 
 // drainState is what becomes of an allocation that leaves; empty: nothing yet.

@@ -49,10 +49,35 @@ func (e *Endpoint) DrainNode(ctx context.Context, req *nomadish.NodeDrainRequest
 			c.Strategy.ForceDeadline = now.Add(spec.Deadline)
 		}
 	}
-	c.Event = &nomadish.NodeEvent{Message: message, Subsystem: "Drain"}
+	c.Event = &nomadish.NodeEvent{Message: message, Subsystem: "Drain", Details: drainDetails(req)}
 	_, index, err := propose[any](ctx, e, c)
 	if err != nil {
 		return nil, 0, err
 	}
 	return &nomadish.NodeUpdateResponse{NodeModifyIndex: index, EvalIDs: ids(c.Evals), EvalCreateIndex: index}, index, nil
+}
+
+// drainDetails are what a node's event tells of how it is drained, and why.
+func drainDetails(req *nomadish.NodeDrainRequest) map[string]string {
+	details := map[string]string{}
+	for key, value := range req.Meta {
+		details["meta."+key] = value
+	}
+	if spec := req.DrainSpec; spec != nil {
+		switch {
+		case spec.Deadline < 0:
+			details["deadline"] = "force"
+		case spec.Deadline == 0:
+			details["deadline"] = "none"
+		default:
+			details["deadline"] = spec.Deadline.String()
+		}
+		if spec.IgnoreSystemJobs {
+			details["ignore_system_jobs"] = "true"
+		}
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	return details
 }

@@ -16,6 +16,7 @@ type Decision struct {
 	Migrate []string            // allocations that are to leave their nodes, and were not told so yet
 	Jobs    []Job               // that are to be evaluated, so that allocations leave
 	Done    []fsm.FinishedDrain // drains that are over
+	Forced  []fsm.FinishedDrain // that are over after their deadlines
 	Next    time.Time           // when to look again though nothing has changed; zero: need not be
 }
 
@@ -50,8 +51,8 @@ type decider struct {
 // Decide says what to do now. It depends on nothing but the state and the time.
 //
 // A service's allocations leave a few at a time, as their group's migrate block says: so many
-// that, of those that are wanted, all but max_parallel are healthy somewhere. Batch work stays
-// until it has ended. Allocations of system jobs stay until all others have left, or for good
+// that, of those that are wanted, all but max_parallel are healthy somewhere, or have had until their
+// healthy_deadline to become so. Batch work stays until it has ended. Allocations of system jobs stay until all others have left, or for good
 // if the drain ignores them. When a drain's deadline has passed everything leaves at once.
 func Decide(r state.Reader, now time.Time) Decision {
 	d := &decider{r: r, now: now, groups: map[groupName][]*leaver{}, jobs: map[fsm.JobName]Job{}}
@@ -118,7 +119,12 @@ func (d *decider) node(n *nomadish.Node) {
 		}
 	}
 	if others == 0 && len(system) == 0 {
-		d.out.Done = append(d.out.Done, fsm.FinishedDrain{NodeID: n.ID, Strategy: n.DrainStrategy})
+		done := fsm.FinishedDrain{NodeID: n.ID, Strategy: n.DrainStrategy}
+		if forced {
+			d.out.Forced = append(d.out.Forced, done)
+		} else {
+			d.out.Done = append(d.out.Done, done)
+		}
 	}
 }
 
@@ -145,13 +151,13 @@ func (d *decider) group(name groupName, leavers []*leaver) {
 		migrate = &nomadish.MigrateStrategy{MaxParallel: nomadish.Ptr(1)}
 	}
 	parallel := nomadish.Val(migrate.MaxParallel)
-	healthy := 0
+	settled := 0
 	for a := range d.r.AllocationsByJob(nil, name.namespace, name.job) {
-		if a.TaskGroup == name.group && !a.Terminal() && !nomadish.Val(a.DesiredTransition.Migrate) && d.healthy(a, migrate) {
-			healthy++
+		if a.TaskGroup == name.group && !a.Terminal() && !nomadish.Val(a.DesiredTransition.Migrate) && d.settled(a, tg, migrate) {
+			settled++
 		}
 	}
-	room := min(healthy-(nomadish.Val(tg.Count)-parallel), parallel)
+	room := min(settled-(nomadish.Val(tg.Count)-parallel), parallel)
 	slices.SortStableFunc(leavers, func(a, b *leaver) int {
 		return cmp.Or(a.node.DrainStrategy.StartedAt.Compare(b.node.DrainStrategy.StartedAt), strings.Compare(a.alloc.ID, b.alloc.ID))
 	})
@@ -163,29 +169,69 @@ func (d *decider) group(name groupName, leavers []*leaver) {
 	}
 }
 
-// healthy says that an allocation counts as one that does its work: its node says so or, where
-// it says nothing, its tasks have run for min_healthy_time.
-func (d *decider) healthy(a *nomadish.Allocation, m *nomadish.MigrateStrategy) bool {
+// settled says that an allocation holds up no other: it does its work, or has had all the time that it
+// is given to come to that. Its node says so or, where that says nothing, its tasks have run for
+// min_healthy_time, or it is older than healthy_deadline.
+func (d *decider) settled(a *nomadish.Allocation, tg *nomadish.TaskGroup, m *nomadish.MigrateStrategy) bool {
 	if a.DeploymentStatus != nil && a.DeploymentStatus.Healthy != nil {
-		return *a.DeploymentStatus.Healthy
+		return true
 	}
-	if a.ClientStatus != nomadish.AllocClientRunning {
+	over := time.Unix(0, a.CreateTime).Add(orElse(m.HealthyDeadline, defaultHealthyDeadline))
+	if !d.now.Before(over) {
+		return true
+	}
+	since, running := runsSince(a, tg)
+	from := since.Add(orElse(m.MinHealthyTime, defaultMinHealthy))
+	switch {
+	case !running:
+		d.lookAgain(over)
 		return false
-	}
-	var from time.Time
-	for _, s := range a.TaskStates {
-		if s == nil || s.State != nomadish.TaskStateRunning {
-			continue
-		}
-		if at := s.StartedAt.Add(nomadish.Val(m.MinHealthyTime)); at.After(from) {
-			from = at
-		}
-	}
-	if from.After(d.now) {
-		d.lookAgain(from)
+	case from.After(d.now):
+		d.lookAgain(earlier(from, over))
 		return false
 	}
 	return true
+}
+
+// Defaults of a migrate block, as in Nomad.
+const (
+	defaultMinHealthy      = 10 * time.Second
+	defaultHealthyDeadline = 5 * time.Minute
+)
+
+func orElse(d *time.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return *d
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// runsSince says since when all tasks of an allocation run, but for those that prepare or clean up.
+func runsSince(a *nomadish.Allocation, tg *nomadish.TaskGroup) (since time.Time, ok bool) {
+	if a.ClientStatus != nomadish.AllocClientRunning {
+		return since, false
+	}
+	passing := map[string]bool{}
+	for _, t := range tg.Tasks {
+		passing[t.Name] = t.Lifecycle != nil && !t.Lifecycle.Sidecar
+	}
+	for name, s := range a.TaskStates {
+		switch {
+		case s == nil || passing[name]:
+		case s.State != nomadish.TaskStateRunning:
+			return since, false
+		case s.StartedAt.After(since):
+			since = s.StartedAt
+		}
+	}
+	return since, true
 }
 
 // leave has an allocation go, and its job evaluated. What was told before is told again only

@@ -107,13 +107,18 @@ func (d *Drainer) pass(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	for part := range slices.Chunk(todo.Done, d.cfg.Batch) {
-		c := &fsm.FinishDrains{Drains: part, Event: &nomadish.NodeEvent{Message: "Node drain complete", Subsystem: "Drain"}}
-		if _, _, err := d.raft.Propose(ctx, c); err != nil {
-			return time.Time{}, err
+	return todo.Next, errors.Join(d.finish(ctx, todo.Done, nil), d.finish(ctx, todo.Forced, map[string]string{"deadline_reached": "true"}))
+}
+
+// finish ends drains.
+func (d *Drainer) finish(ctx context.Context, drains []fsm.FinishedDrain, details map[string]string) error {
+	for part := range slices.Chunk(drains, d.cfg.Batch) {
+		event := &nomadish.NodeEvent{Message: "Node drain complete", Subsystem: "Drain", Details: details}
+		if _, _, err := d.raft.Propose(ctx, &fsm.FinishDrains{Drains: part, Event: event}); err != nil {
+			return err
 		}
 	}
-	return todo.Next, nil
+	return nil
 }
 
 // watch tells when something has changed that a decision may depend on.

@@ -26,11 +26,17 @@ type world struct {
 	machine *fsm.FSM
 	index   uint64
 	evals   int // that were made
+
+	at      time.Time     // of all entries of the log; zero: as it is
+	healthy time.Duration // the healthy_deadline of new jobs
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldAt(t, time.Time{}) }
+
+// newWorldAt is a world in which everything was made at one time.
+func newWorldAt(t testing.TB, at time.Time) *world {
 	store := state.New()
-	w := &world{t: t, store: store, machine: fsm.New(store, fsm.Config{})}
+	w := &world{t: t, store: store, machine: fsm.New(store, fsm.Config{}), at: at, healthy: 90 * time.Second}
 	w.do(&fsm.TermStart{Term: 1, ClusterID: nomadish.NewID()})
 	return w
 }
@@ -42,7 +48,11 @@ func (w *world) Propose(_ context.Context, c fsm.Command) (uint64, any, error) {
 	if c, ok := c.(*fsm.TransitionAllocs); ok {
 		w.evals += len(c.Evals)
 	}
-	entry, err := fsm.Encode(c, "", time.Now())
+	at := w.at
+	if at.IsZero() {
+		at = time.Now()
+	}
+	entry, err := fsm.Encode(c, "", at)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -79,7 +89,8 @@ func (w *world) job(kind, name string, count, parallel int) {
 	w.t.Helper()
 	tg := &nomadish.TaskGroup{Name: nomadish.Ptr("g"), Count: &count}
 	if kind == nomadish.JobTypeService {
-		tg.Migrate = &nomadish.MigrateStrategy{MaxParallel: &parallel, MinHealthyTime: nomadish.Ptr(10 * time.Second)}
+		tg.Migrate = &nomadish.MigrateStrategy{MaxParallel: &parallel, MinHealthyTime: nomadish.Ptr(10 * time.Second), HealthyDeadline: &w.healthy}
+		tg.Tasks = []*nomadish.Task{{Name: "t"}, {Name: "log"}, {Name: "init", Lifecycle: &nomadish.TaskLifecycle{Hook: "prestart"}}}
 	}
 	w.do(&fsm.RegisterJob{Job: &nomadish.Job{
 		Namespace: nomadish.Ptr("default"), ID: &name, Type: &kind, TaskGroups: []*nomadish.TaskGroup{tg},
@@ -99,10 +110,13 @@ func (w *world) run(n int, job string, on int, since time.Time) {
 
 func (w *world) say(n, on int, status string, since time.Time) {
 	w.t.Helper()
-	said := &nomadish.Allocation{
-		ID: id('a', n), ClientStatus: status,
-		TaskStates: map[string]*nomadish.TaskState{"t": {State: nomadish.TaskStateRunning, StartedAt: since}},
-	}
+	w.states(n, on, status, map[string]*nomadish.TaskState{"t": {State: nomadish.TaskStateRunning, StartedAt: since}})
+}
+
+// states has a node say how an allocation and its tasks are.
+func (w *world) states(n, on int, status string, tasks map[string]*nomadish.TaskState) {
+	w.t.Helper()
+	said := &nomadish.Allocation{ID: id('a', n), ClientStatus: status, TaskStates: tasks}
 	w.do(&fsm.UpdateAllocsFromNode{Reports: []*fsm.NodeReport{fsm.NewNodeReport(id('n', on), []*nomadish.Allocation{said})}})
 }
 
@@ -116,6 +130,9 @@ func decided(d drain.Decision) []string {
 	}
 	for _, j := range d.Jobs {
 		out = append(out, "evaluate "+nomadish.Val(j.ID))
+	}
+	for _, f := range d.Forced {
+		out = append(out, "forced "+f.NodeID[7:8])
 	}
 	for _, f := range d.Done {
 		out = append(out, "done "+f.NodeID[7:8])
@@ -169,6 +186,39 @@ func decisions(now time.Time) []decision {
 			w.run(1, "web", 1, long)
 			w.run(2, "web", 2, now.Add(-4*time.Second))
 		}, nil, 6 * time.Second},
+		{"what has moved has until its deadline to be healthy", func(w *world) {
+			w.node(1, later)
+			w.node(2, nil)
+			w.job("service", "web", 2, 1)
+			w.run(1, "web", 1, long)
+			w.run(2, "web", 2, long)
+			w.say(2, 2, nomadish.AllocClientPending, long)
+		}, nil, 30 * time.Second},
+		{"what is not healthy by its deadline holds up nothing", func(w *world) {
+			w.node(1, later)
+			w.node(2, nil)
+			w.healthy = 50 * time.Second
+			w.job("service", "web", 2, 1)
+			w.run(1, "web", 1, long)
+			w.run(2, "web", 2, long)
+			w.say(2, 2, nomadish.AllocClientPending, long)
+		}, []string{"migrate 1", "evaluate web"}, time.Minute},
+		{"every task has to run", func(w *world) {
+			w.node(1, later)
+			w.node(2, nil)
+			w.job("service", "web", 2, 1)
+			w.run(1, "web", 1, long)
+			w.run(2, "web", 2, long)
+			w.states(2, 2, nomadish.AllocClientRunning, map[string]*nomadish.TaskState{"t": {State: nomadish.TaskStateRunning, StartedAt: long}, "log": {State: nomadish.TaskStatePending}})
+		}, nil, 30 * time.Second},
+		{"tasks that prepare need not run", func(w *world) {
+			w.node(1, later)
+			w.node(2, nil)
+			w.job("service", "web", 2, 1)
+			w.run(1, "web", 1, long)
+			w.run(2, "web", 2, long)
+			w.states(2, 2, nomadish.AllocClientRunning, map[string]*nomadish.TaskState{"t": {State: nomadish.TaskStateRunning, StartedAt: long}, "init": {State: nomadish.TaskStateDead}})
+		}, []string{"migrate 1", "evaluate web"}, time.Minute},
 		{"batch work runs on", func(w *world) { w.node(1, later); w.job("batch", "sum", 1, 0); w.run(1, "sum", 1, long) }, nil, time.Minute},
 		{"system jobs wait for others", func(w *world) {
 			w.node(1, later)
@@ -177,6 +227,14 @@ func decisions(now time.Time) []decision {
 			w.job("batch", "sum", 1, 0)
 			w.run(2, "sum", 1, long)
 		}, nil, time.Minute},
+		{"sysbatch work runs on", func(w *world) { w.node(1, later); w.job("sysbatch", "scan", 1, 0); w.run(1, "scan", 1, long) }, nil, time.Minute},
+		{"and is ignored with system jobs", func(w *world) {
+			s := *later
+			s.IgnoreSystemJobs = true
+			w.node(1, &s)
+			w.job("sysbatch", "scan", 1, 0)
+			w.run(1, "scan", 1, long)
+		}, []string{"done 1"}, time.Minute},
 		{
 			"system jobs are last", func(w *world) { w.node(1, later); w.job("system", "log", 1, 0); w.run(1, "log", 1, long) },
 			[]string{"migrate 1", "evaluate log"},
@@ -205,6 +263,7 @@ func moreDecisions(now time.Time) []decision {
 			w.job("system", "log", 1, 0)
 			w.run(4, "log", 1, long)
 		}, []string{"migrate 1", "migrate 2", "migrate 3", "migrate 4", "evaluate log", "evaluate sum", "evaluate web"}, 0},
+		{"nothing is left after the deadline", func(w *world) { w.node(1, by(now)) }, []string{"forced 1"}, 0},
 		{"by force", func(w *world) {
 			w.node(1, &nomadish.DrainStrategy{Deadline: -1, StartedAt: long})
 			w.job("batch", "sum", 1, 0)
@@ -247,13 +306,9 @@ func TestDecide(t *testing.T) {
 	now := time.Now()
 	for _, tt := range decisions(now) {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorldAt(t, now.Add(-time.Minute))
 			tt.make(w)
-			// The log's time, which is the newest change's, is past now by the time this takes.
 			at := now
-			if tt.next == 0 {
-				at = time.Now()
-			}
 			got := drain.Decide(w.store.Reader(), at)
 			if diff := cmp.Diff(decided(got), append([]string{}, tt.want...)); diff != "" {
 				t.Errorf("got - want +:\n%s", diff)
