@@ -3,14 +3,17 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -116,6 +119,28 @@ type loss struct {
 	percent uint32
 }
 
+// verdicts return what becomes of the packets that a loss is about.
+func (l loss) verdicts() []expr.Any {
+	if l.percent == 100 {
+		return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}
+	}
+	return []expr.Any{
+		&expr.Numgen{Register: 1, Modulus: 100, Type: unix.NFT_NG_RANDOM},
+		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
+		&expr.Cmp{Register: 1, Op: expr.CmpOpLt, Data: binaryutil.BigEndian.PutUint32(l.percent)},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}
+}
+
+// from matches the packets that come from an address.
+func from(a netip.Addr) []expr.Any {
+	const sourceAddress, addressSize = 12, 4 // in the header of a packet
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: sourceAddress, Len: addressSize},
+		&expr.Cmp{Register: 1, Op: expr.CmpOpEq, Data: a.AsSlice()},
+	}
+}
+
 // Deafen has the machine hear nothing of others, who still hear it.
 func (m *Machine) Deafen(to ...*Machine) error {
 	for _, other := range to {
@@ -132,10 +157,38 @@ func (m *Machine) Lose(percent int, from ...*Machine) error {
 	return m.filter()
 }
 
-// Hear ends what Deafen and Lose began.
-func (m *Machine) Hear() error {
-	m.losses = nil
+// toQueue puts a packet into the delay line's queue. The way of iptables is there on kernels without nftables' own.
+func toQueue() expr.Any {
+	number := xt.Unknown(binary.NativeEndian.AppendUint16(nil, delayQueue))
+	return &expr.Target{Name: "NFQUEUE", Info: &number}
+}
+
+// Delay has all that the machine hears of others take so long, and up to jitter longer: packets overtake each
+// other.
+func (m *Machine) Delay(by, jitter time.Duration, others ...*Machine) error {
+	if err := m.Hear(); err != nil {
+		return err
+	}
+	line, err := newDelayLine(m.ns, by, jitter)
+	if err != nil {
+		return err
+	}
+	m.line = line
+	for _, other := range others {
+		m.late = append(m.late, other.addr)
+	}
 	return m.filter()
+}
+
+// Hear ends what Deafen, Lose and Delay began.
+func (m *Machine) Hear() error {
+	m.losses, m.late = nil, nil
+	err := m.filter()
+	if m.line != nil {
+		err = errors.Join(err, m.line.close())
+		m.line = nil
+	}
+	return err
 }
 
 // Part has the machines of each side not hear those of the other.
@@ -159,7 +212,7 @@ func (l *Lab) Heal() error {
 	return errors.Join(errs...)
 }
 
-// filter replaces the machine's rules by those for its losses.
+// filter replaces the machine's rules by those for what it loses and what it hears late.
 func (m *Machine) filter() error {
 	conn, err := nftables.New(nftables.WithNetNSFd(int(m.ns.handle)))
 	if err != nil {
@@ -172,22 +225,11 @@ func (m *Machine) filter() error {
 		Name: "input", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter,
 	})
-	const sourceAddress, addressSize = 12, 4 // in the header of a packet
 	for _, l := range m.losses {
-		exprs := []expr.Any{
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: sourceAddress, Len: addressSize},
-			&expr.Cmp{Register: 1, Op: expr.CmpOpEq, Data: l.from.AsSlice()},
-		}
-		if l.percent < 100 {
-			exprs = append(
-				exprs,
-				&expr.Numgen{Register: 1, Modulus: 100, Type: unix.NFT_NG_RANDOM},
-				&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
-				&expr.Cmp{Register: 1, Op: expr.CmpOpLt, Data: binaryutil.BigEndian.PutUint32(l.percent)},
-			)
-		}
-		exprs = append(exprs, &expr.Verdict{Kind: expr.VerdictDrop})
-		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(from(l.from), l.verdicts()...)})
+	}
+	for _, late := range m.late { // what was not lost
+		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(from(late), toQueue())})
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("filter of %s: %w", m.cfg.Name, err)

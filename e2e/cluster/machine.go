@@ -43,6 +43,8 @@ type Machine struct {
 	ns     namespace
 	addr   netip.Addr
 	losses []loss
+	late   []netip.Addr // of whom it hears late, through line
+	line   *delayLine   // nil: there is none
 	paused bool
 }
 
@@ -214,10 +216,13 @@ func (m *Machine) FailSync(ctx context.Context) error {
 }
 
 func (m *Machine) close() error {
-	if m.Node == nil {
-		return m.ns.close()
-	}
 	var errs []error
+	if m.line != nil {
+		errs = append(errs, m.line.close())
+	}
+	if m.Node == nil {
+		return errors.Join(append(errs, m.ns.close())...)
+	}
 	if m.paused && m.Running() {
 		errs = append(errs, m.Resume())
 	}
