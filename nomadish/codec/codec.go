@@ -63,10 +63,20 @@ func Unmarshal(b []byte, v Decoder) error { return v.DecodeCodec(NewReader(b)) }
 
 // UnmarshalTrusted decodes b into v without a limit on the memory it decodes to. It is for
 // bytes that this program wrote and whose checksum holds: refusing those would lose data.
-func UnmarshalTrusted(b []byte, v Decoder) error {
+func UnmarshalTrusted(b []byte, v Decoder) error { return v.DecodeCodec(trusting(b)) }
+
+// UnmarshalShared is UnmarshalTrusted for bytes that nobody changes any more: the byte slices in v are
+// parts of b, and nobody may change them either.
+func UnmarshalShared(b []byte, v Decoder) error {
+	r := trusting(b)
+	r.b = b
+	return v.DecodeCodec(r)
+}
+
+func trusting(b []byte) *Reader {
 	r := NewReader(b)
 	r.budget, r.depth = math.MaxInt, trustedDepth
-	return v.DecodeCodec(r)
+	return r
 }
 
 // AppendUint appends an unsigned integer.

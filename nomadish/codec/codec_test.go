@@ -48,6 +48,10 @@ func TestRoundTrip(t *testing.T) {
 			if !bytes.Equal(codec.Marshal(again), b) {
 				t.Fatalf("seed %d, %T: encoded again it differs", seed, root)
 			}
+			shared := reflect.New(reflect.TypeOf(root).Elem()).Interface().(codectest.Value)
+			if err := codec.UnmarshalShared(b, shared); err != nil || !reflect.DeepEqual(shared, again) {
+				t.Fatalf("seed %d, %T: shared it differs (%v)", seed, root, err)
+			}
 			withoutJob(root)
 			if diff := cmp.Diff(root, again); diff != "" {
 				t.Fatalf("seed %d, %T (-want +got):\n%s", seed, root, diff)

@@ -20,6 +20,7 @@ const (
 // later reads return zero values, and Err and every DecodeCodec return it.
 type Reader struct {
 	s      string // all strings that are read share it
+	b      []byte // the same; not nil: byte slices that are read are parts of it
 	pos    int
 	end    int // of the current record, list or map
 	depth  int // levels that may still be entered
@@ -138,6 +139,9 @@ func (r *Reader) Bytes() []byte {
 	s := r.take(n - 1)
 	if r.err != nil {
 		return nil
+	}
+	if r.b != nil {
+		return r.b[r.pos-len(s) : r.pos : r.pos]
 	}
 	return []byte(s)
 }

@@ -167,3 +167,39 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkSetVariable writes 1,600 variables of 200 bytes over and over; somebody follows the changes.
+func BenchmarkSetVariable(b *testing.B) {
+	for _, batch := range []int{1, 8} {
+		b.Run(fmt.Sprintf("entries=%d", batch), func(b *testing.B) {
+			f := fsm.New(state.New(), fsm.Config{})
+			mustApply(b, f, 1, rootKey(1, nomadish.RootKeyActive))
+			_, follower := f.Store().Follow()
+			bases := make([]uint64, 1600)
+			logs := make([]*raft.Log, batch)
+			b.ReportAllocs()
+			rows, index := 0, uint64(1)
+			for b.Loop() {
+				b.StopTimer()
+				for i := range logs {
+					index++
+					n := int(index) % len(bases)
+					logs[i] = entry(b, index, "", start, &fsm.SetVariable{
+						Namespace: "default", Path: fmt.Sprintf("bench/%d/%d", n%16, n/16),
+						Items: &nomadish.Sealed{KeyID: id('k', 1), Data: make([]byte, 200)}, Base: bases[n],
+					})
+					bases[n] = index
+				}
+				b.StartTimer()
+				f.ApplyBatch(logs)
+				for range logs {
+					if _, err := follower.Next(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				rows += batch
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/write")
+		})
+	}
+}

@@ -93,9 +93,11 @@ func (t *table[T]) by(index string, key func(v *T) ([]byte, error)) *table[T] {
 	return t
 }
 
-// row is what memdb holds: a value, and its part of the state hash.
+// row is what memdb holds: a value, its primary key, which memdb asks for again and again, and its part
+// of the state hash.
 type row[T any] struct {
 	value *T
+	id    []byte
 	sum   sum
 }
 
@@ -117,7 +119,7 @@ func (t *table[T]) isDerived() bool   { return t.derived }
 
 func (t *table[T]) schema() *memdb.TableSchema {
 	s := &memdb.TableSchema{Name: t.name, Indexes: map[string]*memdb.IndexSchema{
-		indexID: {Name: indexID, Unique: true, Indexer: indexer[T]{t.key}},
+		indexID: {Name: indexID, Unique: true, Indexer: indexer[T]{}},
 	}}
 	for name, key := range t.indexes {
 		s.Indexes[name] = &memdb.IndexSchema{Name: name, AllowMissing: true, Indexer: indexer[T]{key}}
@@ -148,7 +150,7 @@ func (t *table[T]) load(txn *Txn, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("table %s: %w", t.name, err)
 	}
-	r := &row[T]{value: v}
+	r := &row[T]{value: v, id: key}
 	if m, ok := any(v).(*meta); ok {
 		txn.meta = *m
 	} else {
@@ -175,12 +177,16 @@ func (t *table[T]) rows(r Reader) func(func([]byte) bool) {
 
 // indexer makes memdb's keys without reflection. Its arguments are keys that are made already.
 type indexer[T any] struct {
-	key func(v *T) ([]byte, error)
+	key func(v *T) ([]byte, error) // nil: the primary key
 }
 
 // FromObject implements memdb.SingleIndexer.
 func (x indexer[T]) FromObject(raw any) (bool, []byte, error) {
-	key, err := x.key(raw.(*row[T]).value)
+	r := raw.(*row[T])
+	if x.key == nil {
+		return true, r.id, nil
+	}
+	key, err := x.key(r.value)
 	return key != nil, key, err
 }
 

@@ -18,14 +18,21 @@ type Txn struct {
 	txn     *memdb.Txn
 	base    *memdb.Txn     // the state before the transaction
 	touched map[string]any // by rowName: the newest row, nil if deleted
-	looked  []byte         // rowName of the row of base that was looked up last
-	found   any            // that row, nil if there is none
+	looked  [4]lookup      // those of base that were done last
+	oldest  int            // of looked
 	meta    meta
+	saved   []uint64 // room for Writer's saved.Tables
 	sum     sum
 	buf     []byte
 	log     []change // of the present command
 	batches []Changes
 	expiry  int64 // log time at which the oldest request goes; 0: not known
+}
+
+// lookup is a row, or that there is none.
+type lookup struct {
+	name []byte // its rowName; empty: nothing was looked up
+	row  any    // nil if there is none
 }
 
 // change is one written row: for undoing it, and for the change feed.
@@ -41,16 +48,21 @@ func rowName(number byte, key []byte) string {
 	return string(append(b, key...))
 }
 
-// untouched returns a row as it was before the transaction. Who changes a row has mostly just read it.
+// untouched returns a row as it was before the transaction. Who changes a row has mostly just read it,
+// and the commands of a batch read much of the same.
 func (t *Txn) untouched(table string, name, key []byte) any {
-	if bytes.Equal(t.looked, name) {
-		return t.found
+	for i := range t.looked {
+		if bytes.Equal(t.looked[i].name, name) {
+			return t.looked[i].row
+		}
 	}
 	_, row, err := t.base.FirstWatch(table, indexID, key)
 	if err != nil {
 		panic(fmt.Sprintf("state: read %s: %v", table, err)) // the schema is wrong
 	}
-	t.looked, t.found = append(t.looked[:0], name...), row
+	l := &t.looked[t.oldest]
+	l.name, l.row = append(l.name[:0], name...), row
+	t.oldest = (t.oldest + 1) % len(t.looked)
 	return row
 }
 
@@ -76,7 +88,8 @@ func (t *Txn) reader() Reader { return Reader{txn: t.txn, write: t} }
 // carries; the log's time never goes back.
 func (t *Txn) Writer(index uint64, at time.Time) (*Writer, error) {
 	w := &Writer{Reader: t.reader(), txn: t, saved: t.meta, savedSum: t.sum}
-	w.saved.Tables = slices.Clone(t.meta.Tables)
+	t.saved = append(t.saved[:0], t.meta.Tables...)
+	w.saved.Tables = t.saved
 	t.meta.Index = index
 	if !at.IsZero() {
 		t.meta.Time = max(t.meta.Time, at.UnixNano())
@@ -90,7 +103,7 @@ func (t *Txn) Writer(index uint64, at time.Time) (*Writer, error) {
 func (t *Txn) Commit() error {
 	m := t.meta
 	m.SumHigh, m.SumLow = t.sum.hi, t.sum.lo
-	if err := t.txn.Insert(metas.name, &row[meta]{value: &m}); err != nil {
+	if err := t.txn.Insert(metas.name, &row[meta]{value: &m, id: metaKey}); err != nil {
 		t.txn.Abort()
 		return err
 	}
@@ -154,11 +167,11 @@ func (w *Writer) Undo() error {
 		t.touched[c.key] = c.before
 	}
 	t.log, w.jobs, w.work = nil, nil, nil
-	index := t.meta.Index
+	index, tables := t.meta.Index, t.meta.Tables
 	t.meta, t.sum = w.saved, w.savedSum
 	t.meta.Index, t.meta.Time = index, w.time
+	t.meta.Tables = append(tables[:0], w.saved.Tables...)
 	t.expiry = 0
-	t.meta.Tables = slices.Clone(w.saved.Tables)
 	return w.expireRequests()
 }
 
@@ -194,7 +207,7 @@ func put[T any](txn *Txn, t *table[T], v *T) error {
 	if err != nil {
 		return err
 	}
-	r := &row[T]{value: v}
+	r := &row[T]{value: v, id: key}
 	if !t.derived {
 		r.sum, txn.buf = hashRow(txn.buf, t, key, v)
 	}
