@@ -45,6 +45,9 @@ func (s *Server) SessionBegins(nodeID string) {
 // one ended.
 func (s *Server) SessionEnded(nodeID, how string) { s.leases.Ended(nodeID, how) }
 
+// Liveness returns figures of nodes and their sessions.
+func (s *Server) Liveness() liveness.Stats { return s.leases.Stats() }
+
 // Witness takes what another server sees of nodes, on the leader.
 func (s *Server) Witness(ctx context.Context, r *nomadish.WitnessReport) (*nomadish.WitnessAnswer, error) {
 	return s.leases.Told(ctx, r)

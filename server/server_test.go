@@ -103,6 +103,17 @@ func TestSilentNodeIsReplaced(t *testing.T) {
 				t.Errorf("%s on the silent node is %s, followed by %q", a.Name, a.ClientStatus, a.NextAllocation)
 			}
 		}
+		leader := c.leader().now.Load()
+		if s := leader.Evals().Stats(); s.Lost != 3 || s.Replaced != 3 {
+			t.Errorf("counted are %d lost and %d replaced allocations, want 3 of each", s.Lost, s.Replaced)
+		}
+		if s := leader.Liveness(); !s.Leads || s.Active != 1 {
+			t.Errorf("figures of nodes are %+v, want one that has a lease", s)
+		}
+		gone := endpoint.Eviction{Cause: nomadish.NodeGoneLease, Status: nomadish.NodeStatusDown}
+		if n := leader.Endpoint().Evictions().Gone[gone]; n != 1 {
+			t.Errorf("%d nodes are down for their leases, want 1", n)
+		}
 		cancel()
 		fakes.Wait()
 	})

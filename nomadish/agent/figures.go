@@ -16,6 +16,7 @@ type figure struct {
 	name   string // with dots
 	value  float64
 	labels []string // names and values in turn
+	count  bool     // it only grows, as long as the agent runs
 }
 
 // figures collects numbers.
@@ -25,7 +26,13 @@ type figures struct {
 }
 
 func (f *figures) add(name string, value float64, labels ...string) {
-	f.list = append(f.list, figure{name, value, append(labels[:len(labels):len(labels)], f.labels...)})
+	f.list = append(f.list, figure{name: name, value: value, labels: append(labels[:len(labels):len(labels)], f.labels...)})
+}
+
+// total adds a number of what has happened since the agent began.
+func (f *figures) total(name string, value uint64, labels ...string) {
+	f.add(name, float64(value), labels...)
+	f.list[len(f.list)-1].count = true
 }
 
 // read reads all figures of the agent.
@@ -80,6 +87,7 @@ func (f *figures) server(a *Agent) {
 	stats := a.server.Evals().Stats()
 	f.add("nomad.nomad.broker.total_ready", float64(stats.Ready))
 	f.add("nomad.nomad.blocked_evals.total_blocked", float64(stats.Blocked))
+	f.nodes(a, stats)
 	f.servers(a)
 	f.replication(a)
 	f.durability(a)

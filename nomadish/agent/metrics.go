@@ -68,6 +68,10 @@ func (m *metrics) Summary(ctx context.Context) (any, error) {
 		for i := 0; i+1 < len(f.labels); i += 2 {
 			g.Labels[f.labels[i]] = f.labels[i+1]
 		}
+		if f.count {
+			s.Counters = append(s.Counters, nomadish.Sample{Name: f.name, Count: uint64(f.value), Sum: f.value, Mean: 1, Labels: g.Labels})
+			continue
+		}
 		s.Gauges = append(s.Gauges, g)
 	}
 	var requests dto.Metric
@@ -121,9 +125,18 @@ func (m *metrics) families() ([]*dto.MetricFamily, error) {
 		family := byName[name]
 		if family == nil {
 			family = &dto.MetricFamily{Name: &name, Help: &f.name, Type: dto.MetricType_GAUGE.Enum()}
+			if f.count {
+				family.Type = dto.MetricType_COUNTER.Enum()
+			}
 			byName[name] = family
 		}
-		family.Metric = append(family.Metric, &dto.Metric{Gauge: &dto.Gauge{Value: &f.value}, Label: pairs(f.labels)})
+		metric := &dto.Metric{Label: pairs(f.labels)}
+		if f.count {
+			metric.Counter = &dto.Counter{Value: &f.value}
+		} else {
+			metric.Gauge = &dto.Gauge{Value: &f.value}
+		}
+		family.Metric = append(family.Metric, metric)
 	}
 	return slices.SortedFunc(maps.Values(byName), func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) }), nil
 }

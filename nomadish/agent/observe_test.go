@@ -119,6 +119,7 @@ func TestMetrics(t *testing.T) {
 			}
 			for name, want := range map[string]bool{
 				"nomad.runtime.num_goroutines": true, "nomad.nomad.job_summary.running": true, "nomad.nomad.job_status.running": true,
+				"nomad.nomad.heartbeat.active": true, "nomadish.sessions": true, "nomadish.nodes.mass_silence": true, "nomadish.nodes.gone": false,
 				"nomad.client.allocated.memory": true, "nomad.client.unallocated.cpu": true, "nomad.client.host.memory.total": all,
 			} {
 				g, ok := m[name]
@@ -130,7 +131,8 @@ func TestMetrics(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if ok := status == 200 && strings.Contains(body, "# TYPE nomad_client_host_memory_total gauge\nnomad_client_host_memory_total{"); ok != all || !all && status != http.StatusUnsupportedMediaType {
+			if ok := status == 200 && strings.Contains(body, "# TYPE nomad_client_host_memory_total gauge\nnomad_client_host_memory_total{") &&
+				strings.Contains(body, "# TYPE nomadish_nodes_gone counter\nnomadish_nodes_gone{cause=\"silent\","); ok != all || !all && status != http.StatusUnsupportedMediaType {
 				t.Errorf("Prometheus's format: %d\n%s", status, body)
 			}
 			return nil

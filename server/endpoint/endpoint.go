@@ -84,7 +84,8 @@ type Endpoint struct {
 	scheduler Scheduler
 	keyring   Secrets
 	logins    *login.Verifier
-	reports   *gathering   // of nodes
+	reports   *gathering // of nodes
+	evictions evictions
 	compiler  acl.Compiler // of callers' policies
 }
 

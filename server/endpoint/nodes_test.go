@@ -64,6 +64,30 @@ func (w *world) down(id string) error {
 	return err
 }
 
+// Nodes that are taken for gone are counted by why and as what, and those that are back.
+func TestEvictionsAreCounted(t *testing.T) {
+	w := newWorld(t, endpoint.Config{})
+	w.node(0)
+	w.node(1)
+	for _, what := range []func() error{
+		func() error { return w.down(nodeID(0)) },
+		func() error { return w.down(nodeID(0)) }, // it is
+		func() error { return w.Up(t.Context(), nodeID(0)) },
+		func() error { return w.Up(t.Context(), nodeID(0)) }, // it is
+		func() error { return w.down(nodeID(1)) },
+	} {
+		if err := what(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := endpoint.Evictions{
+		Gone: map[endpoint.Eviction]uint64{{Cause: nomadish.NodeGoneLease, Status: nomadish.NodeStatusDown}: 2}, Back: 1,
+	}
+	if diff := cmp.Diff(w.Evictions(), want); diff != "" {
+		t.Errorf("got - want +:\n%s", diff)
+	}
+}
+
 // A node that is silent too long is down and its jobs are evaluated, once; a heartbeat or a
 // registration brings it back, with evaluations again.
 func TestDownAndBack(t *testing.T) {

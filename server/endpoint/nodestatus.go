@@ -77,6 +77,9 @@ func (e *Endpoint) setNodeStatus(ctx context.Context, r state.Reader, node *noma
 		command.Evals = e.nodeEvaluations(ctx, r, node.ID)
 	}
 	_, index, err := propose[any](ctx, e, command)
+	if err == nil && gone(node.Status) && !gone(status) {
+		e.evictions.back()
+	}
 	return index, err
 }
 
@@ -105,6 +108,7 @@ func (e *Endpoint) Down(ctx context.Context, v *nomadish.NodeVerdict) (time.Dura
 	if _, _, err = propose[any](ctx, e, command); err != nil {
 		return 0, err
 	}
+	e.evictions.gone(v.Cause, command.Status)
 	e.cfg.Logger.Info("a node is gone", "node", node.ID, "name", node.Name, "status", command.Status,
 		"cause", v.Cause, "silent", v.Silent, "asked_by", v.Witnesses, "together", v.Together)
 	return max(left, 0), nil

@@ -71,6 +71,8 @@ type Evals struct {
 	store    *state.Store
 	proposer Proposer
 	current  atomic.Pointer[session]
+	lost     atomic.Uint64 // allocations
+	replaced atomic.Uint64 // of those
 	crew     atomic.Pointer[crew]
 }
 
@@ -217,19 +219,22 @@ func (s *session) rescan(ctx context.Context) error {
 	}
 }
 
-// Stats says how many evaluations are where. All are zero while Run does not run.
+// Stats says how many evaluations are where, which is nowhere while Run does not run, and what became
+// of allocations whose nodes went away while this server led.
 type Stats struct {
 	broker.Stats
-	Blocked int
+	Blocked  int
+	Lost     uint64 // allocations that were lost with their nodes
+	Replaced uint64 // those, or ones that are still away, that have a replacement
 }
 
 // Stats returns how many evaluations are where.
 func (e *Evals) Stats() Stats {
-	s := e.current.Load()
-	if s == nil {
-		return Stats{}
+	out := Stats{Lost: e.lost.Load(), Replaced: e.replaced.Load()}
+	if s := e.current.Load(); s != nil {
+		out.Stats, out.Blocked = s.broker.Stats(), s.blocked.Len()
 	}
-	return Stats{Stats: s.broker.Stats(), Blocked: s.blocked.Len()}
+	return out
 }
 
 // View returns what every node has free, plans in flight included; ok is false while Run

@@ -108,11 +108,26 @@ func (s *session) allocationChanged(change state.Change, r *room, now int64) {
 	case before != nil:
 		s.table.DeleteAllocation(before.ID, now)
 	}
+	s.countLost(before, after)
 	if before == nil || before.ClientTerminal() || after != nil && !after.ClientTerminal() {
 		return
 	}
 	if n := s.table.Node(before.NodeID); n != nil && n.Ready() {
 		r.classes[n.ComputedClass] = true
+	}
+}
+
+// countLost counts allocations that are lost with their nodes, and what replaces them.
+func (s *session) countLost(before, after *nomadish.Allocation) {
+	if before == nil || after == nil {
+		return
+	}
+	lost := after.ClientStatus == nomadish.AllocClientLost
+	if lost && before.ClientStatus != nomadish.AllocClientLost {
+		s.lost.Add(1)
+	}
+	if before.NextAllocation == "" && after.NextAllocation != "" && (lost || after.ClientStatus == nomadish.AllocClientUnknown) {
+		s.replaced.Add(1)
 	}
 }
 

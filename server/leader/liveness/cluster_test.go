@@ -303,6 +303,36 @@ func TestHeartbeatsOfAllServersCount(t *testing.T) {
 	})
 }
 
+// While many nodes are silent together the figures say so, and how many wait for the pace.
+func TestStatsOfMassSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, 30)
+		s.lead(t, "s0")
+		time.Sleep(30 * time.Second)
+		if got := s.leases["s0"].Stats(); got != (liveness.Stats{Sessions: 10, Leads: true, Active: 30}) {
+			t.Errorf("when all is well: %+v", got)
+		}
+		for i := range 9 {
+			s.cut(fmt.Sprint("n", i))
+		}
+		time.Sleep(4 * time.Second)
+		if got := s.leases["s0"].Stats(); !got.Mass || got.Open != 9 || got.Silent != 3 {
+			t.Errorf("when 9 are silent: %+v", got)
+		}
+		most := 0
+		for range 30 {
+			time.Sleep(time.Second)
+			most = max(most, s.leases["s0"].Stats().Waiting)
+		}
+		if down, _ := s.gone(); len(down) != 9 || most < 3 {
+			t.Errorf("%d are down and up to %d waited, want 9, most of which waited", len(down), most)
+		}
+		if got := s.leases["s1"].Stats(); got.Leads || got.Active != 0 {
+			t.Errorf("a follower's: %+v", got)
+		}
+	})
+}
+
 // A server that the leader does not hear gives no leases.
 func TestLeasesNeedTheLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

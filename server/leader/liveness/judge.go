@@ -28,6 +28,7 @@ type judge struct {
 	massed  time.Duration            // when many were last silent together; meaningless unless mass
 	mass    bool
 	open    int     // nodes that had not answered for a while at the newest step
+	waiting int     // nodes that were not taken for down at the newest step as too many were before them
 	tokens  float64 // nodes that may be taken for down now
 }
 
@@ -377,9 +378,14 @@ func (j *judge) sentence(now time.Duration, open int, silent, over []string) []n
 	slices.Sort(silent)
 	slices.Sort(over)
 	var down []nomadish.NodeVerdict
+	waiting := map[string]bool{}
 	add := func(id, cause string) {
 		n := j.nodes[id]
-		if n.judged || j.tokens < 1 {
+		if n.judged {
+			return
+		}
+		if j.tokens < 1 {
+			waiting[id] = true
 			return
 		}
 		j.tokens--
@@ -396,6 +402,7 @@ func (j *judge) sentence(now time.Duration, open int, silent, over []string) []n
 	for _, id := range over {
 		add(id, nomadish.NodeGoneLease)
 	}
+	j.waiting = len(waiting)
 	return down
 }
 

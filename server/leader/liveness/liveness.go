@@ -140,6 +140,7 @@ type Leases struct {
 	watcher   Watcher
 	pending   pending
 	shares    shares
+	silent    int           // sessions whose nodes did not answer at the newest look
 	known     int           // nodes that are not down
 	delivered time.Time     // when the leader last took a report
 	notable   chan struct{} // poked when there is something to report

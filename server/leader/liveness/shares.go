@@ -16,6 +16,7 @@ type shares struct {
 	sessions map[string]int // empty: nobody moves
 	at       time.Time      // when the leader said so
 	sent     []sending
+	moved    uint64  // nodes that were sent away
 	tokens   float64 // nodes that may be sent away now
 	refilled time.Time
 }
@@ -88,6 +89,7 @@ func (s *shares) send(node, self string, now time.Time, chance func() float64) s
 		return ""
 	}
 	s.tokens--
+	s.moved++
 	s.sent = append(s.sent, sending{node, to, now})
 	return to
 }

@@ -106,7 +106,8 @@ func (l *Leases) report() (report *nomadish.WitnessReport, notable bool, session
 			report.Silent = append(report.Silent, pulse)
 		}
 	}
-	report.Live = len(pulses) - len(report.Silent)
+	l.silent = len(report.Silent)
+	report.Live = len(pulses) - l.silent
 	for id := range p.held { // also those of whose end nobody told
 		if _, told := p.ended[id]; !told {
 			p.ended[id] = ""
