@@ -22,12 +22,19 @@ func (a *authorities) Authorities(_ context.Context, ws memdb.WatchSet) (*nomadi
 		return nil, 0, err
 	}
 	r := a.server.Store().Reader()
-	resp.Index = max(1, r.TableIndex(state.TableAuthorities), r.TableIndex(state.TableCertifiedAgents))
+	resp.Index = max(1, r.TableIndex(state.TableAuthorities), r.TableIndex(state.TableCertifiedAgents), r.TableIndex(state.TableRevokedCertificates))
 	return resp, resp.Index, nil
 }
 
 func (a *authorities) RotateAuthority(ctx context.Context) (*nomadish.AuthoritiesResponse, error) {
 	return a.pki().Rotate(ctx)
+}
+
+func (a *authorities) RevokeCertificate(ctx context.Context, req *nomadish.RevokeRequest) (*nomadish.RevokeResponse, error) {
+	if own := a.peerTLS; own != nil && (req.Role == string(certificate.Server) && req.AgentID == a.id || req.Serial == certificate.Serial(own.Credentials().Certificate.Leaf)) {
+		return nil, nomadish.Errorf(nomadish.KindConflict, "this certificate is that of the leader, which signs: have another server lead first, with \"nomadish operator raft transfer-leadership\"")
+	}
+	return a.pki().Revoke(ctx, req)
 }
 
 func (a *authorities) Certify(ctx context.Context, kind nomadish.CallerKind, id string, req *nomadish.CertificateRequest, addr string) (*nomadish.CertificateResponse, error) {

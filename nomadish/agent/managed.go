@@ -75,6 +75,7 @@ type renewal struct {
 	hosts  func() ([]string, []net.IP) // under which the agent's API is asked
 	ask    certifier
 	apply  func() error // has the agent use what the files hold now
+	revoke func([]*nomadish.RevokedCertificate) error
 	now    func() time.Time
 	look   time.Duration // time between looks at the authorities, at most
 	logger *slog.Logger
@@ -82,6 +83,9 @@ type renewal struct {
 	noted  bool   // the servers know of the certificate and of what this agent trusts
 	trusts string // the newest authority that the servers have been told of
 	index  uint64
+
+	told    bool // what is revoked
+	revoked []*nomadish.RevokedCertificate
 }
 
 // renewalRetry is the time after which what has failed is tried again, the first time.
@@ -153,6 +157,12 @@ func (r *renewal) step(ctx context.Context) error {
 	}
 	if err := r.trust(known.Authorities); err != nil {
 		return err
+	}
+	if !r.told || !slices.EqualFunc(r.revoked, known.Revoked, sameRevocation) {
+		if err := r.revoke(known.Revoked); err != nil {
+			return err
+		}
+		r.told, r.revoked = true, known.Revoked
 	}
 	newest := known.Authorities[len(known.Authorities)-1].ID
 	var issuer string
@@ -284,9 +294,12 @@ func (a *Agent) managedParts() []lifecycle.Part {
 		look: cmp.Or(a.cfg.PeerTLS.Look, 5*time.Minute),
 		who:  certificate.Identity{Role: certificate.Server, Region: a.cfg.Region, ID: a.id}, ask: (*ownCertifier)(a),
 	}
-	if a.server == nil {
-		r.who = certificate.Identity{Role: certificate.Client, Region: a.cfg.Region, ID: a.client.NodeID()}
+	if a.server != nil { // it knows all that is revoked at once, from its state
+		r.revoke = func([]*nomadish.RevokedCertificate) error { return nil }
+		return []lifecycle.Part{r.run, a.followRevoked}
 	}
+	r.who = certificate.Identity{Role: certificate.Client, Region: a.cfg.Region, ID: a.client.NodeID()}
+	r.revoke = a.revoke
 	return []lifecycle.Part{r.run}
 }
 

@@ -83,8 +83,10 @@ func (a *Agent) newPeerTLS() (err error) {
 	if conf.Upgrade {
 		a.cfg.Logger.Warn("connections of other agents are taken also unencrypted: set tls.rpc_upgrade_mode to false when all have certificates")
 	}
-	a.peerTLS, err = transport.NewPeerTLS(conf, credentials)
-	return err
+	if a.peerTLS, err = transport.NewPeerTLS(conf, credentials); err != nil {
+		return err
+	}
+	return a.refuseKept()
 }
 
 // reloadPeerTLS reads the certificate again.

@@ -30,6 +30,12 @@ func (a Authorities) Rotate(ctx context.Context) (*nomadish.AuthoritiesResponse,
 	return &out, err
 }
 
+// Revoke has certificates of the authority be refused before they end.
+func (a Authorities) Revoke(ctx context.Context, req *nomadish.RevokeRequest) (*nomadish.RevokeResponse, error) {
+	out, err := put[nomadish.RevokeResponse](ctx, a.c, "/v1/operator/ca/revoke", nil, req)
+	return &out, err
+}
+
 // CreateJoinToken makes a join token.
 func (a Authorities) CreateJoinToken(ctx context.Context, req *nomadish.JoinTokenRequest) (*nomadish.JoinTokenResponse, error) {
 	out, err := put[nomadish.JoinTokenResponse](ctx, a.c, "/v1/operator/join-tokens", nil, req)

@@ -14,6 +14,8 @@ import (
 type Authorities interface {
 	Authorities(ctx context.Context, ws memdb.WatchSet) (*nomadish.AuthoritiesResponse, uint64, error)
 	RotateAuthority(ctx context.Context) (*nomadish.AuthoritiesResponse, error)
+	// RevokeCertificate has certificates be refused before they end.
+	RevokeCertificate(ctx context.Context, req *nomadish.RevokeRequest) (*nomadish.RevokeResponse, error)
 	// Certify gives the next certificate to an agent whose session the request came over.
 	Certify(ctx context.Context, kind nomadish.CallerKind, id string, req *nomadish.CertificateRequest, addr string) (*nomadish.CertificateResponse, error)
 	// Join gives the first certificate to who has a join token.
@@ -28,6 +30,7 @@ func (a *API) authorityRoutes() []Route {
 		{get, "/v1/authorities", nomadish.PermNone, OnServer, Read, 0, a.trustedAuthorities},
 		{get, "/v1/operator/ca", nomadish.PermOperatorRead, OnServer, Read, 0, a.authorities},
 		{write, "/v1/operator/ca/rotate", nomadish.PermManagement, OnLeader, 0, 0, a.rotateAuthority},
+		{write, "/v1/operator/ca/revoke", nomadish.PermManagement, OnLeader, 0, 0, a.revokeCertificate},
 		{get, "/v1/operator/join-tokens", nomadish.PermManagement, OnServer, Read, 0, a.joinTokens},
 		{write, "/v1/operator/join-tokens", nomadish.PermManagement, OnLeader, 0, 0, a.createJoinToken},
 		{destroy, "/v1/operator/join-token/:id", nomadish.PermManagement, OnLeader, 0, 0, a.deleteJoinToken},
@@ -44,8 +47,37 @@ func (a *API) trustedAuthorities(r *Request) (any, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		return &nomadish.AuthoritiesResponse{Authorities: all.Authorities, Index: index}, index, nil
+		return &nomadish.AuthoritiesResponse{Authorities: all.Authorities, Revoked: ofServers(all.Revoked), Index: index}, index, nil
 	})
+}
+
+// ofServers are the revoked certificates that others than servers have to refuse, with no more than that takes.
+func ofServers(all []*nomadish.RevokedCertificate) (revoked []*nomadish.RevokedCertificate) {
+	for _, r := range all {
+		switch {
+		case r.Serial != "":
+			revoked = append(revoked, &nomadish.RevokedCertificate{Serial: r.Serial})
+		case r.Role != nodeRole:
+			revoked = append(revoked, &nomadish.RevokedCertificate{Role: r.Role, AgentID: r.AgentID, Time: r.Time})
+		}
+	}
+	return revoked
+}
+
+// nodeRole is that of client nodes, whose certificates nobody but servers is shown.
+const nodeRole = "client"
+
+func (a *API) revokeCertificate(r *Request) (any, error) {
+	req := &nomadish.RevokeRequest{}
+	if err := r.Decode(req); err != nil {
+		return nil, err
+	}
+	resp, err := a.back.Server.Authorities.RevokeCertificate(r.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	r.SetIndex(resp.Index)
+	return resp, nil
 }
 
 func (a *API) authorities(r *Request) (any, error) {

@@ -16,6 +16,9 @@ import (
 // is has been proven by the session that the request came over; addr is where it came from.
 func (p *PKI) Certify(ctx context.Context, who certificate.Identity, req *nomadish.CertificateRequest, addr string) (*nomadish.CertificateResponse, error) {
 	r := p.store.Reader()
+	if err := mayRenew(r, who); err != nil {
+		return nil, err
+	}
 	all := authorities(r, nil)
 	signer, err := p.signer(all)
 	if err != nil {
@@ -59,7 +62,7 @@ const maxName = 128
 
 // note writes down which certificate an agent has got.
 func note(row *nomadish.CertifiedAgent, c *x509.Certificate, issuer string) {
-	row.AuthorityID, row.Serial, row.NotAfter = issuer, serialOf(c), c.NotAfter.UnixNano()
+	row.AuthorityID, row.Serial, row.NotAfter = issuer, certificate.Serial(c), c.NotAfter.UnixNano()
 }
 
 // answer tells an agent whom to trust.
@@ -80,7 +83,7 @@ func (p *PKI) issue(signer *certificate.Authority, who certificate.Identity, req
 	if err != nil {
 		return nil, err
 	}
-	order.Identity, order.TTL, order.Now = who, p.ttl(who.Role), p.cfg.Now()
+	order.Identity, order.TTL, order.Now = who, p.ttl(who.Role), p.signingTime(who)
 	if who.Role == certificate.Client {
 		order.Hosts, order.IPs = ownNames(addr, order.IPs)
 	}

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"log/slog"
 	"slices"
 	"time"
@@ -177,6 +176,7 @@ func (p *PKI) Status(ws memdb.WatchSet) (*nomadish.AuthoritiesResponse, error) {
 	resp := &nomadish.AuthoritiesResponse{
 		Authorities: authorities(r, ws), Agents: slices.Collect(r.CertifiedAgents(ws)), Index: r.Index(),
 	}
+	resp.Revoked = p.Revoked(ws)
 	resp.Waiting = waiting(resp.Authorities, resp.Agents, p.cfg.Now())
 	return resp, nil
 }
@@ -248,6 +248,9 @@ func (p *PKI) tend(ctx context.Context, ws memdb.WatchSet, c *calm) error {
 	if err := p.advance(ctx, all, agents, c); err != nil {
 		return err
 	}
+	if err := p.forget(ctx, r, all); err != nil {
+		return err
+	}
 	var gone []*nomadish.CertifiedAgent
 	for _, a := range agents {
 		if a.Ended(now.Add(-p.cfg.Forget)) {
@@ -301,6 +304,3 @@ func (p *PKI) advance(ctx context.Context, all []*nomadish.Authority, agents []*
 	p.cfg.Logger.Info("change of certificate authorities goes on", "fingerprint", step.ID, "was", step.State)
 	return nil
 }
-
-// serialOf is a certificate's number in hex.
-func serialOf(c *x509.Certificate) string { return hex.EncodeToString(c.SerialNumber.Bytes()) }
