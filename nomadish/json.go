@@ -65,12 +65,15 @@ func (l JSONLimits) Decode(data []byte, v any) error {
 // left out of a stored job, "omitempty" is left out when zero, "always" is there even if
 // the json tag says omitempty, and "only" is in stored jobs alone.
 func EncodeJSON(v any) ([]byte, error) {
-	e := jsonEncoder{}
+	e := jsonEncoder{out: make([]byte, 0, jsonRoom)}
 	if err := e.value(reflect.ValueOf(v)); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
 	return e.out, nil
 }
+
+// jsonRoom is what most values fit into, without growing on the way.
+const jsonRoom = 512
 
 // jsonField is what the codec knows of one field of a struct.
 type jsonField struct {
@@ -152,6 +155,8 @@ var (
 	jsonJob         = reflect.TypeFor[Job]()
 	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	jsonString      = reflect.TypeFor[string]()
+	jsonStringMap   = reflect.TypeFor[map[string]string]()
 )
 
 // Stored says that the job comes from the state of a cluster: it has a JobModifyIndex.

@@ -159,8 +159,8 @@ func (e *jsonEncoder) mapping(v reflect.Value) error {
 		e.out = append(e.out, "null"...)
 		return nil
 	}
-	if m, ok := v.Interface().(map[string]string); ok {
-		e.stringMap(m)
+	if t := v.Type(); t.Key() == jsonString && t.Elem() == jsonString { // under whatever name
+		e.stringMap(v.Convert(jsonStringMap).Interface().(map[string]string))
 		return nil
 	}
 	keys := v.MapKeys()

@@ -43,6 +43,7 @@ type API struct {
 	cfg     Config
 	back    Backends
 	table   *table
+	always  http.Header // of every answer
 	sockets sockets
 	meter   *meter
 }
@@ -57,7 +58,7 @@ func New(cfg Config, back Backends) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
-	a.table = t
+	a.table, a.always = t, a.cfg.always()
 	return a, nil
 }
 

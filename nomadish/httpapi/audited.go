@@ -29,12 +29,15 @@ func (a *API) received(r *Request, caller nomadish.Caller) error {
 // completed records what came of a request, before the caller hears of it. It returns the
 // outcome; one that can't be recorded is an error.
 func (a *API) completed(r *Request, caller *nomadish.Caller, outcome error) error {
+	if a.back.Audit == nil {
+		return outcome
+	}
 	response := &audit.Response{StatusCode: cmp.Or(r.status, http.StatusOK)}
 	if outcome != nil {
 		response.StatusCode, response.Error = statusOf(outcome), outcome.Error()
 	}
 	denied := response.StatusCode == http.StatusForbidden || response.StatusCode == http.StatusUnauthorized
-	if a.back.Audit == nil || !denied && !a.audited(r) {
+	if !denied && !a.audited(r) {
 		return outcome
 	}
 	if err := a.record(r, caller, response); err != nil {

@@ -21,7 +21,7 @@ type Request struct {
 
 	api     *API
 	route   *Route
-	params  url.Values // of the path
+	params  params     // of the path
 	values  url.Values // of the query string
 	control *http.ResponseController
 	id      string // in the audit log; "": not there yet

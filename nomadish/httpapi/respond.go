@@ -58,6 +58,10 @@ func zipperPool(level int) *sync.Pool {
 // put into gzip's form, as callers expect: packing it takes as long as a write to the state.
 const zipFrom = 1 << 10
 
+// buffered is the size up to which net/http keeps an answer until its handler has returned: a
+// deadline for writing it would be gone by then.
+const buffered = 1 << 10
+
 // respond writes what a handler returned.
 func (a *API) respond(w http.ResponseWriter, r *Request, value any) error {
 	if away, ok := value.(*elsewhere); ok {
@@ -136,9 +140,11 @@ func encode(value any, pretty bool) ([]byte, error) {
 // send writes a whole body, compressed if the caller takes that. The caller is gone if
 // that fails, so nobody is told.
 func (a *API) send(w http.ResponseWriter, r *Request, body []byte) error {
-	deadline := time.Now().Add(writeGrace + time.Duration(len(body)/bodyRate)*time.Second)
-	if err := r.control.SetWriteDeadline(deadline); err == nil {
-		defer r.control.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection is gone, then
+	if len(body) > buffered {
+		deadline := time.Now().Add(writeGrace + time.Duration(len(body)/bodyRate)*time.Second)
+		if err := r.control.SetWriteDeadline(deadline); err == nil {
+			defer r.control.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection is gone, then
+		}
 	}
 	status := cmp.Or(r.status, http.StatusOK)
 	if !acceptsGzip(r.HTTP) {
@@ -163,7 +169,7 @@ func (a *API) send(w http.ResponseWriter, r *Request, body []byte) error {
 }
 
 func acceptsGzip(r *http.Request) bool {
-	for _, part := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if name == "gzip" {
 			quality, given := strings.CutPrefix(strings.TrimSpace(params), "q=")

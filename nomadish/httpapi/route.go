@@ -111,8 +111,8 @@ func newTable(routes []Route) (*table, error) {
 }
 
 func (t *table) endpoint(pattern string) *endpoint {
-	segments := strings.Split(strings.TrimPrefix(pattern, "/"), "/")
-	head := headOf(segments)
+	path := strings.TrimPrefix(pattern, "/")
+	segments, head := strings.Split(path, "/"), headOf(path)
 	for _, e := range t.byHead[head] {
 		if e.pattern == pattern {
 			return e
@@ -134,15 +134,41 @@ func (e *endpoint) literals() int {
 	return n
 }
 
-func headOf(segments []string) string {
-	return strings.Join(segments[:min(2, len(segments))], "/")
+// headOf returns the first two segments of a path.
+func headOf(path string) string {
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		if j := strings.IndexByte(path[i+1:], '/'); j >= 0 {
+			return path[:i+1+j]
+		}
+	}
+	return path
+}
+
+// params are the parameters of a path, of which there are few.
+type params []param
+
+type param struct{ name, value string }
+
+// Get returns a parameter, "" if there is none of that name.
+func (ps params) Get(name string) string {
+	for _, p := range ps {
+		if p.name == name {
+			return p.value
+		}
+	}
+	return ""
 }
 
 // find returns the endpoint of an escaped path and its parameters, unescaped. It works
 // on the escaped form so that an id may hold a slash in either form.
-func (t *table) find(escaped string) (*endpoint, url.Values) {
-	segments := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
-	for _, e := range t.byHead[headOf(segments)] {
+func (t *table) find(escaped string) (*endpoint, params) {
+	path := strings.TrimPrefix(escaped, "/")
+	among := t.byHead[headOf(path)]
+	if len(among) == 0 {
+		return nil, nil
+	}
+	segments := strings.Split(path, "/")
+	for _, e := range among {
 		if params, ok := e.match(segments); ok {
 			return e, params
 		}
@@ -150,12 +176,12 @@ func (t *table) find(escaped string) (*endpoint, url.Values) {
 	return nil, nil
 }
 
-func (e *endpoint) match(segments []string) (url.Values, bool) {
+func (e *endpoint) match(segments []string) (params, bool) {
 	extra := len(segments) - len(e.segments) // what the star takes beyond one segment
 	if extra < 0 || (extra > 0 && e.star < 0) {
 		return nil, false
 	}
-	params := url.Values{}
+	var found params
 	for i, want := range e.segments {
 		var got string
 		switch {
@@ -176,9 +202,9 @@ func (e *endpoint) match(segments []string) (url.Values, bool) {
 		if err != nil || value == "" {
 			return nil, false
 		}
-		params[want[1:]] = []string{value}
+		found = append(found, param{want[1:], value})
 	}
-	return params, true
+	return found, true
 }
 
 // allowed lists the methods of an endpoint for an Allow header.

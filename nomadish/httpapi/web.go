@@ -14,14 +14,24 @@ import (
 // contentPolicy keeps a browser from running or loading anything that an answer holds.
 const contentPolicy = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
-// protect sets the headers of every answer. Those of the configuration come last.
-func (a *API) protect(h http.Header) {
+// always are the headers of every answer. Those of the configuration come last.
+func (c Config) always() http.Header {
+	h := http.Header{}
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("Cache-Control", "no-store")
-	for name, value := range a.cfg.Headers {
+	for name, value := range c.Headers {
 		h.Set(name, value)
+	}
+	return h
+}
+
+// protect sets the headers of every answer. All share the values, which nobody changes: who sets a
+// header replaces them, and who adds to one copies them, as they have no room.
+func (a *API) protect(h http.Header) {
+	for name, values := range a.always {
+		h[name] = values
 	}
 }
 

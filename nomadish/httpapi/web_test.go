@@ -7,7 +7,7 @@ import (
 )
 
 func webAPI(cfg Config) *API {
-	return &API{cfg: cfg.withDefaults(), table: &table{}, meter: newMeter(Rates{})}
+	return &API{cfg: cfg.withDefaults(), always: cfg.always(), table: &table{}, meter: newMeter(Rates{})}
 }
 
 // Every answer, also that of an unknown path or to a bad request, tells browsers to take it
