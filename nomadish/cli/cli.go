@@ -26,6 +26,7 @@ import (
 	"github.com/nomadish/nomadish/jobspec"
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/agent"
+	"github.com/nomadish/nomadish/nomadish/discovery"
 	"github.com/nomadish/nomadish/nomadish/lifecycle"
 )
 
@@ -50,6 +51,8 @@ type Program struct {
 	Now     func() time.Time // wall clock; default time.Now
 	// Schemas are the options of the task drivers by their names, for explain; nil: none are known.
 	Schemas func() map[string]nomadish.ConfigSchema
+	// Providers are the cloud providers that retry_join may ask, by their names; nil: none.
+	Providers map[string]discovery.Provider
 	// Drivers makes the task drivers of an agent, and what has to run beside them. File
 	// is its configuration, dev says that it is a throw-away agent.
 	Drivers func(dataDir string, file *agent.File, dev bool, logger *slog.Logger) (map[string]drivers.Driver, []lifecycle.Part, error)
@@ -196,6 +199,7 @@ func clusterCommands() []command {
 		tlsCertCreateCommand(),
 		initCommand(),
 		joinCommand(),
+		discoverCommand(),
 		joinTokenCreateCommand(),
 		joinTokenListCommand(),
 		joinTokenDeleteCommand(),
@@ -206,6 +210,8 @@ func clusterCommands() []command {
 		contextDeleteCommand(),
 		operatorCAStatusCommand(),
 		operatorCARotateCommand(),
+		operatorCARevokeCommand(),
+		operatorCARevokedCommand(),
 		operatorCAShowCommand(),
 		nodeEligibilityCommand(),
 		nodeIntroCreateCommand(),

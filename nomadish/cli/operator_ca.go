@@ -50,6 +50,9 @@ func authoritiesPage(p *page, resp *nomadish.AuthoritiesResponse, verbose bool) 
 	}
 	p.table([]string{"Authority", "State", "Ends"}, rows)
 	section(p, "Agents", []string{"Role", "ID", "Name", "Authority", "Certificate Ends"}, agentRows(resp.Agents, verbose))
+	if len(resp.Revoked) > 0 {
+		section(p, "Revoked", revokedColumns, revokedRows(resp.Revoked, verbose))
+	}
 	if len(resp.Waiting) > 0 {
 		p.title("The change of authorities waits for %s:", plural(len(resp.Waiting), "agent"))
 		for _, w := range resp.Waiting {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/nomadish/api"
 )
 
@@ -52,6 +53,7 @@ func raftRemovePeerCommand() command {
 func runRaftRemovePeer(ctx context.Context, c *call) error {
 	c.remoteFlags()
 	id := c.flags.String("peer-id", "", "`ID` of the server, as list-peers has it")
+	revoke := c.flags.Bool("revoke", false, "also refuse its certificates, which it could come back with (\"operator ca revoke\")")
 	client, err := c.dial(0, 0)
 	if err != nil {
 		return err
@@ -60,10 +62,18 @@ func runRaftRemovePeer(ctx context.Context, c *call) error {
 	if *id == "" {
 		return c.misused("-peer-id is required")
 	}
+	if *revoke {
+		if _, err := client.Authorities().Revoke(ctx, &nomadish.RevokeRequest{Role: "server", AgentID: *id, Reason: "removed"}); err != nil {
+			return err
+		}
+	}
 	if err := client.Operator().RemoveRaftPeer(ctx, *id); err != nil {
 		return err
 	}
-	return c.print("Server %s is removed.\n", *id)
+	if !*revoke {
+		return c.print("Server %s is removed. If it could come back against your will, \"nomadish operator ca revoke server/%s\".\n", *id, *id)
+	}
+	return c.print("Server %s is removed, and its certificates are refused.\n", *id)
 }
 
 func raftTransferLeadershipCommand() command {

@@ -284,6 +284,30 @@ func TestInitAndJoin(t *testing.T) {
 	if len(ca.Authorities) != 1 || len(ca.Agents) != 3 {
 		t.Errorf("%d authorities and %d agents, want 1 and 3", len(ca.Authorities), len(ca.Agents))
 	}
+	for _, a := range ca.Agents {
+		if a.Role == string(certificate.Client) {
+			revokes(t, first.env, a)
+		}
+	}
+}
+
+// revokes has an agent's certificates be refused, and checks that it is listed.
+func revokes(t *testing.T, env []string, a *nomadish.CertifiedAgent) {
+	t.Helper()
+	if r := runs(t, "", env, "operator", "ca", "revoke"); r.code != ExitUsage {
+		t.Errorf("nobody is revoked: %d %s", r.code, r.stderr)
+	}
+	if r := runs(t, "", env, "operator", "ca", "revoke", "ffffffff-0000-4000-8000-000000000000"); r.code != ExitFailed || !strings.Contains(r.stderr, "server/") {
+		t.Errorf("an agent that is not known: %d %s", r.code, r.stderr)
+	}
+	good(t, runs(t, "", env, "operator", "ca", "revoke", "-reason", "it was stolen", a.ID[:8]))
+	good(t, runs(t, "", env, "operator", "ca", "revoke", "-serial", "0A:0b"))
+	for _, args := range [][]string{{"revoked", "-verbose"}, {"status", "-verbose"}} {
+		list := good(t, runs(t, "", env, append([]string{"operator", "ca"}, args...)...)).stdout
+		if !strings.Contains(list, "it was stolen") || !strings.Contains(list, a.ID) || !strings.Contains(list, "0a0b") {
+			t.Errorf("%s: %s", args[0], list)
+		}
+	}
 }
 
 // What others have configured is left alone; the files can be written without starting anything.
