@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -20,6 +20,7 @@ import (
 type delayLine struct {
 	conn       *netlink.Conn
 	by, jitter time.Duration
+	closed     atomic.Bool
 	ended      sync.WaitGroup
 }
 
@@ -75,7 +76,7 @@ func queueMessage(kind netlink.HeaderType, attribute netlink.Attribute) (netlink
 func (d *delayLine) run() {
 	for {
 		messages, err := d.conn.Receive()
-		if errors.Is(err, os.ErrClosed) {
+		if err != nil && d.closed.Load() {
 			return
 		}
 		// Other errors are of packets that are lost, as they may be, or that were let in too late.
@@ -115,6 +116,7 @@ func (d *delayLine) admit(id []byte) {
 }
 
 func (d *delayLine) close() error {
+	d.closed.Store(true)
 	err := d.conn.Close()
 	d.ended.Wait()
 	return err
