@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -114,8 +115,17 @@ func (m *muxed) Ping(ctx context.Context) error {
 // Streams returns how many streams there are, of both sides.
 func (m *muxed) Streams() int { return m.y.NumStreams() }
 
-// Close ends the session.
-func (m *muxed) Close() error { return m.y.Close() }
+// Close ends the session. The connection is closed first, so that yamux finds that it is gone: from when it
+// is told to close until it has seen that, whoever reads from a stream turns in a loop, and of thousands
+// of sessions that end together hardly one then gets to see it.
+func (m *muxed) Close() error {
+	err := m.conn.Close()
+	<-m.y.CloseChan()
+	if closed := m.y.Close(); errors.Is(err, net.ErrClosed) {
+		err = closed
+	}
+	return err
+}
 
 // Done is closed with the session.
 func (m *muxed) Done() <-chan struct{} { return m.y.CloseChan() }

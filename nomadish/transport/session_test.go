@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -215,4 +216,80 @@ func checkIndependent(t *testing.T, a, b Session) {
 	if _, err := far.Read(make([]byte, 1)); err != nil {
 		t.Error(err)
 	}
+}
+
+// slowEnd is a connection whose reader sees its end only when it is let.
+type slowEnd struct {
+	net.Conn
+	closed, seen chan struct{}
+}
+
+func (c *slowEnd) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		<-c.seen
+	}
+	return n, err
+}
+
+func (c *slowEnd) Close() error {
+	err := c.Conn.Close()
+	if err == nil {
+		close(c.closed)
+	}
+	return err
+}
+
+// A session is over only when its connection's reader has seen the end: until then who reads from a stream
+// waits, and does not turn in a loop that keeps thousands of other sessions from ending.
+func TestSessionEndsBehindItsConnection(t *testing.T) {
+	near, far := net.Pipe()
+	c := &slowEnd{Conn: &onceClosed{Conn: near}, closed: make(chan struct{}), seen: make(chan struct{})}
+	peer, err := newMuxed(far, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newMuxed(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peer.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := stream.Read(make([]byte, 1))
+		read <- err
+	}()
+	go func() { ended <- s.Close() }()
+	<-c.closed
+	select {
+	case <-s.Done():
+		t.Error("the session is over, and its connection's reader does not know")
+	default:
+	}
+	close(c.seen)
+	if err := errors.Join(<-ended, s.Close(), peer.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; err == nil {
+		t.Error("something was read of a session that is over")
+	}
+}
+
+// onceClosed says so when it is closed again, as sockets do.
+type onceClosed struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *onceClosed) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	return c.Conn.Close()
 }
