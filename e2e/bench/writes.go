@@ -64,6 +64,9 @@ func (b *bench) variables(ctx context.Context) (err error) {
 		}
 		return acknowledged(client, req)
 	}
+	if err := machine.Until(ctx, "the servers take writes", func(ctx context.Context) error { return put(ctx, 0, 0) }); err != nil {
+		return err
+	}
 	return b.load3(ctx, "3 servers, variables", put, 3*peerWrites, func() (sum time.Duration, err error) {
 		for _, n := range servers {
 			cpu, err := machine.CPUTime(n.PID())
