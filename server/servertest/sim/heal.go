@@ -29,7 +29,7 @@ const (
 func (w *world) heal() {
 	w.calm.Store(true)
 	w.log.Info("HEAL")
-	w.net.Disturb(calmDelay, 0)
+	w.net.Disturb(w.delay, 0)
 	for _, m := range w.all() {
 		m.offset.Store(0)
 	}

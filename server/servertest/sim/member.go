@@ -132,21 +132,26 @@ func (w *world) config(m *member, l *life) server.Config {
 	}
 }
 
-// kill cuts a member's power: what its disk had not synced is lost in part or whole.
-func (w *world) kill(m *member) {
-	l := m.current.Load()
-	w.noteTerm(m)
-	first := l != nil && l.killed.CompareAndSwap(false, true)
-	m.disk.crash(rand.New(rand.NewPCG(w.crashes.Uint64(), 0)))
-	w.net.Unplug(m.id)
-	if !first {
-		return
+// kill cuts members' power, of all at the same moment: what their disks had not synced is lost in part or whole.
+func (w *world) kill(all ...*member) {
+	var dying []*life
+	for _, m := range all {
+		l := m.current.Load()
+		w.noteTerm(m)
+		first := l != nil && l.killed.CompareAndSwap(false, true)
+		m.disk.crash(rand.New(rand.NewPCG(w.crashes.Uint64(), 0)))
+		w.net.Unplug(m.id)
+		if first {
+			m.current.Store(nil)
+			close(l.dead)
+			l.cancel()
+			w.log.Info("KILLED", "member", m.id, "life", l.number)
+			dying = append(dying, l)
+		}
 	}
-	m.current.Store(nil)
-	close(l.dead)
-	l.cancel()
-	<-l.ended
-	w.log.Info("KILLED", "member", m.id, "life", l.number, "err", l.err)
+	for _, l := range dying {
+		<-l.ended
+	}
 }
 
 // stop ends a member in order, with what its disk has.

@@ -133,12 +133,9 @@ var networkFaults = []fault{
 	{"delay and loss", 3, func(h *hand, _ *member, hold time.Duration) {
 		h.net.Disturb(time.Duration(20+h.rng.IntN(180))*time.Millisecond, 0.1*h.rng.Float64())
 		pause(h.ctx, hold)
-		h.net.Disturb(calmDelay, 0)
+		h.net.Disturb(h.delay, 0)
 	}},
 }
-
-// calmDelay is what messages take at most while nothing is wrong.
-const calmDelay = 2 * time.Millisecond
 
 // cut stops what is sent on some of the ways between servers.
 func (h *hand) cut(which func(from, to string) bool, hold time.Duration) {
@@ -169,9 +166,7 @@ var machineFaults = []fault{
 	}},
 	{"power cut of all", 2, func(h *hand, _ *member, hold time.Duration) {
 		all := h.voters()
-		for _, m := range all {
-			h.kill(m)
-		}
+		h.kill(all...)
 		pause(h.ctx, hold/2)
 		for _, m := range all {
 			h.boot(m)
@@ -190,7 +185,7 @@ var machineFaults = []fault{
 		pause(h.ctx, hold)
 		h.boot(m)
 	}},
-	{"freeze", 5, func(h *hand, m *member, hold time.Duration) {
+	{"freeze", 8, func(h *hand, m *member, hold time.Duration) {
 		h.freeze(m, hold)
 	}},
 	{"slow disk", 4, func(h *hand, m *member, hold time.Duration) {

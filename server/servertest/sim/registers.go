@@ -284,8 +284,11 @@ func (c *client) retry(op *operation, do func(context.Context, *server.Server) e
 		lost := errors.Is(err, consensus.ErrUnknownOutcome) || errors.Is(err, context.DeadlineExceeded)
 		unsure = unsure || lost
 		kind := nomadish.KindOf(err)
-		if err == nil || !lost && kind != nomadish.KindNoLeader && kind != nomadish.KindLimited {
+		if err == nil || kind == nomadish.KindConflict {
 			return c.end(op, err)
+		}
+		if !lost && kind != nomadish.KindNoLeader && kind != nomadish.KindLimited {
+			break // this attempt was refused: an earlier one may have been carried out all the same
 		}
 		c.elsewhere()
 		pause(c.w.ctx, 50*time.Millisecond)

@@ -29,7 +29,7 @@ func newReport(seed uint64) *Report { return &Report{Seed: seed, Counts: map[str
 
 // What a run has to show at least; less would prove nothing.
 var least = map[string]int{
-	"acknowledged writes":      250,
+	"acknowledged writes":      150,
 	"acknowledged job changes": 20,
 	"reads":                    150,
 	"stale reads":              40,

@@ -81,7 +81,8 @@ type world struct {
 	wrapper   secrets.Wrapper
 	consensus consensus.Config // of every server
 	founders  []string
-	crashes   *rand.Rand // of what power cuts lose
+	crashes   *rand.Rand    // of what power cuts lose
+	delay     time.Duration // that messages take at most while nothing is wrong
 	lives     atomic.Int64
 	log       *slog.Logger
 	kept      keeper
@@ -165,7 +166,11 @@ func (w *world) run() {
 // shape makes the servers as the seed says.
 func (w *world) shape() {
 	rng := w.rng(streamShape)
-	w.net = servertest.NewNetwork(w.rng(streamNetwork), calmDelay)
+	w.delay = 2 * time.Millisecond
+	if rng.IntN(3) == 0 { // servers in several places
+		w.delay = time.Duration(10+rng.IntN(20)) * time.Millisecond
+	}
+	w.net = servertest.NewNetwork(w.rng(streamNetwork), w.delay)
 	w.crashes = w.rng(streamCrashes)
 	size := 3
 	if rng.IntN(4) == 0 {
