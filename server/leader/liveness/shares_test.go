@@ -209,7 +209,7 @@ func TestNobodyMovesInTrouble(t *testing.T) {
 				f.mu.Lock()
 				trouble(f)
 				f.mu.Unlock()
-				time.Sleep(4 * time.Second)
+				time.Sleep(8 * time.Second) // those that were told to move before have done so
 				f.mu.Lock()
 				for node := range f.holders {
 					f.holders[node] = "s2" // all with one server
