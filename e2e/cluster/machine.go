@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nomadish/nomadish/e2e/machine"
 	"github.com/nomadish/nomadish/nomadish/api"
@@ -67,7 +68,10 @@ func (l *Lab) Add(cfg Config) (*Machine, error) {
 	l.machines = append(l.machines, m)
 	m.Node, err = machine.New(machine.Config{
 		Binary: cfg.Binary, Dir: filepath.Join(l.dir, cfg.Name), Address: m.addr.String(), Transport: l.ns.transport(),
-		Spawn:  func(cmd *exec.Cmd) error { return m.ns.spawn(cmd, cfg.Name) },
+		Spawn: func(cmd *exec.Cmd) error {
+			cmd.Env = append(cmd.Environ(), clockVariable+"="+m.clock())
+			return m.ns.spawn(cmd, cfg.Name)
+		},
 		Client: m.client(), Agent: m.agent(), LogLevel: "info",
 	})
 	if err != nil {
@@ -161,6 +165,20 @@ func (m *Machine) CLI(ctx context.Context, args ...string) (string, error) {
 		return out.String(), fmt.Errorf("%s: nomadish %s: %w: %s", m.cfg.Name, strings.Join(args, " "), err, out.String())
 	}
 	return out.String(), nil
+}
+
+// clockVariable names the file that tells a program that was built for it by how many seconds its clock is wrong.
+const clockVariable = "NOMADISH_LAB_CLOCK"
+
+func (m *Machine) clock() string { return filepath.Join(m.lab.dir, m.cfg.Name+".clock") }
+
+// SetClock sets the machine's wall clock wrong.
+func (m *Machine) SetClock(by time.Duration) error {
+	next := m.clock() + ".next"
+	if err := os.WriteFile(next, fmt.Append(nil, int64(by.Seconds())), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, m.clock())
 }
 
 // diskSource begins what a machine's disk is mounted from. The ID of the lab's process follows.
