@@ -203,3 +203,14 @@ func BenchmarkSetVariable(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadMeta asks a new reader how new it is, as nearly every request does.
+func BenchmarkReadMeta(b *testing.B) {
+	s := state.New()
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := s.Reader(); r.Index() != 0 || r.Level() == 0 {
+			b.Fatal("the state is not new")
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package state
 
-import "github.com/nomadish/nomadish/nomadish"
+import (
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/nomadish/nomadish/nomadish"
+)
 
 //go:generate go run ../../nomadish/codec/codecgen meta jobRef request submission aclBootstrap
 
@@ -29,7 +33,12 @@ func (r Reader) meta() *meta {
 	if r.write != nil {
 		return &r.write.meta
 	}
-	if m, ok := first(r, nil, metas, metaKey); ok {
+	return r.about
+}
+
+// metaOf reads what a database knows of itself.
+func metaOf(db *memdb.MemDB) *meta {
+	if m, ok := first(Reader{txn: db.Txn(false)}, nil, metas, metaKey); ok {
 		return m
 	}
 	return &meta{Level: FirstLevel}

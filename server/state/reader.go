@@ -17,6 +17,7 @@ import (
 // are sorted and may be ranged over more than once.
 type Reader struct {
 	txn     *memdb.Txn
+	about   *meta
 	abandon <-chan struct{} // closes when the store is replaced by a snapshot
 	write   *Txn            // what a Writer reads from; nil for others
 }

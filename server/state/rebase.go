@@ -12,7 +12,7 @@ func ReadSnapshot(r io.Reader) (*Store, error) {
 		return nil, err
 	}
 	s := New()
-	s.db = db
+	s.db, s.about = db, metaOf(db)
 	return s, nil
 }
 

@@ -130,7 +130,7 @@ func (s *Store) Restore(r io.Reader) error {
 
 // become is for who has locked mu.
 func (s *Store) become(db *memdb.MemDB) {
-	s.db = db
+	s.db, s.about = db, metaOf(db)
 	close(s.abandon)
 	s.abandon = make(chan struct{})
 	s.feed.reset()
@@ -147,7 +147,7 @@ func readSnapshot(r io.Reader) (*memdb.MemDB, error) {
 	if err := readHead(in); err != nil {
 		return nil, err
 	}
-	txn := newTxn(nil, db)
+	txn := newTxn(nil, db, metaOf(db))
 	defer txn.Abort()
 	load := loader{txn: txn, tables: map[byte]anyTable{}}
 	for _, t := range tableList {

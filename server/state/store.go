@@ -23,8 +23,9 @@ var tableList = tables()
 
 // Store holds the state. Make one with New.
 type Store struct {
-	mu      sync.RWMutex // guards db, abandon and the feed together
+	mu      sync.RWMutex // guards db, about, abandon and the feed together
 	db      *memdb.MemDB
+	about   *meta // what db has in its table of meta, which every reader and transaction asks for
 	abandon chan struct{}
 	feed    feed
 }
@@ -35,7 +36,7 @@ func New() *Store {
 	if err != nil {
 		panic("state: " + err.Error()) // the schema is a constant
 	}
-	return &Store{db: db, abandon: make(chan struct{}), feed: newFeed()}
+	return &Store{db: db, about: metaOf(db), abandon: make(chan struct{}), feed: newFeed()}
 }
 
 // Reader returns the newest state.
@@ -45,13 +46,16 @@ func (s *Store) Reader() Reader {
 	return s.reader()
 }
 
-func (s *Store) reader() Reader { return Reader{txn: s.db.Txn(false), abandon: s.abandon} }
+func (s *Store) reader() Reader {
+	return Reader{txn: s.db.Txn(false), about: s.about, abandon: s.abandon}
+}
 
 // commit makes a transaction visible, to readers and to followers in one step.
-func (s *Store) commit(txn *memdb.Txn, batches []Changes) {
+func (s *Store) commit(txn *memdb.Txn, about *meta, batches []Changes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	txn.Commit()
+	s.about = about
 	s.feed.add(batches)
 }
 

@@ -69,14 +69,14 @@ func (t *Txn) untouched(table string, name, key []byte) any {
 // Begin starts a write transaction; there is one at a time.
 func (s *Store) Begin() *Txn {
 	s.mu.RLock()
-	db := s.db
+	db, about := s.db, s.about
 	s.mu.RUnlock()
-	return newTxn(s, db)
+	return newTxn(s, db, about)
 }
 
-func newTxn(s *Store, db *memdb.MemDB) *Txn {
+func newTxn(s *Store, db *memdb.MemDB, about *meta) *Txn {
 	t := &Txn{store: s, txn: db.Txn(true), base: db.Txn(false), touched: map[string]any{}}
-	t.meta = *Reader{txn: t.base}.meta()
+	t.meta = *about
 	t.meta.Tables = slices.Clone(t.meta.Tables)
 	t.sum = sum{t.meta.SumHigh, t.meta.SumLow}
 	return t
@@ -107,7 +107,7 @@ func (t *Txn) Commit() error {
 		t.txn.Abort()
 		return err
 	}
-	t.store.commit(t.txn, t.batches)
+	t.store.commit(t.txn, &m, t.batches)
 	return nil
 }
 
