@@ -268,7 +268,7 @@ func agentConfig(c *call, file *agent.File, dev bool, logger *slog.Logger) (agen
 	if cfg.DataDir == "" {
 		return cfg, errors.New("data_dir: must be set: -data-dir, or data_dir in a configuration file")
 	}
-	cfg.Version, cfg.Logger = c.Version, logger
+	cfg.Version, cfg.Logger, cfg.Discovery = c.Version, logger, c.finder()
 	cfg.Show = shown(file)
 	cfg.Debug = cfg.Debug || dev
 	if cfg.Server != nil {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,12 @@ const (
 	maxOutput    = 64 << 10
 	maxAddresses = 1000
 )
+
+// Provider looks up the addresses of machines at a cloud provider, by a question's pairs. The providers of
+// github.com/hashicorp/go-discover are such.
+type Provider interface {
+	Addrs(args map[string]string, l *log.Logger) ([]string, error)
+}
 
 // Finder finds addresses. The zero Finder runs programs, and knows no provider.
 type Finder struct {

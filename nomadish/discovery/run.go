@@ -12,6 +12,23 @@ import (
 // maxSaid bounds what of a program's complaint is told.
 const maxSaid = 1024
 
+// Failed is the error of a program that ended in one.
+type Failed struct {
+	Err  error
+	Said string // on standard error, its beginning
+}
+
+// Error says how it ended, and what it said.
+func (f *Failed) Error() string {
+	if f.Said == "" {
+		return f.Err.Error()
+	}
+	return f.Err.Error() + ": " + f.Said
+}
+
+// Unwrap returns how it ended.
+func (f *Failed) Unwrap() error { return f.Err }
+
 // Run runs a program and returns the addresses that it prints, with white space between them. What it
 // started is ended with it when ctx ends.
 func Run(ctx context.Context, input, program string, args ...string) ([]string, error) {
@@ -25,11 +42,7 @@ func Run(ctx context.Context, input, program string, args ...string) ([]string, 
 		return nil, fmt.Errorf("prints more than %d bytes", maxOutput)
 	}
 	if err != nil {
-		var exit *exec.ExitError
-		if text := strings.TrimSpace(string(said.text)); errors.As(err, &exit) && text != "" {
-			return nil, fmt.Errorf("%w: %s", err, text)
-		}
-		return nil, err
+		return nil, &Failed{Err: err, Said: strings.TrimSpace(string(said.text))}
 	}
 	found := strings.Fields(string(out.text))
 	for i, addr := range found {

@@ -20,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Program{
 		Version: version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv, Environ: os.Environ(),
-		Drivers: standardDrivers, Schemas: schemas,
+		Drivers: standardDrivers, Schemas: schemas, Providers: providers(),
 	}, os.Args[1:])
 	stop()
 	os.Exit(code)
