@@ -195,10 +195,11 @@ func parseSaved(name string) (*nomadish.SavedSnapshot, bool) {
 	return f, true
 }
 
-// SavedSnapshots lists the files that this server has saved.
+// SavedSnapshots lists the files that this server has saved. That their directory can't be read is one of the
+// reasons for which it saves none.
 func (s *Server) SavedSnapshots(context.Context) (*nomadish.SavedSnapshots, error) {
 	files, err := listSaved(s.saver.cfg.Dir)
-	if err != nil {
+	if err != nil && s.saver.cfg.Interval <= 0 {
 		return nil, err
 	}
 	out := &nomadish.SavedSnapshots{
@@ -211,6 +212,8 @@ func (s *Server) SavedSnapshots(context.Context) (*nomadish.SavedSnapshots, erro
 	defer s.saver.mu.Unlock()
 	if out.Failures = s.saver.failures; s.saver.last != nil {
 		out.LastError = s.saver.last.Error()
+	} else if err != nil {
+		out.LastError = err.Error()
 	}
 	return out, nil
 }

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nomadish/nomadish/client"
@@ -39,6 +40,8 @@ type Agent struct {
 	http    *transport.Server  // nil: no socket
 	tls     *transport.TLS     // of http; nil: it is not encrypted
 	peerTLS *transport.PeerTLS // of hub; nil: it is not encrypted
+
+	replicationToken atomic.Pointer[nomadish.SecretText] // shown to the authoritative region
 	peer    *api.Client        // with which this agent asks as itself
 	audit   *audit.Log         // nil: none is kept
 	api     *httpapi.API
@@ -69,6 +72,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, lock: lock, monitors: monitors, started: cfg.Now()}
+	a.SetReplicationToken(cfg.ReplicationToken)
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

@@ -81,7 +81,7 @@ func (a *Agent) askAuthoritative(ctx context.Context, ask nomadish.SharedQuery) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := api.New(api.Config{Region: region, Token: a.cfg.ReplicationToken, Transport: way})
+	c, err := api.New(api.Config{Region: region, Token: *a.replicationToken.Load(), Transport: way})
 	if err != nil {
 		return nil, err
 	}

@@ -9,12 +9,16 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/nomadish/nomadish/jobspec/hcl1"
+	"github.com/nomadish/nomadish/nomadish"
 )
 
 // Reloaded are the keys of configuration files whose new values take effect while an agent
-// runs: the program sets the level of its logger, and Reload does the rest. Everything else
-// needs a restart, which leaves tasks running.
-func Reloaded() []string { return []string{"log_level"} }
+// runs: the program sets the level of its logger and calls SetReplicationToken, and Reload reads the
+// certificates that the tls block names again. Everything else needs a restart, which leaves tasks running.
+func Reloaded() []string { return []string{"log_level", "acl.replication_token"} }
+
+// SetReplicationToken has a server ask the authoritative region with another token from now on.
+func (a *Agent) SetReplicationToken(token nomadish.SecretText) { a.replicationToken.Store(&token) }
 
 // Reload reads again the files that the configuration names: the certificates of the tls
 // block, for new connections and for the next request of each open one; sessions with agents that
@@ -32,7 +36,7 @@ func (a *Agent) Reload() error {
 // configurations and take effect only when the agent starts again.
 func NeedRestart(before, after *File) []string {
 	changed := map[string]bool{}
-	b, a := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
+	b, a := reflect.ValueOf(withoutToken(before)).Elem(), reflect.ValueOf(withoutToken(after)).Elem()
 	for i := range b.NumField() {
 		key, _, _ := strings.Cut(b.Type().Field(i).Tag.Get("hcl"), ",")
 		if !slices.Contains(Reloaded(), key) && !sameValue(b.Field(i), a.Field(i)) {
@@ -40,6 +44,17 @@ func NeedRestart(before, after *File) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(changed))
+}
+
+// withoutToken is a configuration without the part of a block that takes effect while an agent runs.
+func withoutToken(f *File) *File {
+	if f.ACL == nil {
+		return f
+	}
+	next, acl := *f, *f.ACL
+	acl.ReplicationToken = nil
+	next.ACL = &acl
+	return &next
 }
 
 // sameValue compares what configurations say, wherever it stands in the files.

@@ -42,3 +42,22 @@ client { enabled = true servers = ["a"] meta { rack = "1" } }`, []string{"consul
 		}
 	}
 }
+
+// Another token for the authoritative region needs no restart; what else the block says does.
+func TestReplicationTokenNeedsNoRestart(t *testing.T) {
+	for after, want := range map[string][]string{
+		"acl { replication_token = \"y\" }": nil, "acl { }": nil, "acl { replication_token = \"y\" enabled = true }": {"acl"}, "": {"acl"},
+	} {
+		b, _, err := load(t, `acl { replication_token = "x" }`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, _, err := load(t, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := agent.NeedRestart(b, a); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", after, got, want)
+		}
+	}
+}

@@ -50,8 +50,8 @@ func agentCommand() command {
 		help: `  With -dev it is both, keeps its data in a directory that it removes at the end, and
   listens on loopback alone. Otherwise configuration files say what it is; flags win over them.
 
-  SIGHUP has it read its files again. What takes effect then: log_level, and the files that
-  the tls block names. Of other keys that have changed the log tells that they need a restart;
+  SIGHUP has it read its files again. What takes effect then: log_level, acl.replication_token, and
+  the files that the tls block names. Of other keys that have changed the log tells that they need a restart;
   a restart leaves tasks running.`,
 		run: runAgent,
 	}
@@ -216,7 +216,7 @@ func (f *agentFlags) run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	again.certs = a.Reload
+	again.certs, again.token = a.Reload, a.SetReplicationToken
 	defer again.listen()()
 	if !f.quiet {
 		fmt.Fprintf(c.Stdout, "==> nomadish %s: API at %s://%s\n", c.Version, protocol(&cfg), a.Addr())

@@ -20,6 +20,7 @@ type reloader struct {
 	file   agent.File // as it was read last
 	level  *slog.LevelVar
 	certs  func() error // of the agent
+	token  func(nomadish.SecretText)
 	logger *slog.Logger
 
 	hangups chan os.Signal
@@ -81,6 +82,9 @@ func (r *reloader) reload() error {
 	}
 	if keys := agent.NeedRestart(&r.file, file); len(keys) > 0 {
 		r.logger.Warn("restart the agent for what has changed; tasks go on", "keys", strings.Join(keys, ", "))
+	}
+	if file.ACL != nil {
+		r.token(nomadish.Val(file.ACL.ReplicationToken))
 	}
 	r.level.Set(level)
 	r.file.LogLevel = file.LogLevel

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nomadish/nomadish/nomadish"
+	"github.com/nomadish/nomadish/nomadish/agent"
 )
 
 // TestReload: a reload gives effect to the level of the log and to certificates, and says what
@@ -31,8 +34,8 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certs := error(nil)
-	r := &reloader{flags: flags, file: *file, level: level, logger: logger, certs: func() error { return certs }}
+	certs, token := error(nil), nomadish.SecretText("")
+	r := &reloader{flags: flags, file: *file, level: level, logger: logger, certs: func() error { return certs }, token: func(to nomadish.SecretText) { token = to }}
 	for _, tt := range []struct {
 		name, text string
 		certs      error
@@ -56,6 +59,14 @@ func TestReload(t *testing.T) {
 		}
 		if level.Level() != tt.level || !strings.Contains(log.String(), tt.log) {
 			t.Errorf("%s: level %s, said %q; want %s, %q", tt.name, level.Level(), log.String(), tt.level, tt.log)
+		}
+	}
+	for _, want := range []nomadish.SecretText{"first", "second"} {
+		log.Reset()
+		says(`log_level = "info" acl { replication_token = "` + want.Reveal() + `" }`)
+		r.file.ACL = &agent.ACLFile{}
+		if err := r.reload(); err != nil || token != want || strings.Contains(log.String(), "acl") || strings.Contains(log.String(), want.Reveal()) {
+			t.Errorf("token %s, %v, said %s; want %s without a word", token.Reveal(), err, log.String(), want.Reveal())
 		}
 	}
 }

@@ -137,6 +137,7 @@ func clusterFindings(ctx context.Context, client *api.Client, now func() time.Ti
 		all = append(all, warning("", "can't be listed: %v", err).of("servers"))
 	} else {
 		all = append(all, memberFinding(members.Members).of("servers"))
+		all = append(all, savedFindings(ctx, client, members, now)...)
 	}
 	if nodes, _, err := client.Nodes().List(ctx, nil); err != nil {
 		all = append(all, warning("", "can't be listed: %v", err).of("nodes"))
