@@ -37,7 +37,6 @@ func TestDistance(t *testing.T) {
 			{multiplier: 5, way: 100 * time.Millisecond, lost: 10},
 			{multiplier: 5, way: 200 * time.Millisecond, jitter: 100 * time.Millisecond},
 			{multiplier: 10, way: 500 * time.Millisecond, jitter: 100 * time.Millisecond},
-			{multiplier: 10, way: 100 * time.Millisecond, lost: 30, elections: 1},
 		},
 	) {
 		t.Run(d.String(), func(t *testing.T) { farApart(t, d) })
