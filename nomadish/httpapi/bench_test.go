@@ -37,7 +37,7 @@ func BenchmarkPutVariable(b *testing.B) {
 		cfg.Rates.PerAddress = -1
 		back.Server.Variables, back.Authority = quiet, quiet
 	})} //nolint:gosec // of a benchmark
-	defer server.Close() //nolint:errcheck // its connections end with it
+	defer server.Close()      //nolint:errcheck // its connections end with it
 	go server.Serve(listener) //nolint:errcheck // ends with Close
 	conn, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
