@@ -42,14 +42,14 @@ type Agent struct {
 	peerTLS *transport.PeerTLS // of hub; nil: it is not encrypted
 
 	replicationToken atomic.Pointer[nomadish.SecretText] // shown to the authoritative region
-	peer    *api.Client        // with which this agent asks as itself
-	audit   *audit.Log         // nil: none is kept
-	api     *httpapi.API
-	server  *server.Server    // nil: none
-	client  *client.Client    // nil: none
-	link    serverLink        // of the client
-	servers *transport.Choice // that a client without a server in its own agent talks to; nil: none
-	metrics *metrics
+	peer             *api.Client                         // with which this agent asks as itself
+	audit            *audit.Log                          // nil: none is kept
+	api              *httpapi.API
+	server           *server.Server    // nil: none
+	client           *client.Client    // nil: none
+	link             serverLink        // of the client
+	servers          *transport.Choice // that a client without a server in its own agent talks to; nil: none
+	metrics          *metrics
 
 	monitors *monitorHub // who reads the log over the API
 	started  time.Time

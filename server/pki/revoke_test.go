@@ -121,8 +121,13 @@ func TestRevokeSerial(t *testing.T) {
 func TestRevokeRefuses(t *testing.T) {
 	w := newWorld(t)
 	for _, req := range []nomadish.RevokeRequest{
-		{}, {Role: "client"}, {Role: "cli", AgentID: nomadish.NewID()}, {Role: "client", AgentID: "x"}, {Serial: "x"},
-		{Serial: "0a", Role: "client"}, {Serial: "000102030405060708090a0b0c0d0e0f1011121314"},
+		{},
+		{Role: "client"},
+		{Role: "cli", AgentID: nomadish.NewID()},
+		{Role: "client", AgentID: "x"},
+		{Serial: "x"},
+		{Serial: "0a", Role: "client"},
+		{Serial: "000102030405060708090a0b0c0d0e0f1011121314"},
 		{Role: "client", AgentID: nomadish.NewID(), Reason: string(make([]byte, 300))},
 	} {
 		if _, err := w.Revoke(t.Context(), &req); nomadish.KindOf(err) != nomadish.KindInvalid {
