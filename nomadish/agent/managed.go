@@ -308,7 +308,8 @@ func (a *Agent) managedParts() []lifecycle.Part {
 type ownCertifier Agent
 
 func (o *ownCertifier) Trusted(ctx context.Context, index uint64, wait time.Duration) (*nomadish.AuthoritiesResponse, error) {
-	q := &api.Query{Stale: true}
+	// A node asks through its server what the leader knows: a server that is cut off can't keep it from learning so.
+	q := &api.Query{Stale: o.server != nil}
 	if o.server != nil && index > 0 && wait > 0 {
 		q.MinIndex, q.Wait = index, wait
 	} else if index > 0 && wait > 0 { // thousands of nodes had better not hold requests open
