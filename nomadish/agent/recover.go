@@ -93,7 +93,7 @@ func DiscardServer(dataDir string, now time.Time) (aside string, err error) {
 		return "", err
 	}
 	// The ID goes first: with its ID and without its data a server would be one that forgot what it said.
-	for _, name := range []string{"id", "raft", "snapshots"} {
+	for _, name := range []string{"id", "cluster", "raft", "snapshots"} {
 		if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return aside, err
 		}

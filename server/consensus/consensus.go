@@ -126,7 +126,9 @@ type Consensus struct {
 	restoring chan struct{}  // holds a token while a snapshot is restored
 	waiters   sync.WaitGroup // goroutines of proposals whose callers went away
 	answers   answers
-	handing   atomic.Bool // another server is being made the leader
+	// remembered is the name of the cluster that this server belonged to when it was opened.
+	remembered string
+	handing    atomic.Bool // another server is being made the leader
 
 	mu        sync.Mutex // guards what follows
 	raft      *raft.Raft // nil before Run
@@ -153,7 +155,7 @@ func New(cfg Config, f *fsm.FSM, network Network) (*Consensus, error) {
 		changed:   make(chan struct{}),
 		dead:      make(chan struct{}),
 	}
-	c.machine = machine{f, c.stop}
+	c.machine = machine{f, c.stop, make(chan struct{}, 1), &origin{}}
 	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("consensus: %w", advise(err))
 	}
@@ -202,7 +204,7 @@ func (c *Consensus) open() (err error) {
 	if err := c.compareWithSnapshot(); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if err := errors.Join(c.recoverByFile(), c.log.reserve.take()); err != nil {
+	if err := errors.Join(c.recoverByFile(), c.recall(), c.log.reserve.take()); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return nil
@@ -273,6 +275,7 @@ func (c *Consensus) Run(ctx context.Context) error {
 	parts.Go(func() { c.beginTerms(inner) })
 	parts.Go(func() { c.answerReads(inner, r) })
 	parts.Go(func() { c.mindSpace(inner) })
+	parts.Go(func() { c.remember(inner) })
 	select {
 	case <-ctx.Done():
 		c.endRestore()

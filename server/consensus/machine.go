@@ -8,10 +8,26 @@ import (
 	"github.com/nomadish/nomadish/server/fsm"
 )
 
-// machine ends the server when the state machine refuses to go on.
+// machine ends the server when the state machine refuses to go on, and tells when the state is of another
+// cluster than before.
 type machine struct {
 	*fsm.FSM
-	stop func(error)
+	stop    func(error)
+	renamed chan struct{}
+	last    *origin // of the cluster; for raft's goroutine that applies
+}
+
+// compare wakes who keeps the cluster's name.
+func (m machine) compare() {
+	now := m.origin()
+	if now == *m.last {
+		return
+	}
+	*m.last = now
+	select {
+	case m.renamed <- struct{}{}:
+	default:
+	}
 }
 
 // Apply implements raft.BatchingFSM.
@@ -23,6 +39,7 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 	if err := m.Err(); err != nil {
 		m.stop(err)
 	}
+	m.compare()
 	return results
 }
 
@@ -32,5 +49,6 @@ func (m machine) Restore(r io.ReadCloser) error {
 	if err != nil {
 		m.stop(err)
 	}
+	m.compare()
 	return err
 }

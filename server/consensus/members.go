@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/hashicorp/raft"
 
@@ -126,16 +125,6 @@ func (c *Consensus) isLoneVoter(r *raft.Raft) bool {
 		}
 	}
 	return n == 1 && self
-}
-
-// Cluster names the cluster that this server belongs to, apart from others and from what it was before its
-// state was replaced by a saved one, which may be another cluster's; empty before its first term began.
-func (c *Consensus) Cluster() string {
-	r := c.machine.Store().Reader()
-	if restored := r.Restored(); restored > 0 {
-		return r.ClusterID() + "/" + strconv.FormatUint(restored, 10)
-	}
-	return r.ClusterID()
 }
 
 func (c *Consensus) isPeer(id string) bool {
