@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server/consensus/vfs"
 	"github.com/nomadish/nomadish/server/servertest"
@@ -71,11 +73,19 @@ func TestFullLeaderYields(t *testing.T) {
 }
 
 // When all disks are full, writes are refused with the reason, reads are served by a leader that stays, and
-// all goes on by itself once there is space.
+// all goes on by itself once there is space. Meanwhile who repeats a write that was made is told so.
 func TestFullClusterReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, 2)
 		leader := c.awaitLeader(t, nil)
+		register := func() (*nomadish.JobRegisterResponse, uint64, error) {
+			ctx := nomadish.WithRequestID(t.Context(), "made")
+			return leader.now.Load().Endpoint().RegisterJob(ctx, &nomadish.JobRegisterRequest{Job: newJob("made", 1)})
+		}
+		first, at, err := register()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var empty []func()
 		for _, m := range c.members {
 			empty = append(empty, m.fill())
@@ -86,6 +96,10 @@ func TestFullClusterReads(t *testing.T) {
 			}
 			return errors.New("writes are accepted")
 		})
+		again, index, err := register()
+		if diff := cmp.Diff(first, again); err != nil || diff != "" || index != at {
+			t.Errorf("made again, what was done before gives index %d, want %d; %v (-first +again):\n%s", index, at, err, diff)
+		}
 		term := leader.now.Load().Consensus().Term()
 		time.Sleep(30 * time.Second)
 		s := leader.now.Load()

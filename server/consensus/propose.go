@@ -38,13 +38,36 @@ func (c *Consensus) Propose(ctx context.Context, command fsm.Command) (Result, e
 // ProposeRequest is Propose for a request that may be made more than once: the command is carried out the
 // first time only, and later ones get the first one's answer.
 func (c *Consensus) ProposeRequest(ctx context.Context, requestID string, command fsm.Command) (Result, error) {
-	if c.log.reserve.isFull() {
-		if c.IsLeader() {
-			return Result{}, c.errNoSpace()
-		}
+	if !c.log.reserve.isFull() {
+		return c.propose(ctx, requestID, command)
+	}
+	if !c.IsLeader() {
 		return Result{}, c.errNotLeader()
 	}
-	return c.propose(ctx, requestID, command)
+	if requestID == "" {
+		return Result{}, c.errNoSpace()
+	}
+	return c.answered(ctx, requestID, command)
+}
+
+// answered is for a request that can't be carried out now, but may have been: who makes it again has not got
+// the answer, and must not be told that nothing was done.
+func (c *Consensus) answered(ctx context.Context, requestID string, command fsm.Command) (Result, error) {
+	index, err := c.ReadIndex(ctx)
+	if err == nil {
+		err = c.WaitIndex(ctx, index)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	result, ok, err := fsm.Answered(c.machine.Store().Reader(), requestID, command)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case !ok:
+		return Result{}, c.errNoSpace()
+	}
+	return Result{Index: result.Index, Value: result.Value}, result.Err
 }
 
 // propose proposes also what a full disk has reserved its space for.

@@ -176,12 +176,23 @@ func (f *FSM) apply(txn *state.Txn, l *raft.Log) (result Result, err error) {
 	return result, nil
 }
 
+// Answered returns what a request was answered that has been carried out, if r still knows it.
+func Answered(r state.Reader, requestID string, c Command) (result Result, ok bool, err error) {
+	if requestID == "" {
+		return Result{}, false, nil
+	}
+	index, b, ok := r.Result(requestID)
+	if !ok {
+		return Result{}, false, nil
+	}
+	result, err = decodeResult(c.Kind(), index, b)
+	return result, err == nil, err
+}
+
 // run lets a command write, unless its request has been answered already.
 func (f *FSM) run(w *state.Writer, entry Entry, command Command) (Result, error) {
-	if entry.RequestID != "" {
-		if index, b, ok := w.Result(entry.RequestID); ok {
-			return decodeResult(entry.Kind, index, b)
-		}
+	if result, ok, err := Answered(w.Reader, entry.RequestID, command); ok || err != nil {
+		return result, err
 	}
 	result := Result{Index: w.Index()}
 	result.Value, result.Err = f.attempt(w, entry, command)
