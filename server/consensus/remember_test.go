@@ -33,8 +33,11 @@ func TestClusterIsRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		return c.Cluster()
+		name := c.Cluster()
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return name
 	}
 	if got := opened(); got != want {
 		t.Errorf("opened, it is of cluster %q, want %q", got, want)
