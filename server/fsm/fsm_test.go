@@ -59,7 +59,7 @@ func registerWeb(count int) *fsm.RegisterJob {
 }
 
 // A request that comes again is not carried out again: it gets the first answer, also
-// when that was an error, until its time is over.
+// when that was an error, until its time is over. A leader whose clock is far ahead does not end that time.
 func TestRequestID(t *testing.T) {
 	f := newFSM(t)
 	first := f.Apply(entry(t, 1, "r1", start, registerWeb(1))).(fsm.Result)
@@ -84,9 +84,19 @@ func TestRequestID(t *testing.T) {
 	if err != nil || *job.Version != 0 {
 		t.Errorf("version %d (error %v), want 0", *job.Version, err)
 	}
-	later := f.Apply(entry(t, 6, "r1", start.Add(10*time.Minute), registerWeb(2))).(fsm.Result)
-	if later.Err != nil || later.Index != 6 || later.Value.(*fsm.RegisterJobResult).Version != 1 {
-		t.Errorf("after ten minutes: %+v, want version 1 at index 6", later)
+	leap := start.Add(10 * 365 * 24 * time.Hour)
+	again = f.Apply(entry(t, 6, "r1", leap, registerWeb(2))).(fsm.Result)
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("answers (-first +again after the clock leapt):\n%s", diff)
+	}
+	index := uint64(6)
+	for at := leap; at.Before(leap.Add(10 * time.Minute)); at = at.Add(time.Second) {
+		index++
+		f.Apply(entry(t, index, "", at, &fsm.Barrier{}))
+	}
+	later := f.Apply(entry(t, index+1, "r1", leap.Add(10*time.Minute), registerWeb(2))).(fsm.Result)
+	if later.Err != nil || later.Index != index+1 || later.Value.(*fsm.RegisterJobResult).Version != 1 {
+		t.Errorf("after ten minutes of writes: %+v, want version 1 at index %d", later, index+1)
 	}
 }
 

@@ -20,6 +20,7 @@ type meta struct {
 	SumLow    uint64
 	Requests  int    // rows in the table of requests
 	Restored  uint64 // the index at which somebody restored a snapshot; 0: never
+	Clock     int64  // the log's time without its leaps, by which requests are forgotten
 }
 
 var metaKey = []byte{0}

@@ -6,8 +6,11 @@ import (
 )
 
 const (
-	// RequestWindow is how long, in the log's time, the results of requests are kept.
+	// RequestWindow is how long the results of requests are kept, in the log's time, of which no more than
+	// requestStep counts for one command: a leader whose clock is an hour ahead must not make the servers
+	// forget what was done a moment ago, and is about to be asked for again.
 	RequestWindow = 10 * time.Minute
+	requestStep   = time.Second
 	// MaxRequests is how many results are kept. The oldest go beyond it: whoever writes that much should
 	// not keep others from writing, and a retry comes within seconds.
 	MaxRequests = 100_000
@@ -16,7 +19,7 @@ const (
 // request is a write that carried a request id, and what came of it.
 type request struct {
 	ID     string
-	Time   int64 // of the log, nanoseconds since 1970
+	Time   int64 // of the meta's clock, nanoseconds
 	Index  uint64
 	Result []byte // as package fsm encodes it
 }
@@ -57,20 +60,30 @@ func (w *Writer) KeepResult(requestID string, result []byte) error {
 	}
 	w.txn.meta.Requests++
 	w.txn.expiry = 0
-	return put(w.txn, requests, &request{ID: requestID, Time: w.time, Index: w.txn.meta.Index, Result: bytes.Clone(result)})
+	return put(w.txn, requests, &request{ID: requestID, Time: w.txn.meta.Clock, Index: w.txn.meta.Index, Result: bytes.Clone(result)})
+}
+
+// advanceClock has the clock of requests follow the log's time, which was at before.
+func (m *meta) advanceClock(before int64) {
+	if m.Clock == 0 {
+		m.Clock = m.Time // also of a state that was written without a clock
+		return
+	}
+	m.Clock += min(m.Time-before, int64(requestStep))
 }
 
 // expireRequests drops the results whose time is over. When that is does not depend on
 // how commands are batched.
 func (w *Writer) expireRequests() error {
 	t := w.txn
-	if t.meta.Requests == 0 || t.expiry > w.time {
+	now := t.meta.Clock
+	if t.meta.Requests == 0 || t.expiry > now {
 		return nil
 	}
 	var old []*request
 	t.expiry = 0
 	for q := range list(w.Reader, nil, requests, indexTime+withPrefix, nil) {
-		if end := q.Time + int64(RequestWindow); end > w.time {
+		if end := q.Time + int64(RequestWindow); end > now {
 			t.expiry = end
 			break
 		}

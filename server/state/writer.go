@@ -26,7 +26,7 @@ type Txn struct {
 	buf     []byte
 	log     []change // of the present command
 	batches []Changes
-	expiry  int64 // log time at which the oldest request goes; 0: not known
+	expiry  int64 // of the clock of requests, when the oldest one goes; 0: not known
 }
 
 // lookup is a row, or that there is none.
@@ -95,6 +95,7 @@ func (t *Txn) Writer(index uint64, at time.Time) (*Writer, error) {
 		t.meta.Time = max(t.meta.Time, at.UnixNano())
 	}
 	w.time = t.meta.Time
+	t.meta.advanceClock(w.saved.Time)
 	t.log = nil
 	return w, w.expireRequests()
 }
@@ -167,9 +168,9 @@ func (w *Writer) Undo() error {
 		t.touched[c.key] = c.before
 	}
 	t.log, w.jobs, w.work = nil, nil, nil
-	index, tables := t.meta.Index, t.meta.Tables
+	index, clock, tables := t.meta.Index, t.meta.Clock, t.meta.Tables
 	t.meta, t.sum = w.saved, w.savedSum
-	t.meta.Index, t.meta.Time = index, w.time
+	t.meta.Index, t.meta.Time, t.meta.Clock = index, w.time, clock
 	t.meta.Tables = append(tables[:0], w.saved.Tables...)
 	t.expiry = 0
 	return w.expireRequests()

@@ -53,6 +53,10 @@ func (x *meta) AppendCodec(b []byte) []byte {
 		b = append(b, 0x50)
 		b = codec.AppendUint(b, x.Restored)
 	}
+	if x.Clock != 0 {
+		b = append(b, 0x58)
+		b = codec.AppendInt(b, x.Clock)
+	}
 	return b
 }
 
@@ -89,6 +93,8 @@ func (x *meta) DecodeCodec(r *codec.Reader) error {
 			x.Requests = int(r.Int())
 		case 80: // Restored
 			x.Restored = r.Uint()
+		case 88: // Clock
+			x.Clock = r.Int()
 		default:
 			r.Skip(key)
 		}
