@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nomadish/nomadish/nomadish"
 	"github.com/nomadish/nomadish/server"
 	"github.com/nomadish/nomadish/server/consensus"
 )
@@ -313,7 +314,11 @@ func (h *hand) replace(add, remove bool, hold time.Duration) {
 	}
 	defer m.claimed.Store(false)
 	m.confirmed.Store(false)
-	err := h.atLeader(func(ctx context.Context, s *server.Server) error { return s.Consensus().RemoveServer(ctx, m.id) })
+	ask := func(ctx context.Context, s *server.Server) error { return s.RemoveRaftPeer(ctx, m.id) }
+	err := h.atLeader(ask)
+	if nomadish.KindOf(err) == nomadish.KindNoLeader { // a leader has handed over before it is removed
+		err = h.atLeader(ask)
+	}
 	if err == nil {
 		m.isMember.Store(false)
 		m.removed.Store(true)
@@ -321,7 +326,7 @@ func (h *hand) replace(add, remove bool, hold time.Duration) {
 	}
 }
 
-// spare says that a server can be removed, as its leader sees it: an operator who leaves two servers has a
+// spare says that a voter can be removed, as its leader sees it: an operator who leaves two has a
 // cluster that may not survive the next removal.
 func (h *hand) spare(m *member) bool {
 	leader := h.leader()
@@ -332,7 +337,7 @@ func (h *hand) spare(m *member) bool {
 	if s == nil {
 		return false
 	}
-	peers := s.Consensus().Peers()
-	there := slices.ContainsFunc(peers, func(p consensus.Peer) bool { return p.ID == m.id })
-	return there && len(peers) > fewestServers
+	voters := slices.DeleteFunc(s.Consensus().Peers(), func(p consensus.Peer) bool { return !p.Voter })
+	there := slices.ContainsFunc(voters, func(p consensus.Peer) bool { return p.ID == m.id })
+	return there && len(voters) > fewestServers
 }
