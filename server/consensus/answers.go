@@ -11,16 +11,46 @@ import (
 type transport struct {
 	*raft.NetworkTransport
 	answers *answers
+	log     raft.LogStore // this server's
 }
 
 // AppendEntries implements raft.Transport: heartbeats go this way, too.
 func (t transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	round := t.answers.current()
-	err := t.NetworkTransport.AppendEntries(id, target, req, resp)
-	if err == nil && resp.Success && resp.Term == req.Term {
+	if err := t.NetworkTransport.AppendEntries(id, target, req, resp); err != nil {
+		return err
+	}
+	if !resp.Success && resp.Term == req.Term {
+		if err := t.compareEnds(id, target, req, resp); err != nil {
+			return err
+		}
+	}
+	if resp.Success && resp.Term == req.Term {
 		t.answers.add(id, answered{term: req.Term, round: round, match: req.PrevLogEntry + uint64(len(req.Entries)), at: time.Now()})
 	}
-	return err
+	return nil
+}
+
+// compareEnds makes a success of the refusal of entries that the other server has: one that has got a snapshot
+// since can't say so of entries before it, and raft would go back through the log until it sends it an older
+// snapshot. If the last entry of both is the same one, so are all before it.
+func (t transport) compareEnds(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	var last raft.Log
+	if resp.LastLog < req.PrevLogEntry+uint64(len(req.Entries)) || t.log.GetLog(resp.LastLog, &last) != nil {
+		return nil // it lacks some, or this server can't tell any more
+	}
+	ask := &raft.AppendEntriesRequest{
+		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader,
+		PrevLogEntry: last.Index, PrevLogTerm: last.Term, LeaderCommitIndex: req.LeaderCommitIndex,
+	}
+	var answer raft.AppendEntriesResponse
+	if err := t.NetworkTransport.AppendEntries(id, target, ask, &answer); err != nil {
+		return err
+	}
+	if answer.Success {
+		*resp = answer
+	}
+	return nil
 }
 
 // answers knows of each server the newest question that it has answered as a follower of this one. Questions

@@ -262,7 +262,7 @@ func (c *Consensus) Run(ctx context.Context) error {
 		MaxRPCsInFlight: 1,
 	})
 	notify := make(chan bool, 16)
-	r, err := c.start(transport{network, &c.answers}, notify)
+	r, err := c.start(transport{network, &c.answers, c.log}, notify)
 	if err != nil {
 		c.stop(nil)
 		err = errors.Join(c.fatal, fmt.Errorf("consensus: %w", err), network.Close())

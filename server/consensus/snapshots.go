@@ -105,13 +105,21 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return &r.meta, r, nil
 }
 
-// Create begins a snapshot. It is in the store once its sink is closed.
+// Create begins a snapshot. It is in the store once its sink is closed. One that is older than what there is
+// was sent by a leader that does not know of that: raft would take it, and drop the entries between.
 func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	meta := raft.SnapshotMeta{
 		Version: version, ID: fmt.Sprintf(snapshotName, index, term), Index: index, Term: term,
 		Configuration: configuration, ConfigurationIndex: configurationIndex,
+	}
+	names, err := s.names()
+	if err != nil {
+		return nil, err
+	}
+	if len(names) > 0 && meta.ID < names[0] { // their order is that of their indexes
+		return nil, fmt.Errorf("snapshot %s is older than %s, which is here", meta.ID, names[0])
 	}
 	described, err := json.Marshal(meta)
 	if err != nil {

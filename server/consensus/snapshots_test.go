@@ -53,6 +53,9 @@ func TestSnapshots(t *testing.T) {
 			for i := range uint64(4) {
 				writeSnapshot(t, s, 9+i, content()[i:])
 			}
+			if _, err := s.Create(1, 11, 3, raft.Configuration{}, 1, nil); err == nil {
+				t.Error("a snapshot is begun that is older than one that is there")
+			}
 			sink, err := s.Create(1, 100, 2, raft.Configuration{}, 1, nil)
 			must(t, err)
 			must(t, sink.Cancel())
