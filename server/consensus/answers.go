@@ -40,7 +40,7 @@ func (t transport) compareEnds(id raft.ServerID, target raft.ServerAddress, req 
 		return nil // it lacks some, or this server can't tell any more
 	}
 	ask := &raft.AppendEntriesRequest{
-		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader,
+		RPCHeader: req.RPCHeader, Term: req.Term,
 		PrevLogEntry: last.Index, PrevLogTerm: last.Term, LeaderCommitIndex: req.LeaderCommitIndex,
 	}
 	var answer raft.AppendEntriesResponse
